@@ -1,0 +1,8 @@
+//! `plaq`: lattice field theory with learned maps. The rooms are listed in `docs/architecture.md`.
+
+pub mod error;
+pub mod interrupt;
+pub mod rng;
+
+#[cfg(feature = "python")]
+mod py;
