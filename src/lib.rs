@@ -1,7 +1,17 @@
 //! `plaq`: lattice field theory with learned maps. The rooms are listed in `docs/architecture.md`.
 
+pub mod action;
+pub mod dual;
 pub mod error;
+pub mod field;
+pub mod gauge;
+pub mod group;
 pub mod interrupt;
+mod lanes;
+pub mod lattice;
+pub mod matrix;
+pub mod path;
+pub mod real;
 pub mod rng;
 
 #[cfg(feature = "python")]

@@ -4,6 +4,8 @@
 //! `c3` = purpose (8 bits) and high 24 bits of the sweep number; the key is the 64-bit seed.
 //! Nothing depends on threads, lanes or the order in which sites are visited.
 
+use crate::real::{MAX_LANES, Real};
+
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
@@ -82,6 +84,25 @@ impl Stream {
     pub fn uniforms(&self, site: u32, block: u32) -> [f64; 2] {
         let w = self.block(site, block);
         [open_unit(w[0], w[1]), open_unit(w[2], w[3])]
+    }
+
+    /// Two uniforms in (0, 1) for each lane, lane `k` at site `site(k)`.
+    #[inline(always)]
+    pub fn lane_uniforms<R: Real>(&self, site: impl Fn(usize) -> u32, block: u32) -> (R, R) {
+        let mut pairs = [[0.0; 2]; MAX_LANES];
+        for (lane, pair) in pairs.iter_mut().enumerate().take(R::LANES) {
+            *pair = self.uniforms(site(lane), block);
+        }
+        (R::from_lanes(|k| pairs[k][0]), R::from_lanes(|k| pairs[k][1]))
+    }
+
+    /// Two standard normals for each lane (Box-Muller).
+    #[inline(always)]
+    pub fn normals<R: Real>(&self, site: impl Fn(usize) -> u32, block: u32) -> (R, R) {
+        let (u, v) = self.lane_uniforms::<R>(site, block);
+        let radius = (u.ln() * R::splat(-2.0)).sqrt();
+        let (sin, cos) = (v * R::splat(2.0 * std::f64::consts::PI)).sin_cos();
+        (radius * cos, radius * sin)
     }
 
     /// Numbers drawn one after another at `site`.

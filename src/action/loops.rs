@@ -1,0 +1,149 @@
+//! Gauge actions S = sum_i c_i sum_x sum_{loops of family i} (1 - Re tr W / N): Wilson, improved, and any list of loops.
+
+use crate::field::{self, Measure, SiteKernel};
+use crate::gauge::{GaugeField, LinkAlgebra};
+use crate::lattice::{Lattice, MAX_DIMENSIONS};
+use crate::matrix::{Algebra, Matrix};
+use crate::path::{self, Program, WeightedPath};
+use crate::real::Real;
+use std::sync::Arc;
+
+/// A gauge action given by its loops; the coefficients are in the weights.
+#[derive(Debug, Clone)]
+pub struct LoopAction {
+    loops: Vec<WeightedPath>,
+    lattice: Arc<Lattice>,
+    staples: Vec<Program>,
+    traces: Program,
+    weight: f64,
+}
+
+impl LoopAction {
+    /// Prepares the action for fields on `lattice`.
+    pub fn new(lattice: &Arc<Lattice>, loops: Vec<WeightedPath>) -> Self {
+        let staple = |mu: usize| {
+            let mut start = [0; MAX_DIMENSIONS];
+            start[mu] = 1;
+            Program::new(lattice, start, &path::staples(&loops, mu))
+        };
+        Self {
+            staples: (0..lattice.ndim()).map(staple).collect(),
+            traces: Program::new(lattice, [0; MAX_DIMENSIONS], &loops),
+            weight: loops.iter().map(|l| l.weight).sum(),
+            lattice: lattice.clone(),
+            loops,
+        }
+    }
+
+    /// The loops with their coefficients.
+    pub fn loops(&self) -> &[WeightedPath] {
+        &self.loops
+    }
+
+    /// The program that sums the staples of links in direction `mu`.
+    pub fn staples(&self, mu: usize) -> &Program {
+        &self.staples[mu]
+    }
+
+    /// S.
+    pub fn value<R: Real, const N: usize>(&self, field: &GaugeField<R, N>) -> f64 {
+        let kernel = Traces { program: &self.traces, links: field.links() };
+        let (_, sum) = field::measure(&kernel, self.lattice.vectors());
+        self.weight * self.lattice.volume() as f64 - sum / N as f64
+    }
+
+    /// P <- P - step F with F = sum_staples c TA(U V) / (N METRIC), from dS = -(c/N) Re tr(delta U V) = <F, delta>.
+    pub fn kick<R: Real, const N: usize>(&self, field: &GaugeField<R, N>, step: f64, momenta: &mut LinkAlgebra<R, N>) {
+        let factor = -step / (N as f64 * Algebra::<R, N>::METRIC);
+        let kernel = Kick { staples: &self.staples, links: field.links(), factor };
+        field::for_each::<R, _, _>(&kernel, self.lattice.ndim(), &mut momenta.elements);
+    }
+}
+
+struct Traces<'a, R, const N: usize> {
+    program: &'a Program,
+    links: &'a [Matrix<R, N>],
+}
+
+impl<R: Real, const N: usize> Measure<R> for Traces<'_, R, N> {
+    type Scratch = Vec<Matrix<R, N>>;
+    fn scratch(&self) -> Self::Scratch {
+        self.program.scratch()
+    }
+    #[inline(always)]
+    fn at(&self, slots: &mut Self::Scratch, vector: usize) -> R {
+        self.program.run(self.links, slots, vector);
+        slots[0].trace().re
+    }
+}
+
+struct Kick<'a, R, const N: usize> {
+    staples: &'a [Program],
+    links: &'a [Matrix<R, N>],
+    factor: f64,
+}
+
+impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Kick<'_, R, N> {
+    type Scratch = Vec<Matrix<R, N>>;
+    fn scratch(&self) -> Self::Scratch {
+        let slots = self.staples.iter().map(|p| p.scratch::<R, N>().len()).max();
+        vec![Matrix::zero(); slots.unwrap_or(1)]
+    }
+    #[inline(always)]
+    fn at(&self, slots: &mut Self::Scratch, vector: usize, momenta: &mut [Algebra<R, N>]) -> R {
+        let ndim = momenta.len();
+        for (mu, momentum) in momenta.iter_mut().enumerate() {
+            self.staples[mu].run(self.links, slots, vector);
+            let force = self.links[vector * ndim + mu].mul(&slots[0]).algebra_part();
+            *momentum = momentum.add_scaled(R::splat(self.factor), &force);
+        }
+        R::zero()
+    }
+}
+
+#[cfg(test)]
+mod bench {
+    use super::*;
+    #[cfg(target_arch = "x86_64")]
+    use crate::lanes::{F64x8Avx2, F64x8Avx512};
+    #[test]
+    #[ignore]
+    fn quick() {
+        fn go<R: Real>(name: &str, l: usize) {
+            let lattice = Lattice::new(&[l; 4], R::LANES).unwrap();
+            let action = LoopAction::new(&lattice, path::family("plaquette", &[l; 4]).unwrap());
+            let mut u = GaugeField::<R, 3>::hot(lattice.clone(), 1);
+            let mut p = u.draw_momenta(1, 1);
+            let time = |f: &mut dyn FnMut()| {
+                let mut best = f64::MAX;
+                for _ in 0..15 {
+                    let t = std::time::Instant::now();
+                    f();
+                    best = best.min(t.elapsed().as_secs_f64());
+                }
+                best * 1e3
+            };
+            crate::field::set_num_threads(1).unwrap();
+            let f = time(&mut || action.kick(&u, 0.01, &mut p));
+            let d = time(&mut || u.drift(0.02, &p));
+            let g = time(&mut || {
+                u.draw_momenta(1, 1);
+            });
+            let v = time(&mut || {
+                action.value(&u);
+            });
+            let r = time(&mut || {
+                u.reunitarize();
+            });
+            println!(
+                "{name} {l}^4: kick {f:.3} drift {d:.3} momenta {g:.3} value {v:.3} reunitarize {r:.3} ms S={} viol {}",
+                action.value(&u),
+                u.unitarity_violation()
+            );
+        }
+        go::<F64x8Avx512>("avx512", 8);
+        go::<F64x8Avx2>("avx2", 8);
+        go::<f64>("f64", 8);
+        go::<F64x8Avx512>("avx512", 16);
+    }
+}

@@ -1,0 +1,142 @@
+//! Loops over site vectors: chunks of fixed size, worked on by any number of threads, sums in a fixed order.
+//!
+//! The only room that names rayon. Results do not depend on the number of threads.
+
+use crate::error::{Error, Result};
+use crate::real::{Real, Work};
+use rayon::prelude::*;
+use std::sync::{Arc, RwLock};
+
+/// Site vectors per chunk; also the granularity of ordered sums.
+const CHUNK: usize = 32;
+
+/// A function of one site vector that is compiled for the instruction set of `R`; `at` is always inlined.
+///
+/// `Item` is what belongs to a site vector (one or several), to be rewritten.
+pub trait SiteKernel<R: Real, Item>: Sync {
+    /// Working memory, one per chunk.
+    type Scratch;
+    /// Makes working memory.
+    fn scratch(&self) -> Self::Scratch;
+    /// Rewrites the items of site vector `vector`; what it returns is summed over the lattice.
+    fn at(&self, scratch: &mut Self::Scratch, vector: usize, items: &mut [Item]) -> R;
+}
+
+struct Chunk<'a, R, Item, K> {
+    kernel: &'a K,
+    start: usize,
+    per_site: usize,
+    items: &'a mut [Item],
+    real: std::marker::PhantomData<R>,
+}
+
+impl<R: Real, Item, K: SiteKernel<R, Item>> Work for Chunk<'_, R, Item, K> {
+    type Output = f64;
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut sum = R::zero();
+        let mut scratch = self.kernel.scratch();
+        for (n, items) in self.items.chunks_exact_mut(self.per_site).enumerate() {
+            sum += self.kernel.at(&mut scratch, self.start + n, items);
+        }
+        sum.sum_lanes()
+    }
+}
+
+/// Runs the kernel over all site vectors, each with its `per_site` items; returns the sum over sites of what it returned.
+pub fn for_each<R, Item, K>(kernel: &K, per_site: usize, items: &mut [Item]) -> f64
+where
+    R: Real,
+    Item: Send,
+    K: SiteKernel<R, Item>,
+{
+    let run = |(n, items): (usize, &mut [Item])| {
+        R::vectorize(Chunk { kernel, start: n * CHUNK, per_site, items, real: std::marker::PhantomData })
+    };
+    let width = CHUNK * per_site;
+    match pool() {
+        Some(pool) if items.len() > width => {
+            let partial: Vec<f64> = pool.install(|| items.par_chunks_mut(width).enumerate().map(run).collect());
+            partial.iter().sum()
+        }
+        _ => items.chunks_mut(width).enumerate().map(run).sum(),
+    }
+}
+
+/// A kernel that only measures.
+pub trait Measure<R: Real>: Sync {
+    /// Working memory, one per chunk.
+    type Scratch;
+    /// Makes working memory.
+    fn scratch(&self) -> Self::Scratch;
+    /// The value on site vector `vector`.
+    fn at(&self, scratch: &mut Self::Scratch, vector: usize) -> R;
+}
+
+struct Recorded<'a, M>(&'a M);
+
+impl<R: Real, M: Measure<R>> SiteKernel<R, R> for Recorded<'_, M> {
+    type Scratch = M::Scratch;
+    #[inline(always)]
+    fn scratch(&self) -> M::Scratch {
+        self.0.scratch()
+    }
+    #[inline(always)]
+    fn at(&self, scratch: &mut M::Scratch, vector: usize, items: &mut [R]) -> R {
+        items[0] = self.0.at(scratch, vector);
+        items[0]
+    }
+}
+
+/// The value of a measurement on every site vector, with the ordered sum over sites.
+pub fn measure<R: Real, M: Measure<R>>(kernel: &M, vectors: usize) -> (Vec<R>, f64) {
+    let mut values = vec![R::zero(); vectors];
+    let sum = for_each::<R, R, _>(&Recorded(kernel), 1, &mut values);
+    (values, sum)
+}
+
+static POOL: RwLock<Option<Setting>> = RwLock::new(None);
+
+#[derive(Clone)]
+struct Setting {
+    threads: usize,
+    pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+fn build(threads: usize) -> Result<Setting> {
+    let pool = match threads {
+        1 => None,
+        n => Some(rayon::ThreadPoolBuilder::new().num_threads(n).build()),
+    };
+    let pool = pool.transpose().map_err(|e| Error::value(format!("cannot start {threads} threads: {e}")))?;
+    Ok(Setting { threads, pool: pool.map(Arc::new) })
+}
+
+fn setting() -> Setting {
+    if let Some(setting) = &*POOL.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        return setting.clone();
+    }
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
+    let setting = build(asked.unwrap_or(available)).unwrap_or(Setting { threads: 1, pool: None });
+    POOL.write().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(setting).clone()
+}
+
+fn pool() -> Option<Arc<rayon::ThreadPool>> {
+    setting().pool
+}
+
+/// Number of threads that kernels use: `RAYON_NUM_THREADS`, or all cores.
+pub fn num_threads() -> usize {
+    setting().threads
+}
+
+/// Sets the number of threads (1 to 1024) of kernels that start from now on.
+pub fn set_num_threads(threads: usize) -> Result<()> {
+    if !(1..=1024).contains(&threads) {
+        return Err(Error::value(format!("number of threads is {threads}; allowed are 1 to 1024")));
+    }
+    let setting = build(threads)?;
+    *POOL.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(setting);
+    Ok(())
+}
