@@ -76,6 +76,7 @@ impl<R: Real> SubAssign for Dual<R> {
 }
 
 impl<R: Real> Real for Dual<R> {
+    type Total = Dual<R::Total>;
     const LANES: usize = R::LANES;
     const EPSILON: f64 = R::EPSILON;
 
@@ -128,6 +129,10 @@ impl<R: Real> Real for Dual<R> {
     #[inline(always)]
     fn vectorize<W: Work>(work: W) -> W::Output {
         R::vectorize(work)
+    }
+    #[inline(always)]
+    fn total(self) -> Self::Total {
+        Dual::new(self.re.total(), self.eps.total())
     }
 }
 

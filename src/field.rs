@@ -31,20 +31,20 @@ struct Chunk<'a, R, Item, K> {
 }
 
 impl<R: Real, Item, K: SiteKernel<R, Item>> Work for Chunk<'_, R, Item, K> {
-    type Output = f64;
+    type Output = R::Total;
     #[inline(always)]
-    fn run(self) -> f64 {
+    fn run(self) -> R::Total {
         let mut sum = R::zero();
         let mut scratch = self.kernel.scratch();
         for (n, items) in self.items.chunks_exact_mut(self.per_site).enumerate() {
             sum += self.kernel.at(&mut scratch, self.start + n, items);
         }
-        sum.sum_lanes()
+        sum.total()
     }
 }
 
 /// Runs the kernel over all site vectors, each with its `per_site` items; returns the sum over sites of what it returned.
-pub fn for_each<R, Item, K>(kernel: &K, per_site: usize, items: &mut [Item]) -> f64
+pub fn for_each<R, Item, K>(kernel: &K, per_site: usize, items: &mut [Item]) -> R::Total
 where
     R: Real,
     Item: Send,
@@ -56,11 +56,15 @@ where
     let width = CHUNK * per_site;
     match pool() {
         Some(pool) if items.len() > width => {
-            let partial: Vec<f64> = pool.install(|| items.par_chunks_mut(width).enumerate().map(run).collect());
-            partial.iter().sum()
+            let partial: Vec<R::Total> = pool.install(|| items.par_chunks_mut(width).enumerate().map(run).collect());
+            add_up(partial.into_iter())
         }
-        _ => items.chunks_mut(width).enumerate().map(run).sum(),
+        _ => add_up(items.chunks_mut(width).enumerate().map(run)),
     }
+}
+
+fn add_up<T: Real>(terms: impl Iterator<Item = T>) -> T {
+    terms.fold(T::zero(), |sum, x| sum + x)
 }
 
 /// A kernel that only measures.
@@ -89,7 +93,7 @@ impl<R: Real, M: Measure<R>> SiteKernel<R, R> for Recorded<'_, M> {
 }
 
 /// The value of a measurement on every site vector, with the ordered sum over sites.
-pub fn measure<R: Real, M: Measure<R>>(kernel: &M, vectors: usize) -> (Vec<R>, f64) {
+pub fn measure<R: Real, M: Measure<R>>(kernel: &M, vectors: usize) -> (Vec<R>, R::Total) {
     let mut values = vec![R::zero(); vectors];
     let sum = for_each::<R, R, _>(&Recorded(kernel), 1, &mut values);
     (values, sum)

@@ -1,6 +1,6 @@
 //! Gauge fields: links U_mu(x) from x to x+mu in U(1) or SU(N), and the momenta that live on them.
 
-use crate::error::{Error, Result};
+use crate::action::Configuration;
 use crate::field::{self, Measure, SiteKernel};
 use crate::group;
 use crate::lattice::Lattice;
@@ -93,26 +93,38 @@ impl<R: Real, const N: usize> GaugeField<R, N> {
         let ndim = self.lattice.ndim();
         field::for_each::<R, _, _>(&Reunitarize, ndim, &mut self.links);
     }
-    /// U <- exp(step P) U on every link.
-    pub fn drift(&mut self, step: f64, momenta: &LinkAlgebra<R, N>) {
-        let ndim = self.lattice.ndim();
-        field::for_each::<R, _, _>(&Drift { step, momenta: &momenta.elements }, ndim, &mut self.links);
-    }
     /// max over links of |U^dagger U - 1| and |det U - 1|.
     pub fn unitarity_violation(&self) -> f64 {
         let worst = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
         self.links.iter().map(group::unitarity_violation).fold(0.0, worst)
     }
+}
+
+impl<R: Real, const N: usize> Configuration for GaugeField<R, N> {
+    type Number = R::Total;
+    type Momenta = LinkAlgebra<R, N>;
+
+    fn zero_momenta(&self) -> LinkAlgebra<R, N> {
+        LinkAlgebra::zero(self.lattice.clone())
+    }
     /// Momenta with density exp(-(1/2) sum (a^c)^2).
-    pub fn draw_momenta(&self, seed: u64, sweep: u64) -> LinkAlgebra<R, N> {
-        let mut momenta = LinkAlgebra::zero(self.lattice.clone());
+    fn draw_momenta(&self, seed: u64, sweep: u64) -> LinkAlgebra<R, N> {
+        let mut momenta = self.zero_momenta();
         let stream = Stream::new(seed, Purpose::Momenta, sweep);
-        field::for_each::<R, _, _>(
-            &Gaussian { lattice: &self.lattice, stream },
-            self.lattice.ndim(),
-            &mut momenta.elements,
-        );
+        let kernel = Gaussian { lattice: &self.lattice, stream };
+        field::for_each::<R, _, _>(&kernel, self.lattice.ndim(), &mut momenta.elements);
         momenta
+    }
+    fn kinetic(momenta: &LinkAlgebra<R, N>) -> R::Total {
+        momenta.inner(momenta) * R::Total::splat(0.5)
+    }
+    /// U <- exp(step P) U on every link.
+    fn drift(&mut self, step: f64, momenta: &LinkAlgebra<R, N>) {
+        let kernel = Drift { step, momenta: &momenta.elements };
+        field::for_each::<R, _, _>(&kernel, self.lattice.ndim(), &mut self.links);
+    }
+    fn restore(&mut self) {
+        self.reunitarize();
     }
 }
 
@@ -139,25 +151,10 @@ impl<R: Real, const N: usize> LinkAlgebra<R, N> {
         let elements = vec![Algebra::zero(); lattice.vectors() * lattice.ndim()];
         Self { lattice, elements }
     }
-    /// (1/2) sum <A, A>, the kinetic energy of momenta.
-    pub fn kinetic(&self) -> f64 {
-        0.5 * self.inner(self)
-    }
     /// sum <A, B>.
-    pub fn inner(&self, other: &Self) -> f64 {
+    pub fn inner(&self, other: &Self) -> R::Total {
         let kernel = Inner { a: &self.elements, b: &other.elements, ndim: self.lattice.ndim() };
         field::measure(&kernel, self.lattice.vectors()).1
-    }
-    /// Checks that another field lives on the same links.
-    pub fn check_same(&self, field: &GaugeField<R, N>) -> Result<()> {
-        if self.lattice.extents() == field.lattice.extents() {
-            return Ok(());
-        }
-        Err(Error::value(format!(
-            "momenta live on {:?}, links on {:?}",
-            self.lattice.extents(),
-            field.lattice.extents()
-        )))
     }
 }
 

@@ -134,6 +134,7 @@ mod x86 {
             }
 
             impl Real for $name {
+                type Total = f64;
                 const LANES: usize = $lanes;
                 const EPSILON: f64 = <$element>::EPSILON as f64;
 
@@ -209,6 +210,10 @@ mod x86 {
                 #[inline(always)]
                 fn vectorize<W: Work>(work: W) -> W::Output {
                     unsafe { $enter(work) }
+                }
+                #[inline(always)]
+                fn total(self) -> f64 {
+                    self.to_array().iter().map(|&x| f64::from(x)).sum()
                 }
             }
         };

@@ -1,6 +1,7 @@
 //! `plaq`: lattice field theory with learned maps. The rooms are listed in `docs/architecture.md`.
 
 pub mod action;
+mod coloring;
 pub mod dual;
 pub mod error;
 pub mod field;
@@ -9,10 +10,13 @@ pub mod group;
 pub mod interrupt;
 mod lanes;
 pub mod lattice;
+#[cfg(test)]
+mod laws;
 pub mod matrix;
 pub mod path;
 pub mod real;
 pub mod rng;
+pub mod sampler;
 
 #[cfg(feature = "python")]
 mod py;

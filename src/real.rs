@@ -35,6 +35,8 @@ pub trait Real:
     + AddAssign
     + SubAssign
 {
+    /// What a sum over sites is: `f64`, or a `Dual` of it.
+    type Total: Real;
     /// How many sites one value holds.
     const LANES: usize;
     /// Unit roundoff of one lane.
@@ -76,10 +78,7 @@ pub trait Real:
         Self::splat(1.0)
     }
     /// Sum over lanes in lane order.
-    #[inline(always)]
-    fn sum_lanes(self) -> f64 {
-        (0..Self::LANES).map(|k| self.lane(k)).sum()
-    }
+    fn total(self) -> Self::Total;
     /// Largest lane; NaN if a lane is NaN.
     #[inline(always)]
     fn max_lane(self) -> f64 {
@@ -100,6 +99,7 @@ pub trait Real:
 macro_rules! scalar {
     ($real:ty) => {
         impl Real for $real {
+            type Total = f64;
             const LANES: usize = 1;
             const EPSILON: f64 = <$real>::EPSILON as f64;
             #[inline(always)]
@@ -150,6 +150,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn vectorize<W: Work>(work: W) -> W::Output {
                 work.run()
+            }
+            #[inline(always)]
+            fn total(self) -> f64 {
+                f64::from(self)
             }
         }
     };

@@ -60,7 +60,7 @@ pub enum Purpose {
 }
 
 /// All random numbers of one purpose in one sweep.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
     key: [u32; 2],
     high: [u32; 2],

@@ -1,5 +1,7 @@
 //! Gauge actions S = sum_i c_i sum_x sum_{loops of family i} (1 - Re tr W / N): Wilson, improved, and any list of loops.
 
+use super::Action;
+use crate::error::Result;
 use crate::field::{self, Measure, SiteKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::{Lattice, MAX_DIMENSIONS};
@@ -44,19 +46,21 @@ impl LoopAction {
     pub fn staples(&self, mu: usize) -> &Program {
         &self.staples[mu]
     }
+}
 
-    /// S.
-    pub fn value<R: Real, const N: usize>(&self, field: &GaugeField<R, N>) -> f64 {
+impl<R: Real, const N: usize> Action<GaugeField<R, N>> for LoopAction {
+    fn value(&self, field: &GaugeField<R, N>) -> Result<R::Total> {
         let kernel = Traces { program: &self.traces, links: field.links() };
         let (_, sum) = field::measure(&kernel, self.lattice.vectors());
-        self.weight * self.lattice.volume() as f64 - sum / N as f64
+        Ok(R::Total::splat(self.weight * self.lattice.volume() as f64) - sum * R::Total::splat(1.0 / N as f64))
     }
 
-    /// P <- P - step F with F = sum_staples c TA(U V) / (N METRIC), from dS = -(c/N) Re tr(delta U V) = <F, delta>.
-    pub fn kick<R: Real, const N: usize>(&self, field: &GaugeField<R, N>, step: f64, momenta: &mut LinkAlgebra<R, N>) {
+    /// F = sum_staples c TA(U V) / (N METRIC), from dS = -(c/N) Re tr(delta U V) = <F, delta>.
+    fn kick(&self, field: &GaugeField<R, N>, step: f64, momenta: &mut LinkAlgebra<R, N>) -> Result<()> {
         let factor = -step / (N as f64 * Algebra::<R, N>::METRIC);
         let kernel = Kick { staples: &self.staples, links: field.links(), factor };
         field::for_each::<R, _, _>(&kernel, self.lattice.ndim(), &mut momenta.elements);
+        Ok(())
     }
 }
 
@@ -98,52 +102,5 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Kick<'_, R, N> {
             *momentum = momentum.add_scaled(R::splat(self.factor), &force);
         }
         R::zero()
-    }
-}
-
-#[cfg(test)]
-mod bench {
-    use super::*;
-    #[cfg(target_arch = "x86_64")]
-    use crate::lanes::{F64x8Avx2, F64x8Avx512};
-    #[test]
-    #[ignore]
-    fn quick() {
-        fn go<R: Real>(name: &str, l: usize) {
-            let lattice = Lattice::new(&[l; 4], R::LANES).unwrap();
-            let action = LoopAction::new(&lattice, path::family("plaquette", &[l; 4]).unwrap());
-            let mut u = GaugeField::<R, 3>::hot(lattice.clone(), 1);
-            let mut p = u.draw_momenta(1, 1);
-            let time = |f: &mut dyn FnMut()| {
-                let mut best = f64::MAX;
-                for _ in 0..15 {
-                    let t = std::time::Instant::now();
-                    f();
-                    best = best.min(t.elapsed().as_secs_f64());
-                }
-                best * 1e3
-            };
-            crate::field::set_num_threads(1).unwrap();
-            let f = time(&mut || action.kick(&u, 0.01, &mut p));
-            let d = time(&mut || u.drift(0.02, &p));
-            let g = time(&mut || {
-                u.draw_momenta(1, 1);
-            });
-            let v = time(&mut || {
-                action.value(&u);
-            });
-            let r = time(&mut || {
-                u.reunitarize();
-            });
-            println!(
-                "{name} {l}^4: kick {f:.3} drift {d:.3} momenta {g:.3} value {v:.3} reunitarize {r:.3} ms S={} viol {}",
-                action.value(&u),
-                u.unitarity_violation()
-            );
-        }
-        go::<F64x8Avx512>("avx512", 8);
-        go::<F64x8Avx2>("avx2", 8);
-        go::<f64>("f64", 8);
-        go::<F64x8Avx512>("avx512", 16);
     }
 }
