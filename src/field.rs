@@ -3,6 +3,7 @@
 //! The only room that names rayon. Results do not depend on the number of threads.
 
 use crate::error::{Error, Result};
+use crate::lattice::Lattice;
 use crate::real::{Real, Work};
 use rayon::prelude::*;
 use std::sync::{Arc, RwLock};
@@ -97,6 +98,17 @@ pub fn measure<R: Real, M: Measure<R>>(kernel: &M, vectors: usize) -> (Vec<R>, R
     let mut values = vec![R::zero(); vectors];
     let sum = for_each::<R, R, _>(&Recorded(kernel), 1, &mut values);
     (values, sum)
+}
+
+/// Values of site vectors as values of sites, in C order.
+pub fn by_site<R: Real>(lattice: &Lattice, values: &[R]) -> Vec<f64> {
+    let mut sites = vec![0.0; lattice.volume()];
+    for (vector, value) in values.iter().enumerate() {
+        for lane in 0..R::LANES {
+            sites[lattice.site(vector, lane) as usize] = value.lane(lane);
+        }
+    }
+    sites
 }
 
 static POOL: RwLock<Option<Setting>> = RwLock::new(None);

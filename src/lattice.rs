@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::real::{MAX_LANES, Permutation};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// Most dimensions a lattice can have.
 pub const MAX_DIMENSIONS: usize = 4;
@@ -65,8 +65,23 @@ pub fn check_extents(extents: &[usize]) -> Result<usize> {
 
 impl Lattice {
     /// The lattice cut into `lanes` blocks; an error if the extents do not allow it (`lanes` = 1 always fits).
+    ///
+    /// Lattices in use are shared, so that their neighbour tables are made once.
     pub fn new(extents: &[usize], lanes: usize) -> Result<Arc<Self>> {
+        static IN_USE: Mutex<Vec<Weak<Lattice>>> = Mutex::new(Vec::new());
         check_extents(extents)?;
+        let mut in_use = IN_USE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        in_use.retain(|lattice| lattice.strong_count() > 0);
+        let same = |lattice: &Arc<Self>| lattice.extents == extents && lattice.lanes == lanes;
+        if let Some(lattice) = in_use.iter().filter_map(Weak::upgrade).find(same) {
+            return Ok(lattice);
+        }
+        let lattice = Arc::new(Self::build(extents, lanes)?);
+        in_use.push(Arc::downgrade(&lattice));
+        Ok(lattice)
+    }
+
+    fn build(extents: &[usize], lanes: usize) -> Result<Self> {
         let blocks = Self::cut(extents, lanes)
             .ok_or_else(|| Error::value(format!("shape {extents:?} cannot be cut into {lanes} equal blocks")))?;
         let local: Vec<usize> = extents.iter().zip(&blocks).map(|(e, b)| e / b).collect();
@@ -87,7 +102,7 @@ impl Lattice {
             lattice.lane_offset[lane] = lattice.global(&corner);
         }
         lattice.permutations = (0..lanes).map(|shift| lattice.lane_permutation(shift)).collect();
-        Ok(Arc::new(lattice))
+        Ok(lattice)
     }
 
     /// How many blocks each direction is cut into for `lanes` lanes, halving the last directions first.

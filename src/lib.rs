@@ -1,6 +1,7 @@
 //! `plaq`: lattice field theory with learned maps. The rooms are listed in `docs/architecture.md`.
 
 pub mod action;
+pub mod any;
 mod coloring;
 pub mod dual;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod lattice;
 #[cfg(test)]
 mod laws;
 pub mod matrix;
+pub mod observable;
 pub mod path;
 pub mod real;
 pub mod rng;
