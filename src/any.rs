@@ -230,7 +230,7 @@ impl AnyGauge {
     }
 }
 
-fn array<R: crate::real::Real, const N: usize>(field: &GaugeField<R, N>) -> Vec<Complex64> {
+pub(crate) fn array<R: crate::real::Real, const N: usize>(field: &GaugeField<R, N>) -> Vec<Complex64> {
     let volume = field.lattice().volume();
     let mut data = vec![Complex64::ZERO; field.lattice().ndim() * volume * N * N];
     field.for_each_link(|site, mu, link| {

@@ -44,7 +44,7 @@ fn linear(extents: &[usize], conflicts: &HashSet<Displacement>) -> Option<(Vec<u
         for code in 0..m.pow(extents.len() as u32) {
             let a: Vec<usize> = (0..extents.len() as u32).map(|mu| code / m.pow(mu) % m).collect();
             let periodic = a.iter().zip(extents).all(|(a, extent)| (a * extent).is_multiple_of(m));
-            if periodic && conflicts.iter().all(|d| dot(&a, &d.map(|d| d as usize)) % m != 0) {
+            if periodic && conflicts.iter().all(|d| !dot(&a, &d.map(|d| d as usize)).is_multiple_of(m)) {
                 return Some((a, m));
             }
         }

@@ -1,7 +1,9 @@
 //! Actions: field -> real number, with value and force.
 
+pub mod custom;
 mod loops;
 
+pub use custom::{ActionSpec, LinkFunction, LoopSpec};
 pub use loops::LoopAction;
 
 use crate::error::Result;

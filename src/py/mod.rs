@@ -1,5 +1,8 @@
 //! The one door to Python: releases the GIL, polls signals, converts errors.
 
+mod gauge;
+mod sampler;
+
 use crate::error::{Error, Result};
 use crate::interrupt;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyTypeError, PyValueError};
@@ -59,6 +62,8 @@ pub(crate) fn enter<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + 
 #[pymodule]
 fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    gauge::register(module)?;
+    sampler::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("PlaqError", py.get_type::<PlaqError>())?;
     module.add("FormatError", py.get_type::<FormatError>())?;
