@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod interrupt;
+pub mod io;
 pub mod rng;
 
 #[cfg(feature = "python")]
