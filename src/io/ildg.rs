@@ -86,7 +86,7 @@ pub(crate) fn read(source: &mut dyn Source, options: &ReadOptions) -> Result<(Li
     if recorded.is_empty() {
         header.warn("the file records no checksum");
     } else {
-        let found = checksum::scidac(&bytes, payload.site_bytes());
+        let found = checksum::scidac(&bytes, payload.site_bytes())?;
         check_sum(&recorded, &found, payload.offset, &mut header, options)?;
     }
     Ok((payload.decode(&bytes)?, header))

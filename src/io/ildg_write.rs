@@ -24,7 +24,7 @@ pub(crate) fn write(links: &LinkArray, options: &WriteOptions, with_ildg: bool) 
     let codec = Codec { precision: options.precision, order: ByteOrder::Big };
     let payload = Payload::lexicographic("LIME", &links.extents, links.n_colors, codec, 0);
     let data = payload.encode(links)?;
-    let sums = checksum::scidac(&data, payload.site_bytes()).map(|sum| format!("{sum:x}"));
+    let sums = checksum::scidac(&data, payload.site_bytes())?.map(|sum| format!("{sum:x}"));
     let [suma, sumb] = sums;
     let checksum = document("scidacChecksum", &[("version", "1.0".into()), ("suma", suma), ("sumb", sumb)]);
     let (file, field, user) = (file_xml(links), record_xml(links, options), user_xml(options));

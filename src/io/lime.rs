@@ -2,6 +2,7 @@
 
 use super::fault::{COPY_AGAIN, fault};
 use super::header::LimeRecord;
+use super::payload::shorten;
 use super::source::Source;
 use crate::error::Result;
 
@@ -55,7 +56,7 @@ fn record(source: &mut dyn Source, at: u64) -> Result<LimeRecord> {
     let name = head[16..].split(|&b| b == 0).next().unwrap_or(&[]);
     let kind = String::from_utf8_lossy(name).into_owned();
     if size > left {
-        let message = format!("record '{kind}' announces {size} bytes, {left} are left in the file");
+        let message = format!("record '{}' announces {size} bytes, {left} are left in the file", shorten(&kind));
         return Err(fault("LIME", "length", at + 8, message, COPY_AGAIN));
     }
     Ok(LimeRecord { kind, offset: at + HEADER, size })

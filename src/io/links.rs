@@ -231,3 +231,32 @@ pub(crate) fn complete_last_row(u: &mut [Complex64], n: usize) {
         u[(n - 1) * n + column] = (determinant(&minor[..(n - 1) * (n - 1)], n - 1) * sign).conj();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_row_of_a_permutation() {
+        // Rows e1, e2, e3, e0 form a cycle of four: determinant -1 without the sign of the last row.
+        for (n, sign) in [(2, -1.0), (3, 1.0), (4, -1.0)] {
+            let mut u = vec![Complex64::ZERO; n * n];
+            (0..n - 1).for_each(|a| u[a * n + a + 1] = Complex64::ONE);
+            complete_last_row(&mut u, n);
+            assert_eq!(u[(n - 1) * n], Complex64::from(sign));
+            assert_eq!(determinant(&u, n), Complex64::ONE);
+        }
+    }
+
+    #[test]
+    fn worst_link_is_found_where_it_is() {
+        let mut links = LinkArray { extents: vec![2, 3], n_colors: 1, data: vec![Complex64::ONE; 12] };
+        links.link_mut(1, 4)[0] = Complex64::new(0.0, 2.0);
+        let expected = Violation { size: 3.0, direction: 1, site: vec![1, 1] };
+        assert_eq!(links.unitarity_violation().unwrap(), expected);
+        assert_eq!(links.plaquette().unwrap(), Some((4.0 + 0.0) / 6.0));
+        assert_eq!(links.link_trace(), 11.0 / 12.0);
+        links.link_mut(0, 2)[0].im = f64::NAN;
+        assert_eq!(links.first_not_finite(), Some((0, vec![0, 2])));
+    }
+}

@@ -27,7 +27,7 @@ pub(crate) fn read(source: &mut dyn Source, options: &ReadOptions) -> Result<(Li
     let bytes = source.bytes(payload.offset, payload.size() as usize)?;
     let recorded = header.checksums.clone();
     if !recorded.is_empty() {
-        check_sum(&recorded, &checksum::milc(&bytes, payload.codec.order), payload.offset, &mut header, options)?;
+        check_sum(&recorded, &checksum::milc(&bytes, payload.codec.order)?, payload.offset, &mut header, options)?;
     }
     Ok((payload.decode(&bytes)?, header))
 }

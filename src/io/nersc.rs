@@ -103,16 +103,26 @@ fn fields(source: &mut dyn Source) -> Result<(Vec<Field>, u64)> {
     if !head.starts_with(b"BEGIN_HEADER") {
         return Err(fault(NAME, "BEGIN_HEADER", 0, "the file does not begin with it", "this is not a NERSC file"));
     }
+    let end = end_of_header(&head)?;
     let (mut found, mut offset) = (Vec::<Field>::new(), 0);
-    for line in head.split_inclusive(|&b| b == b'\n') {
-        let text = String::from_utf8_lossy(line);
-        let (text, at) = (text.trim(), offset as u64);
+    for line in head[..end].split_inclusive(|&b| b == b'\n') {
+        let at = offset as u64;
         offset += line.len();
-        if text == "END_HEADER" && line.ends_with(b"\n") {
-            return Ok((found, offset as u64));
+        if let Some((key, value)) = String::from_utf8_lossy(line).split_once('=') {
+            add(&mut found, Field { key: key.trim().into(), value: value.trim().into(), offset: at })?;
         }
-        let Some((key, value)) = text.split_once('=') else { continue };
-        add(&mut found, Field { key: key.trim().into(), value: value.trim().into(), offset: at })?;
+    }
+    Ok((found, end as u64))
+}
+
+/// The byte after the line END_HEADER.
+fn end_of_header(head: &[u8]) -> Result<usize> {
+    let mut end = 0;
+    for line in head.split_inclusive(|&b| b == b'\n') {
+        end += line.len();
+        if line.trim_ascii() == b"END_HEADER" && line.ends_with(b"\n") {
+            return Ok(end);
+        }
     }
     let message = format!("no line END_HEADER in the first {} bytes", head.len());
     Err(fault(NAME, "END_HEADER", 0, message, COPY_AGAIN))
@@ -123,11 +133,11 @@ fn add(found: &mut Vec<Field>, field: Field) -> Result<()> {
         Some(other) if other.value == field.value => Ok(()),
         Some(other) => {
             let message = format!("it is there twice: '{}' and '{}'", shorten(&other.value), shorten(&field.value));
-            Err(fault(NAME, field.key, field.offset, message, "delete the wrong line"))
+            Err(fault(NAME, shorten(&field.key), field.offset, message, "delete the wrong line"))
         }
         None if found.len() == MOST_FIELDS => {
             let message = format!("more than {MOST_FIELDS} fields");
-            Err(fault(NAME, field.key, field.offset, message, COPY_AGAIN))
+            Err(fault(NAME, shorten(&field.key), field.offset, message, COPY_AGAIN))
         }
         None => {
             found.push(field);

@@ -160,9 +160,10 @@ pub(crate) fn extent_text(format: &str, field: &str, offset: u64, text: &str) ->
     extent(format, field, offset, number)
 }
 
-/// The beginning of a text, to be shown in a message.
+/// The beginning of a text from a file, fit to be shown in a message.
 pub(crate) fn shorten(text: &str) -> String {
-    text.trim().chars().take(60).collect()
+    let visible = |c: char| if c.is_control() { '?' } else { c };
+    text.trim().chars().take(60).map(visible).collect()
 }
 
 /// What the file says if it says it, else what the caller gave; an error if the two differ.
@@ -176,5 +177,27 @@ pub(crate) fn agree<T: PartialEq + Clone + std::fmt::Debug>(
             Err(Error::value(format!("{name} {given:?} was given, but the file says {file:?}; leave {name} out")))
         }
         (file, given) => Ok(file.or_else(|| given.cloned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_run_in_the_order_of_the_axes() {
+        let index = |x: usize, y: usize, z: usize| (x * 3 + y) * 4 + z;
+        let first: Vec<usize> = file_order(&[2, 3, 4], &[0, 1, 2]).collect();
+        let expected: Vec<usize> =
+            (0..4).flat_map(|z| (0..3).flat_map(move |y| (0..2).map(move |x| index(x, y, z)))).collect();
+        assert_eq!(first, expected);
+        assert!(file_order(&[2, 3, 4], &[2, 1, 0]).eq(0..24));
+    }
+
+    #[test]
+    fn sizes_saturate_instead_of_overflowing() {
+        let codec = Codec { precision: 64, order: ByteOrder::Big };
+        let payload = Payload::lexicographic("test", &[MAX_EXTENT; 4], MAX_COLORS, codec, 0);
+        assert_eq!(payload.size(), u64::MAX);
     }
 }

@@ -2,10 +2,14 @@
 
 use super::fault::{COPY_AGAIN, fault};
 use crate::error::{Error, Result};
+use crate::interrupt;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
+
+/// Bytes read between two looks at Ctrl-C.
+const PIECE: usize = 1 << 24;
 
 /// A file of known length.
 pub(crate) trait Source {
@@ -65,10 +69,11 @@ impl Source for FileSource {
 
     fn fetch(&mut self, offset: u64, count: usize) -> Result<Cow<'_, [u8]>> {
         let mut bytes = vec![0; count];
-        self.file
-            .seek(SeekFrom::Start(offset))
-            .and_then(|_| self.file.read_exact(&mut bytes))
-            .map_err(|e| Error::os(&self.path, e))?;
+        self.file.seek(SeekFrom::Start(offset)).map_err(|e| Error::os(&self.path, e))?;
+        for piece in bytes.chunks_mut(PIECE) {
+            self.file.read_exact(piece).map_err(|e| Error::os(&self.path, e))?;
+            interrupt::poll()?;
+        }
         Ok(Cow::Owned(bytes))
     }
 }

@@ -12,7 +12,7 @@ const END_64: u32 = 0x0606_4b50;
 const LOCATOR_64: u32 = 0x0706_4b50;
 const MOST_MEMBERS: u64 = 1024;
 /// A compressed archive may grow to this multiple of its size.
-const LARGEST_GROWTH: u64 = 8;
+const LARGEST_GROWTH: u64 = 4;
 const LARGEST_SMALL: u64 = 1 << 16;
 const SAVE_AGAIN: &str = "save it again with numpy.savez";
 const STORED: u64 = 0;
