@@ -9,6 +9,7 @@ pub mod field;
 pub mod gauge;
 pub mod group;
 pub mod interrupt;
+pub mod io;
 mod lanes;
 pub mod lattice;
 #[cfg(test)]

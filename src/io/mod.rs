@@ -1,0 +1,33 @@
+//! Gauge fields in files: formats found by content, checked against everything they record, converted to `[mu, x_0, .., a, b]`.
+
+mod atomic;
+mod bridge;
+mod checksum;
+mod codec;
+mod fault;
+mod format;
+mod header;
+mod ildg;
+mod ildg_write;
+mod lime;
+mod links;
+mod mdp;
+mod milc;
+mod nersc;
+mod npy;
+mod npz;
+mod openqcd;
+mod payload;
+mod read;
+mod source;
+mod validate;
+mod write;
+mod xml;
+mod zip;
+
+pub use format::Format;
+pub use header::{ByteOrder, Checksum, Header, LimeRecord};
+pub use links::{LinkArray, MAX_COLORS, Violation};
+pub use read::{ReadOptions, read, read_bytes, read_header, read_header_bytes};
+pub use validate::{LINK_TOLERANCE_F32, LINK_TOLERANCE_F64, PLAQUETTE_TOLERANCE_NERSC, PLAQUETTE_TOLERANCE_OPENQCD};
+pub use write::{WriteOptions, to_bytes, write};
