@@ -28,6 +28,7 @@ LABELS = {
     "plaquette": r"plaquette $P$",
     "rectangle": r"rectangle $R$",
     "polyakov": r"Polyakov loop $L$",
+    "abs_polyakov": r"Polyakov loop $|L|$",
     "topological_charge": r"topological charge $Q$",
     "energy_density": r"energy density $E$",
     "delta_h": r"$\Delta H$",
@@ -407,8 +408,7 @@ def _figure(size: tuple[float, float], *, shown: bool = False) -> "Figure":
     A notebook shows returned figures by their rich display; only for returned Axes (`shown`) does it need pyplot.
     """
     require("matplotlib", "plot")
-    notebook = "ipykernel" in sys.modules
-    if notebook == shown and (notebook or "matplotlib.pyplot" in sys.modules):
+    if shown if "ipykernel" in sys.modules else "matplotlib.pyplot" in sys.modules:
         import matplotlib.pyplot as plt
 
         return plt.figure(figsize=size, layout="constrained")
