@@ -1,6 +1,7 @@
 """The progress display of long runs: tqdm if installed, else one line on a terminal, else nothing."""
 
 import importlib
+import importlib.util
 import sys
 import time
 from collections.abc import Callable
@@ -72,7 +73,8 @@ class _Line:
 
 def _display(total: int, label: str) -> Any:
     try:
-        tqdm = importlib.import_module("tqdm.auto").tqdm
+        # tqdm.auto warns in notebooks without ipywidgets, where the plain bar works as well.
+        tqdm = importlib.import_module("tqdm.auto" if importlib.util.find_spec("ipywidgets") else "tqdm").tqdm
     except ImportError:
         return _Line(total, label)
     return tqdm(total=total, desc=label, leave=True)

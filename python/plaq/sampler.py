@@ -312,16 +312,16 @@ class _Run:
         try:
             self._sample()
             self._save()
+            return self._so_far()
         except KeyboardInterrupt:
             self._save()
-            return self._chain(interrupted=True)
+            return self._so_far()
         except Exception as error:
             with suppress(OSError):
                 self._save()
             with suppress(AttributeError):
-                error.chain = self._chain(interrupted=False)  # type: ignore[attr-defined]
+                error.chain = self._so_far()  # type: ignore[attr-defined]
             raise
-        return self._chain(interrupted=False)
 
     def _sample(self) -> None:
         for name in self._observables:
@@ -445,8 +445,9 @@ class _Run:
         info = {name: values[:count] for name, values in self._info.items()}
         return Record(draws, info, state, old.seed, sweep, old.warmup, old.thin, old.fingerprint)
 
-    def _chain(self, *, interrupted: bool) -> Chain:
-        return Chain.from_record(self._current(), interrupted=interrupted)
+    def _so_far(self) -> Chain:
+        _, sweep, count = self._committed
+        return Chain.from_record(self._current(), interrupted=count < self._draws or sweep < self._record.warmup)
 
     def _progress_text(self) -> str:
         count = self._committed[2]

@@ -132,7 +132,7 @@ def estimate(series: ArrayLike, f: Callable[[Any], Any] | None = None) -> Estima
     --------
     >>> rng = np.random.default_rng(1)
     >>> print(estimate(rng.normal(2.0, 1.0, size=10_000)))
-    1.9952(99)
+    1.9891(98)
     """
     draws = _checked(series)
     if f is None:

@@ -435,6 +435,28 @@ def test_kill_9_and_resume_has_the_same_bits(tmp_path):
     assert os.listdir(tmp_path) == ["chain.npz"]
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals")
+def test_ctrl_c_at_random_moments_keeps_whole_draws():
+    """150 signals at random moments of a run: what comes back is always a chain of whole draws."""
+    whole, rng, interrupted = walk(60), np.random.default_rng(5), 0
+    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(150):
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 4e-3))
+            try:
+                chain = walk(60)
+            except KeyboardInterrupt:  # before the first update or after the last: nothing to return
+                continue
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            interrupted += chain.interrupted
+            if len(chain):
+                assert same(chain, whole if len(chain) == 60 else walk(len(chain)))
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert interrupted > 30
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_sigint_of_a_real_process(tmp_path):
     path = tmp_path / "chain.npz"
@@ -587,6 +609,7 @@ def test_progress(monkeypatch, tqdm):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     if not tqdm:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
         monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     walk(60, sampler=Walk(pause=0.004), warmup=3, progress=True)
     assert "60/60" in terminal.text
