@@ -435,6 +435,31 @@ def test_kill_9_and_resume_has_the_same_bits(tmp_path):
     assert os.listdir(tmp_path) == ["chain.npz"]
 
 
+def test_a_file_is_replaced_in_one_step_after_it_is_on_disk(tmp_path, monkeypatch):
+    path = tmp_path / "chain.npz"
+    walk(5, checkpoint=path)
+    before, steps, sync = path.read_bytes(), [], os.fsync
+
+    def spy(descriptor):
+        steps.append("sync")
+        assert path.read_bytes() == before
+        sync(descriptor)
+
+    def replace(source, target):
+        steps.append("replace")
+        assert len(pq.Chain.load(source)) == 10
+        assert (Path(target), path.read_bytes()) == (path, before)
+        raise OSError("stopped before the replacement")
+
+    monkeypatch.setattr(os, "fsync", spy)
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OSError, match="stopped before"):
+        walk(10, checkpoint=path)
+    assert steps[:2] == ["sync", "replace"]
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["chain.npz"]
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals")
 def test_ctrl_c_at_random_moments_keeps_whole_draws():
     """150 signals at random moments of a run: what comes back is always a chain of whole draws."""

@@ -45,6 +45,16 @@ def test_errors_cover_the_truth(r):
     assert np.mean([x.tau_error for x in results]) == pytest.approx(tau.std(), rel=0.3)
 
 
+def test_short_chains_have_unbiased_errors():
+    """The subtracted mean costs C/N in every Gamma(t): 20 % of the variance here (hep-lat/0306017, eq. 49)."""
+    n, r, chains = 64, 0.6, 3000
+    x = ar1(r, n, np.random.default_rng(6), columns=chains)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # some of the chains look too short, as they are
+        variance = np.mean([estimate(column).error ** 2 for column in x.T])
+    assert variance == pytest.approx(x.mean(axis=0).var(), rel=0.09)
+
+
 def test_derived_quantity_follows_its_gradient():
     """Errors of a ratio of correlated chains against their scatter over 300 repetitions."""
     rng = np.random.default_rng(5)
