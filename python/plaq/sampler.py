@@ -1,0 +1,461 @@
+"""Running a sampler: warm-up, thinning, observables, progress, Ctrl-C, checkpoints and exact resume."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plaq._plaq import CheckpointError, PlaqError
+from plaq.chain import Chain
+from plaq.checkpoint import Record, check_writable, describe, differences, encode, remove_leftovers
+from plaq.progress import Progress
+
+__all__ = ["ObservableError", "Sampler", "run", "seed_of"]
+
+CHECKPOINT_SECONDS = 60.0
+
+S = TypeVar("S")
+Info = dict[str, float | bool | int]
+Observables = Mapping[str, Callable[[Any], Any]]
+Rng = int | np.integer[Any] | np.random.Generator | np.random.SeedSequence
+
+
+class ObservableError(PlaqError):
+    """An observable failed; ``.chain`` holds the draws made before."""
+
+    chain: Chain
+
+
+def seed_of(rng: Rng) -> int:
+    """The 64-bit seed that fixes a run (keyword convention of SPEC 7).
+
+    Parameters
+    ----------
+    rng : int, numpy.random.Generator or numpy.random.SeedSequence
+        An int from 0 to 2^64 - 1 is the seed itself; a Generator draws one, so that the next run gets another.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not one of these; an int out of range.
+
+    Examples
+    --------
+    >>> seed_of(7)
+    7
+    """
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(0, 2**64, dtype=np.uint64))
+    if isinstance(rng, np.random.SeedSequence):
+        return int(rng.generate_state(1, np.uint64)[0])
+    if not isinstance(rng, int | np.integer) or isinstance(rng, bool):
+        raise TypeError(f"rng is an int, a numpy Generator or a SeedSequence; got {rng!r}, give for example rng=1")
+    if not 0 <= rng < 2**64:
+        raise ValueError(f"rng = {rng}: a seed is an int from 0 to 2**64 - 1")
+    return int(rng)
+
+
+class Sampler(ABC, Generic[S]):
+    """A Markov kernel.
+
+    A sampler implements :meth:`advance` and :meth:`fingerprint`; `step` and `run` follow from them.
+    """
+
+    @abstractmethod
+    def advance(self, state: S, seed: int, sweep: int) -> tuple[S, Info]:
+        """One update: a pure function of its arguments, which leaves `state` as it is.
+
+        Parameters
+        ----------
+        state
+            Where the chain is.
+        seed, sweep : int
+            Key and counter of the random numbers; the same pair gives the same update.
+
+        Returns
+        -------
+        state
+            Where the chain goes.
+        info : dict of str to float, bool or int
+            Report on the update; the same keys every time, ``accepted`` if updates can be rejected.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """The physics input (couplings, step sizes, ...) as plain data; a checkpoint of another one is refused."""
+
+    def default_observables(self, state: S) -> dict[str, Callable[[S], Any]]:
+        """Observables that are measured if none are given."""
+        return {}
+
+    def step(self, state: S, *, rng: Rng) -> tuple[S, Info]:
+        """One update.
+
+        Parameters
+        ----------
+        state
+            Where the chain is; not changed.
+        rng : int, numpy.random.Generator or numpy.random.SeedSequence
+            Source of the seed. In a loop pass a Generator: an int makes every step use the same random numbers.
+
+        Returns
+        -------
+        state, info
+            As for :meth:`advance`.
+        """
+        return self.advance(state, seed_of(rng), 0)
+
+    def run(
+        self,
+        state: S,
+        draws: int,
+        *,
+        warmup: int = 0,
+        thin: int = 1,
+        observables: Observables | None = None,
+        rng: Rng,
+        progress: bool = True,
+        checkpoint: str | PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = True,
+    ) -> Chain:
+        """Sample a chain; see :func:`plaq.sampler.run`."""
+        return run(
+            self,
+            state,
+            draws,
+            warmup=warmup,
+            thin=thin,
+            observables=observables,
+            rng=rng,
+            progress=progress,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+        )
+
+
+def run(
+    sampler: Sampler[S],
+    state: S,
+    draws: int,
+    *,
+    warmup: int = 0,
+    thin: int = 1,
+    observables: Observables | None = None,
+    rng: Rng,
+    progress: bool = True,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = True,
+) -> Chain:
+    """Sample a chain.
+
+    One seed fixes the chain: update number `sweep` (warm-up and thinned ones counted) depends on (seed, sweep) only,
+    so a resumed run has the same bits as an uninterrupted one (`info["seconds"]` apart).
+
+    Ctrl-C ends the run and returns the draws so far (``chain.interrupted``); a draw is kept whole or not at all, and
+    a second Ctrl-C is not caught.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    state
+        Start of the chain; not changed. A resumed run goes on from the stored state instead.
+    draws : int
+        Draws to keep, those of a resumed run included. Asking for more extends a stored run; asking for fewer returns
+        the first ones and leaves the file as it is (``chain.state`` is then that of the last stored draw).
+    warmup : int
+        Updates dropped before the first draw.
+    thin : int
+        Updates per draw. For ``thin > 1`` each entry of `info` is the mean over them (`seconds`: the sum).
+    observables : mapping of str to callable, optional
+        Functions of the state, each returning a number or an array of fixed shape, real or complex; stored as float64
+        or complex128. By default those of the sampler. Each is evaluated once on `state` before the first update, so
+        that a mistake shows at once.
+    rng : int, numpy.random.Generator or numpy.random.SeedSequence
+        Seed. A resumed run keeps its stored seed; an int or SeedSequence that differs from it is refused, while a
+        Generator (whose draw depends on what was drawn before) is not.
+    progress : bool
+        Show a progress bar (tqdm if installed) in notebooks and on terminals.
+    checkpoint : path, optional
+        File that holds the run; if it exists and `resume` is True, the run goes on from it.
+    checkpoint_every : int, optional
+        Draws (during warm-up: updates) between writes; by default every 60 s. The file is also written at the end, on
+        Ctrl-C and on errors. Writing replaces it atomically: at any moment it holds a complete run.
+    resume : bool
+        False starts anew; an existing file is overwritten by the first write.
+
+    Returns
+    -------
+    Chain
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged, or it belongs to a run with other physics input, observables, warm-up, thinning or seed.
+    ObservableError
+        An observable failed; the checkpoint is written and the exception has the draws so far in ``.chain``. Other
+        errors during the run carry ``.chain`` too.
+    TypeError, ValueError
+        Wrong arguments.
+    """
+    seed = seed_of(rng)
+    _check_counts(draws, warmup, thin, checkpoint_every)
+    measured = _checked_observables(sampler.default_observables(state) if observables is None else observables)
+    fingerprint = _fingerprint(sampler, state, measured, warmup, thin)
+    path = None if checkpoint is None else Path(checkpoint)
+    record = Record({}, {}, state, seed, 0, warmup, thin, fingerprint)
+    if path is not None:
+        encode(state, "state", {})
+        check_writable(path)
+        remove_leftovers(path)
+        if resume and path.exists():
+            record = _resumed(path, fingerprint, None if isinstance(rng, np.random.Generator) else seed)
+    return _Run(sampler, measured, record, draws, path, checkpoint_every, progress).chain()
+
+
+def _check_counts(draws: int, warmup: int, thin: int, checkpoint_every: int | None) -> None:
+    every = 1 if checkpoint_every is None else checkpoint_every
+    for name, value, least in (
+        ("draws", draws, 0),
+        ("warmup", warmup, 0),
+        ("thin", thin, 1),
+        ("checkpoint_every", every, 1),
+    ):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise TypeError(f"{name} is an int, at least {least}; got {value!r}")
+        if value < least:
+            raise ValueError(f"{name} = {value}: at least {least} is needed")
+
+
+def _checked_observables(observables: Any) -> dict[str, Callable[[Any], Any]]:
+    if not isinstance(observables, Mapping):
+        raise TypeError(f"observables is a dict of name: function; got {type(observables).__name__}")
+    for name, function in observables.items():
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise TypeError(f"the name of an observable is a non-empty string; got {name!r}")
+        if not callable(function):
+            raise TypeError(f'observable "{name}" must be a function of the state; got {function!r}')
+    return dict(observables)
+
+
+def _fingerprint(sampler: Any, state: Any, observables: Mapping[str, Any], warmup: int, thin: int) -> dict[str, Any]:
+    facts = {
+        "sampler": {"class": type(sampler).__qualname__} | sampler.fingerprint(),
+        "state": describe(state),
+        "observables": list(observables),
+        "warmup": warmup,
+        "thin": thin,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts, default=_plain))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"fingerprint() must return numbers, strings, lists and dicts; it has a {type(value).__name__}")
+
+
+def _resumed(path: Path, fingerprint: Mapping[str, Any], seed: int | None) -> Record:
+    record = Record.read(path)
+    found = differences(record.fingerprint, fingerprint)
+    if seed is not None and seed != record.seed:
+        found.append(f"rng: the file has seed {record.seed}, this run {seed}")
+    if found:
+        raise CheckpointError(
+            f"{path} belongs to another run:\n  "
+            + "\n  ".join(found)
+            + "\nchange these back, name another checkpoint file, or start anew with resume=False (replaces the file)"
+        )
+    return record
+
+
+class _Run:
+    """One call of `run`; `_committed` = (state, sweep, count) changes in one assignment: no draw is ever half kept."""
+
+    def __init__(
+        self,
+        sampler: Any,
+        observables: dict[str, Callable[[Any], Any]],
+        record: Record,
+        draws: int,
+        path: Path | None,
+        every: int | None,
+        progress: bool,
+    ) -> None:
+        self._sampler, self._observables, self._record = sampler, observables, record
+        self._draws, self._path, self._every, self._show = int(draws), path, every, progress
+        self._count = max((record.sweep - record.warmup) // record.thin, 0)
+        self._committed = (record.state, record.sweep, self._count)
+        self._saved = (record.sweep, time.monotonic())
+        self._columns = {name: self._grown(values) for name, values in record.draws.items()}
+        self._info = {name: self._grown(values) for name, values in record.info.items()}
+        self._mean_sum, self._mean_count = 0.0, 0
+
+    def chain(self) -> Chain:
+        """Samples what is missing and returns the chain."""
+        if self._count >= self._draws and self._committed[1] >= self._record.warmup and self._record.sweep > 0:
+            return Chain.from_record(self._record, self._draws)
+        try:
+            self._sample()
+            self._save()
+            return self._so_far()
+        except KeyboardInterrupt:
+            self._save()
+            return self._so_far()
+        except Exception as error:
+            with suppress(OSError):
+                self._save()
+            with suppress(AttributeError):
+                error.chain = self._so_far()  # type: ignore[attr-defined]
+            raise
+
+    def _sample(self) -> None:
+        for name in self._observables:
+            self._allocate(name, self._measure(name, self._committed[0]))
+        state, sweep, count = self._committed
+        if sweep < self._record.warmup:
+            self._warm_up(state, sweep)
+        progress = Progress(self._draws, "draws", self._progress_text, enabled=self._show)
+        try:
+            while self._committed[2] < self._draws:
+                self._draw()
+                count = self._committed[2]
+                progress.update(count)
+                self._save_if_due(count)
+        finally:
+            progress.close(self._committed[2])
+
+    def _warm_up(self, state: Any, sweep: int) -> None:
+        warmup, seed = self._record.warmup, self._record.seed
+        progress = Progress(warmup, "warm-up", str, enabled=self._show)
+        try:
+            while sweep < warmup:
+                state, _ = self._sampler.advance(state, seed, sweep)
+                sweep += 1
+                self._committed = (state, sweep, 0)
+                progress.update(sweep)
+                self._save_if_due(sweep)
+        finally:
+            progress.close(sweep)
+
+    def _draw(self) -> None:
+        state, sweep, count = self._committed
+        start = time.perf_counter()
+        state, info = self._advance(state, sweep)
+        info["seconds"] = time.perf_counter() - start
+        for name in self._observables:
+            self._store(name, count, self._measure(name, state))
+        self._store_info(count, info)
+        self._committed = (state, sweep + self._record.thin, count + 1)
+
+    def _advance(self, state: Any, sweep: int) -> tuple[Any, dict[str, Any]]:
+        seed, thin = self._record.seed, self._record.thin
+        state, info = self._sampler.advance(state, seed, sweep)
+        if thin == 1:
+            return state, dict(info)
+        mean = {name: float(value) / thin for name, value in info.items()}
+        for k in range(1, thin):
+            state, info = self._sampler.advance(state, seed, sweep + k)
+            for name, value in info.items():
+                mean[name] += float(value) / thin
+        return state, mean
+
+    def _measure(self, name: str, state: Any) -> Any:
+        try:
+            return self._observables[name](state)
+        except Exception as error:
+            raise self._observable_error(name, f"failed: {type(error).__name__}: {error}") from error
+
+    def _observable_error(self, name: str, what: str) -> ObservableError:
+        kept = "" if self._path is None else f" and in {self._path}"
+        return ObservableError(
+            f'observable "{name}" {what} (after {self._committed[2]} draws, which are in .chain of this error{kept})'
+        )
+
+    def _allocate(self, name: str, value: Any) -> None:
+        sample = np.asarray(value)
+        if sample.dtype.kind not in "biufc":
+            raise self._observable_error(name, f"must return a number or an array of numbers; it returned {value!r}")
+        if name not in self._columns:
+            dtype = np.complex128 if sample.dtype.kind == "c" else np.float64
+            self._columns[name] = np.zeros((self._draws, *sample.shape), dtype)
+
+    def _store(self, name: str, row: int, value: Any) -> None:
+        column = self._columns[name]
+        if column.ndim > 1 or not isinstance(value, float):
+            sample = np.asarray(value)
+            if sample.shape != column.shape[1:] or (sample.dtype.kind == "c" and column.dtype.kind != "c"):
+                was = f"{column.dtype} of shape {column.shape[1:]}"
+                raise self._observable_error(name, f"was {was}, now {sample.dtype} of shape {sample.shape}")
+        try:
+            column[row] = value
+        except (TypeError, ValueError) as error:
+            raise self._observable_error(name, f"must return numbers; it returned {value!r}") from error
+
+    def _store_info(self, row: int, info: Mapping[str, Any]) -> None:
+        if not self._info:
+            self._info = {
+                name: np.zeros(self._draws, bool if isinstance(value, bool | np.bool_) else float)
+                for name, value in info.items()
+            }
+        if info.keys() != self._info.keys():
+            raise PlaqError(f"the sampler reports {sorted(info)} after {sorted(self._info)}; the keys must not change")
+        for name, value in info.items():
+            self._info[name][row] = value
+
+    def _grown(self, values: NDArray[Any]) -> NDArray[Any]:
+        grown = np.zeros((max(self._draws, len(values)), *values.shape[1:]), values.dtype)
+        grown[: len(values)] = values
+        return grown
+
+    def _save_if_due(self, count: int) -> None:
+        if self._path is None:
+            return
+        if self._every is not None:
+            due = count % self._every == 0
+        else:
+            due = time.monotonic() - self._saved[1] >= CHECKPOINT_SECONDS
+        if due:
+            self._save()
+
+    def _save(self) -> None:
+        sweep = self._committed[1]
+        if self._path is not None and self._saved[0] != sweep:
+            self._current().write(self._path)
+            self._saved = (sweep, time.monotonic())
+
+    def _current(self) -> Record:
+        state, sweep, count = self._committed
+        old = self._record
+        draws = {name: values[:count] for name, values in self._columns.items()}
+        info = {name: values[:count] for name, values in self._info.items()}
+        return Record(draws, info, state, old.seed, sweep, old.warmup, old.thin, old.fingerprint)
+
+    def _so_far(self) -> Chain:
+        _, sweep, count = self._committed
+        return Chain.from_record(self._current(), interrupted=count < self._draws or sweep < self._record.warmup)
+
+    def _progress_text(self) -> str:
+        count = self._committed[2]
+        parts = [f"acceptance {self._info['accepted'][:count].mean():.2f}"] if "accepted" in self._info else []
+        name = next((name for name, column in self._columns.items() if column.dtype == float and column.ndim == 1), "")
+        if name and count > self._mean_count:
+            self._mean_sum += float(self._columns[name][self._mean_count : count].sum())
+            self._mean_count = count
+        if name and count:
+            parts.append(f"{name} {self._mean_sum / self._mean_count:.5g}")
+        return ", ".join(parts)
