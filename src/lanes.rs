@@ -73,11 +73,13 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512dq,avx2,fma,bmi1,bmi2")]
     fn enter_avx512<W: Work>(work: W) -> W::Output {
         work.run()
     }
 
+    #[inline(never)]
     #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
     fn enter_avx2<W: Work>(work: W) -> W::Output {
         work.run()

@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::lattice::{Displacement, Lattice, MAX_DIMENSIONS, Neighbor, Shift};
 use crate::matrix::Matrix;
-use crate::real::Real;
+use crate::real::{Real, Work};
 use std::collections::HashSet;
 
 /// Signed directions, `+-(mu+1)`.
@@ -308,8 +308,15 @@ impl Program {
     }
 
     /// Runs the program at site vector `vector`; the result is in `slots[0]`. `links` are stored `[vector][mu]`.
+    ///
+    /// Entered anew rather than inlined, so that it is compiled once for all kernels of a scalar type and group.
     #[inline(always)]
     pub fn run<R: Real, const N: usize>(&self, links: &[Matrix<R, N>], slots: &mut [Matrix<R, N>], vector: usize) {
+        R::vectorize(Walk { program: self, links, slots, vector });
+    }
+
+    #[inline(always)]
+    fn walk<R: Real, const N: usize>(&self, links: &[Matrix<R, N>], slots: &mut [Matrix<R, N>], vector: usize) {
         let mut moved = [Matrix::zero(); 2];
         let [moved_left, moved_right] = &mut moved;
         for op in &self.operations {
@@ -357,6 +364,21 @@ impl Program {
                 moved
             }
         }
+    }
+}
+
+struct Walk<'a, R, const N: usize> {
+    program: &'a Program,
+    links: &'a [Matrix<R, N>],
+    slots: &'a mut [Matrix<R, N>],
+    vector: usize,
+}
+
+impl<R: Real, const N: usize> Work for Walk<'_, R, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        self.program.walk(self.links, self.slots, self.vector);
     }
 }
 

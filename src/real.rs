@@ -147,7 +147,7 @@ macro_rules! scalar {
             fn permute(self, _permutation: &Permutation) -> Self {
                 self
             }
-            #[inline(always)]
+            #[inline(never)]
             fn vectorize<W: Work>(work: W) -> W::Output {
                 work.run()
             }

@@ -1,6 +1,7 @@
 //! The one door to Python: releases the GIL, polls signals, converts errors.
 
 mod gauge;
+mod io;
 mod sampler;
 
 use crate::error::{Error, Result};
@@ -63,6 +64,7 @@ pub(crate) fn enter<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + 
 fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     gauge::register(module)?;
+    io::register(module)?;
     sampler::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("PlaqError", py.get_type::<PlaqError>())?;
