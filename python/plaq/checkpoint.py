@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import platform
 import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -152,7 +153,7 @@ def _read_arrays(path: Path) -> Arrays:
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A new file that takes the name `path` once it is complete and on disk; removed if anything goes wrong."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -194,11 +195,24 @@ def check_writable(path: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove temporary files of killed writers: those older than the complete file beside them."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        with suppress(OSError):
-            if leftover.stat().st_mtime < path.stat().st_mtime:
+    """Remove the temporary files of writers that were killed on this machine."""
+    for leftover in path.parent.glob(f".{path.name}.{platform.node()}.*.tmp"):
+        pid = leftover.name.split(".")[-3]
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            with suppress(OSError):
                 leftover.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":  # where os.kill(pid, 0) would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

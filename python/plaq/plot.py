@@ -1,6 +1,5 @@
 """Figures of chains, configurations and training. Every function takes `ax=None` and leaves global state alone."""
 
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq import statistics
-from plaq.export import require
+from plaq.figure import axes, dress, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +75,7 @@ def history(
     ImportError
         Without matplotlib: ``pip install plaq[plot]``.
     """
-    draws, ax = _series(series), _axes(ax)
+    draws, ax = _series(series), axes(ax)
     x = np.arange(start, start + len(draws))
     ax.plot(x, draws, color=color, lw=0.6, alpha=0.7, label=label, rasterized=len(draws) > 20000)
     result = _estimate(draws)
@@ -86,7 +85,7 @@ def history(
         ax.plot([x[0], x[-1]], [result.mean] * 2, color="black", lw=1.0, zorder=3)
         _title(ax, label, str(result), color)
     ax.set(xlabel="draw", ylabel=_name(name), xlim=(0, max(x[-1], 1)))
-    return _dress(ax)
+    return dress(ax)
 
 
 def autocorrelation(
@@ -112,7 +111,7 @@ def autocorrelation(
     -------
     matplotlib.axes.Axes
     """
-    draws, ax = _series(series), _axes(ax)
+    draws, ax = _series(series), axes(ax)
     rho, error = statistics.autocorrelation(draws, lags)
     lag = np.arange(len(rho))
     ax.axhline(0, color=GREY, lw=0.6)
@@ -125,7 +124,7 @@ def autocorrelation(
     low = min(-0.15, float((rho - error).min()))
     ax.set(xlabel="lag $t$ (draws)", ylabel=r"autocorrelation $\rho(t)$", ylim=(low, 1.05))
     ax.set_xlim(0, max(ax.dataLim.x1, 1))
-    return _dress(ax)
+    return dress(ax)
 
 
 def histogram(
@@ -152,7 +151,7 @@ def histogram(
     -------
     matplotlib.axes.Axes
     """
-    draws, ax = _series(series), _axes(ax)
+    draws, ax = _series(series), axes(ax)
     counts, edges = np.histogram(draws, _bins(draws) if bins is None else np.asarray(bins)[()], density=True)
     ax.stairs(counts, edges, fill=True, color=color, alpha=0.3)
     ax.stairs(counts, edges, color=color, lw=1.0, label=label)
@@ -162,7 +161,7 @@ def histogram(
         gauss = np.exp(-0.5 * ((x - draws.mean()) / width) ** 2) / (width * np.sqrt(2 * np.pi))
         ax.plot(x, gauss, color=color, lw=1.2, ls="--")
     ax.set(xlabel=_name(name), ylabel="density")
-    return _dress(ax)
+    return dress(ax)
 
 
 def slice(
@@ -202,7 +201,7 @@ def slice(
     index: list[Any] = list(site)
     index[plane[0]] = index[plane[1]] = np.s_[:]
     sheet = values[tuple(index)] if plane[0] < plane[1] else values[tuple(index)].T
-    ax = _axes(ax)
+    ax = axes(ax)
     signed = bool(sheet.min() < 0 < sheet.max())
     top = float(np.abs(sheet).max())
     colors = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} if signed else {"cmap": "viridis"}
@@ -216,7 +215,7 @@ def slice(
     ax.set(xlabel=names[plane[0]], ylabel=names[plane[1]])
     ax.set_title(", ".join(others), fontsize=10, color=GREY)
     ax.locator_params(integer=True)
-    return _dress(ax)
+    return dress(ax)
 
 
 def chain(chain: "Chain", names: Sequence[str] | None = None) -> "Figure":
@@ -260,7 +259,7 @@ def chains(chains: Mapping[str, "Chain"], names: Sequence[str] | None = None, ti
     shown = [name for name in first.names if first[name].ndim == 1] if names is None else list(names)
     if not shown or any(len(each) < statistics.MINIMUM_DRAWS for each in chains.values()):
         raise ValueError(f"nothing to plot: {len(first)} draws of {shown}; at least {statistics.MINIMUM_DRAWS} needed")
-    figure = _figure((12.5, 2.7 * len(shown) + 0.5 * bool(title)))
+    figure = new_figure((12.5, 2.7 * len(shown) + 0.5 * bool(title)))
     grid = figure.subplots(len(shown), 3, width_ratios=[2.2, 1.2, 1.2], squeeze=False)
     for row, name in zip(grid, shown, strict=True):
         start = 0
@@ -293,12 +292,12 @@ def training(history: "History") -> "Figure":
     x = history["epoch"] if "epoch" in history else np.arange(history.records)
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure = _figure((4.2 * columns, 2.9 * rows))
+    figure = new_figure((4.2 * columns, 2.9 * rows))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, name in zip(grid, names, strict=False):
         _curves(ax, x, history[name])
         ax.set(xlabel="epoch" if "epoch" in history else "record", ylabel=_name(name))
-        _dress(ax)
+        dress(ax)
     for ax in grid[len(names) :]:
         ax.set_axis_off()
     return figure
@@ -385,48 +384,3 @@ def _title(ax: "Axes", label: str | None, text: str, color: str) -> None:
         ha="left",
         va="bottom",
     )
-
-
-def _dress(ax: "Axes") -> "Axes":
-    for name, spine in ax.spines.items():
-        spine.set_visible(name in ("left", "bottom"))
-        spine.set_linewidth(0.6)
-    ax.tick_params(width=0.6, length=3, labelsize=9)
-    return ax
-
-
-def _axes(ax: "Axes | None") -> "Axes":
-    if ax is not None:
-        return ax
-    axes: Axes = _figure((5.2, 3.4), shown=True).subplots()
-    return axes
-
-
-def _figure(size: tuple[float, float], *, shown: bool = False) -> "Figure":
-    """A figure of its own, or one of pyplot if pyplot is in use, so that plt.show() finds it.
-
-    A notebook shows returned figures by their rich display; only for returned Axes (`shown`) does it need pyplot.
-    """
-    require("matplotlib", "plot")
-    if shown if "ipykernel" in sys.modules else "matplotlib.pyplot" in sys.modules:
-        import matplotlib.pyplot as plt
-
-        return plt.figure(figsize=size, layout="constrained")
-    figure: Figure = _figure_class()(figsize=size, layout="constrained")
-    return figure
-
-
-def _figure_class() -> Any:
-    from io import BytesIO
-
-    from matplotlib.figure import Figure
-
-    class ShownFigure(Figure):
-        """A figure that notebooks show without pyplot."""
-
-        def _repr_png_(self) -> bytes:
-            content = BytesIO()
-            self.savefig(content, format="png", dpi=110)
-            return content.getvalue()
-
-    return ShownFigure

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -387,12 +388,13 @@ def test_full_disk_loses_nothing(tmp_path, monkeypatch):
 
 
 def test_leftovers_of_killed_writers_are_removed(tmp_path):
-    path, old = tmp_path / "chain.npz", tmp_path / ".chain.npz.1.ab.tmp"
-    old.write_bytes(b"half")
-    os.utime(old, (1, 1))
+    path = tmp_path / "chain.npz"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for pid in (gone.pid, os.getpid()):
+        (tmp_path / f".chain.npz.{platform.node()}.{pid}.abcd.tmp").write_bytes(b"half")
     walk(5, checkpoint=path)
-    walk(6, checkpoint=path)
-    assert os.listdir(tmp_path) == ["chain.npz"]
+    assert sorted(os.listdir(tmp_path)) == [f".chain.npz.{platform.node()}.{os.getpid()}.abcd.tmp", "chain.npz"]
 
 
 SCRIPT = """

@@ -277,7 +277,7 @@ def test_demo_gauge_tells_and_draws(physics, monkeypatch):
     lines = []
     chains = demo.gauge(lines.append, draws=50, warmup=5)
     text = "\n".join(lines)
-    assert list(chains) == ["heatbath + overrelaxation", "HMC"]
+    assert [chain.thin for chain in chains.values()] == [1, demo.HMC_THIN]
     assert text.count("tau = ") == 6
     assert "0.605000000000" in text
     assert "differs" in text
