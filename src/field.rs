@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::lattice::Lattice;
 use crate::real::{Real, Work};
 use rayon::prelude::*;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Site vectors per chunk; also the granularity of ordered sums.
 const CHUNK: usize = 32;
@@ -51,16 +51,21 @@ where
     Item: Send,
     K: SiteKernel<R, Item>,
 {
-    let run = |(n, items): (usize, &mut [Item])| {
-        R::vectorize(Chunk { kernel, start: n * CHUNK, per_site, items, real: std::marker::PhantomData })
-    };
     let width = CHUNK * per_site;
+    let chunks: Vec<_> = items.chunks_mut(width).map(|items| Mutex::new((items, R::Total::zero()))).collect();
+    in_parallel(chunks.len(), &|n| {
+        let (items, sum) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
+        *sum = R::vectorize(Chunk { kernel, start: n * CHUNK, per_site, items, real: std::marker::PhantomData });
+    });
+    let sum_of = |chunk: Mutex<(_, R::Total)>| chunk.into_inner().unwrap_or_else(PoisonError::into_inner).1;
+    add_up(chunks.into_iter().map(sum_of))
+}
+
+/// Calls `work(n)` for all n below `count`; not generic, so that the thread pool's code is compiled once.
+fn in_parallel(count: usize, work: &(dyn Fn(usize) + Sync)) {
     match pool() {
-        Some(pool) if items.len() > width => {
-            let partial: Vec<R::Total> = pool.install(|| items.par_chunks_mut(width).enumerate().map(run).collect());
-            add_up(partial.into_iter())
-        }
-        _ => add_up(items.chunks_mut(width).enumerate().map(run)),
+        Some(pool) if count > 1 => pool.install(|| (0..count).into_par_iter().for_each(work)),
+        _ => (0..count).for_each(work),
     }
 }
 
@@ -129,13 +134,13 @@ fn build(threads: usize) -> Result<Setting> {
 }
 
 fn setting() -> Setting {
-    if let Some(setting) = &*POOL.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
+    if let Some(setting) = &*POOL.read().unwrap_or_else(PoisonError::into_inner) {
         return setting.clone();
     }
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
     let setting = build(asked.unwrap_or(available)).unwrap_or(Setting { threads: 1, pool: None });
-    POOL.write().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(setting).clone()
+    POOL.write().unwrap_or_else(PoisonError::into_inner).get_or_insert(setting).clone()
 }
 
 fn pool() -> Option<Arc<rayon::ThreadPool>> {
@@ -153,6 +158,6 @@ pub fn set_num_threads(threads: usize) -> Result<()> {
         return Err(Error::value(format!("number of threads is {threads}; allowed are 1 to 1024")));
     }
     let setting = build(threads)?;
-    *POOL.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(setting);
+    *POOL.write().unwrap_or_else(PoisonError::into_inner) = Some(setting);
     Ok(())
 }
