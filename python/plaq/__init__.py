@@ -1,24 +1,41 @@
-"""plaq: lattice field theory with learned maps."""
+"""plaq: lattice field theory with learned maps.
 
-from plaq import plot, statistics
-from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
+Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables in :mod:`plaq.observables`. Samplers
+(:class:`Heatbath`, :class:`HMC`) make a :class:`Chain`, whose estimates print as physicists write them.
+"""
+
+from plaq import actions, datasets, observables, plot, statistics
+from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__, num_threads, set_num_threads
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
-from plaq.sampler import ObservableError, Sampler
+from plaq.gauge import GaugeField, read_gauge, read_header
+from plaq.gauge_samplers import HMC, Heatbath
+from plaq.runner import ObservableError
+from plaq.sampler import Sampler
 from plaq.statistics import Estimate
 from plaq.train import History
 
 __all__ = [
+    "HMC",
     "Chain",
     "CheckpointError",
     "ConvergenceError",
     "Error",
     "Estimate",
     "FormatError",
+    "GaugeField",
+    "Heatbath",
     "History",
     "ObservableError",
     "Sampler",
     "__version__",
+    "actions",
+    "datasets",
+    "num_threads",
+    "observables",
     "plot",
+    "read_gauge",
+    "read_header",
+    "set_num_threads",
     "statistics",
 ]
