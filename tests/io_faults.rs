@@ -169,6 +169,13 @@ fn lying_text_headers_name_the_field() {
             "suma/sumb",
             "37affb9d 2fc07bbf, its data sum to 37affb9c 2fc07bbf",
         ),
+        (
+            "lat.sample.l4444.scidac",
+            "2fc07bbf",
+            "2fc07bbe",
+            "suma/sumb",
+            "37affb9c 2fc07bbe, its data sum to 37affb9c 2fc07bbf",
+        ),
         ("lat.sample.l4444.scidac", "37affb9c", "37affb9z", "scidac-checksum suma", "37affb9z"),
         ("lat.sample.l4444.scidac", "</suma>", "</sumz>", "scidac-checksum", "well-formed"),
         ("lat.sample.l4444.scidac", "scidac-binary-data", "scidac-binary-dada", "ildg-binary-data", "neither"),

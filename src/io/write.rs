@@ -35,7 +35,7 @@ pub fn write(path: impl AsRef<Path>, links: &LinkArray, options: &WriteOptions) 
     write_atomically(path, &to_bytes(links, format, options)?)
 }
 
-/// The bytes of the file that [`write`] writes.
+/// The bytes of the file that [`write()`] writes.
 pub fn to_bytes(links: &LinkArray, format: Format, options: &WriteOptions) -> Result<Vec<u8>> {
     if ![32, 64].contains(&options.precision) {
         return Err(Error::value(format!("precision {}: allowed are 32 and 64", options.precision)));
