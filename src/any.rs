@@ -131,6 +131,14 @@ pub(crate) fn matrix<const N: usize>(data: &[Complex64], n: usize) -> Matrix<f64
     })
 }
 
+/// Bytes of memory of this machine, where the system says (Linux).
+fn physical_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 fn check_colors(n_colors: usize) -> Result<()> {
     if (1..=MAX_COLORS).contains(&n_colors) {
         return Ok(());
@@ -169,10 +177,16 @@ impl AnyGauge {
         check_colors(n_colors)?;
         let volume = lattice::check_extents(extents)?;
         let per_site = extents.len() * n_colors * n_colors;
-        // The address space of a process; what the machine has is the operating system's affair.
-        volume.checked_mul(per_site * 16).filter(|&bytes| bytes < 1 << 46).map(|bytes| bytes / 16).ok_or_else(|| {
-            Error::value(format!("{} on {extents:?} needs more memory than a process can have", group::name(n_colors)))
-        })
+        let bytes = volume * per_site * size_of::<Complex64>();
+        match physical_memory() {
+            Some(memory) if bytes > memory => Err(Error::value(format!(
+                "{} on {extents:?} needs {} GiB for its links; this machine has {} GiB",
+                group::name(n_colors),
+                bytes >> 30,
+                memory >> 30
+            ))),
+            _ => Ok(volume * per_site),
+        }
     }
 
     /// Array `[mu, x.., a, b]`.

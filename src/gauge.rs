@@ -230,7 +230,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Gaussian<'_> {
             let mut normals = [[R::zero(); N]; N];
             let mut spare = R::zero();
             for k in 0..N * N {
-                if k % 2 == 0 {
+                if k.is_multiple_of(2) {
                     (normals[k / N][k % N], spare) = self.stream.normals(site, k as u32 / 2);
                 } else {
                     normals[k / N][k % N] = spare;

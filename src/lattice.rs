@@ -112,7 +112,7 @@ impl Lattice {
         while left > 1 {
             let before = left;
             for mu in (0..extents.len()).rev() {
-                if left > 1 && (extents[mu] / blocks[mu]) % 2 == 0 {
+                if left > 1 && (extents[mu] / blocks[mu]).is_multiple_of(2) {
                     blocks[mu] *= 2;
                     left /= 2;
                 }

@@ -315,7 +315,7 @@ impl<R: Real, const N: usize> Matrix<R, N> {
                 m.0[i][i] += coefficient;
             }
         }
-        if N % 2 == 0 { coefficient } else { -coefficient }
+        if N.is_multiple_of(2) { coefficient } else { -coefficient }
     }
     /// Projection on the Lie algebra: anti-Hermitian part, traceless for N > 1 (N = 1 is U(1)).
     #[inline(always)]

@@ -86,14 +86,32 @@ impl Stream {
         [open_unit(w[0], w[1]), open_unit(w[2], w[3])]
     }
 
-    /// Two uniforms in (0, 1) for each lane, lane `k` at site `site(k)`.
+    /// Two uniforms in (0, 1) for each lane, lane `k` at site `site(k)`: [`Self::uniforms`] of every lane at once.
+    ///
+    /// Words are kept in 64 bits and lanes in the inner loop, which compilers turn into vector code.
     #[inline(always)]
     pub fn lane_uniforms<R: Real>(&self, site: impl Fn(usize) -> u32, block: u32) -> (R, R) {
-        let mut pairs = [[0.0; 2]; MAX_LANES];
-        for (lane, pair) in pairs.iter_mut().enumerate().take(R::LANES) {
-            *pair = self.uniforms(site(lane), block);
+        let low = |x: u64| x & 0xFFFF_FFFF;
+        let mut c = [[0u64; MAX_LANES]; 4];
+        for k in 0..R::LANES {
+            c[0][k] = u64::from(block);
+            c[1][k] = u64::from(site(k));
+            c[2][k] = u64::from(self.high[0]);
+            c[3][k] = u64::from(self.high[1]);
         }
-        (R::from_lanes(|k| pairs[k][0]), R::from_lanes(|k| pairs[k][1]))
+        let mut key = self.key;
+        for _ in 0..ROUNDS {
+            for k in 0..R::LANES {
+                let p = [u64::from(MULTIPLIERS[0]) * c[0][k], u64::from(MULTIPLIERS[1]) * c[2][k]];
+                c[0][k] = (p[1] >> 32) ^ c[1][k] ^ u64::from(key[0]);
+                c[2][k] = (p[0] >> 32) ^ c[3][k] ^ u64::from(key[1]);
+                c[1][k] = low(p[1]);
+                c[3][k] = low(p[0]);
+            }
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        let unit = |high: u64, low: u64| open_unit_of_bits((high << 32 | low) >> 12);
+        (R::from_lanes(|k| unit(c[0][k], c[1][k])), R::from_lanes(|k| unit(c[2][k], c[3][k])))
     }
 
     /// Two standard normals for each lane (Box-Muller).
@@ -114,8 +132,13 @@ impl Stream {
 /// 52 bits of two words as a number in the open interval (0, 1), symmetric about 1/2.
 #[inline(always)]
 pub fn open_unit(high: u32, low: u32) -> f64 {
-    let bits = (u64::from(high) << 32 | u64::from(low)) >> 12;
-    (bits as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
+    open_unit_of_bits((u64::from(high) << 32 | u64::from(low)) >> 12)
+}
+
+/// (bits + 1/2) 2^-52 of 52 bits, exactly, without an integer conversion.
+#[inline(always)]
+fn open_unit_of_bits(bits: u64) -> f64 {
+    f64::from_bits(1023 << 52 | bits) - (1.0 - 0.5 / (1u64 << 52) as f64)
 }
 
 /// Sequential draws at one site.
@@ -174,6 +197,22 @@ mod tests {
         for (counter, key, expected) in table {
             assert_eq!(philox4x32(counter, key), expected);
         }
+    }
+
+    #[test]
+    fn lanes_draw_what_sites_draw() {
+        let stream = Stream::new(u64::MAX - 5, Purpose::Heatbath, (1 << 40) + 3);
+        for site in [0, 1, 77, u32::MAX] {
+            let (u, v) = stream.lane_uniforms::<f64>(|_| site, 12);
+            assert_eq!([u, v], stream.uniforms(site, 12));
+        }
+    }
+
+    #[test]
+    fn uniforms_are_open_and_symmetric() {
+        assert_eq!(open_unit(0, 0), 0.5f64.powi(53));
+        assert_eq!(open_unit(u32::MAX, u32::MAX), 1.0 - 0.5f64.powi(53));
+        assert_eq!(open_unit(1 << 31, 0), 0.5 + 0.5f64.powi(53));
     }
 
     #[test]
