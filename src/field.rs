@@ -10,6 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Site vectors per chunk; also the granularity of ordered sums.
 const CHUNK: usize = 32;
+// Waking the other threads costs about ten microseconds; loops that are not worth it stay on the calling thread.
+const SCALAR_BYTES: usize = 16 << 10;
+const LANE_BYTES: usize = 64 << 10;
+const MANY_CHUNKS: usize = 16;
 
 /// A function of one site vector that is compiled for the instruction set of `R`; `at` is always inlined.
 ///
@@ -51,9 +55,11 @@ where
     Item: Send,
     K: SiteKernel<R, Item>,
 {
-    let width = CHUNK * per_site;
+    let (width, size) = (CHUNK * per_site, size_of_val(items));
     let chunks: Vec<_> = items.chunks_mut(width).map(|items| Mutex::new((items, R::Total::zero()))).collect();
-    in_parallel(chunks.len(), &|n| {
+    let lots = if R::LANES == 1 { SCALAR_BYTES } else { LANE_BYTES };
+    let parallel = size >= lots || chunks.len() >= MANY_CHUNKS;
+    in_parallel(parallel, chunks.len(), &|n| {
         let (items, sum) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
         *sum = R::vectorize(Chunk { kernel, start: n * CHUNK, per_site, items, real: std::marker::PhantomData });
     });
@@ -62,9 +68,9 @@ where
 }
 
 /// Calls `work(n)` for all n below `count`; not generic, so that the thread pool's code is compiled once.
-fn in_parallel(count: usize, work: &(dyn Fn(usize) + Sync)) {
+fn in_parallel(parallel: bool, count: usize, work: &(dyn Fn(usize) + Sync)) {
     match pool() {
-        Some(pool) if count > 1 => pool.install(|| (0..count).into_par_iter().for_each(work)),
+        Some(pool) if parallel && count > 1 => pool.install(|| (0..count).into_par_iter().for_each(work)),
         _ => (0..count).for_each(work),
     }
 }

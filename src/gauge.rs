@@ -107,6 +107,10 @@ impl<R: Real, const N: usize> Configuration for GaugeField<R, N> {
     fn zero_momenta(&self) -> LinkAlgebra<R, N> {
         LinkAlgebra::zero(self.lattice.clone())
     }
+    fn add_momenta(&self, momenta: &mut LinkAlgebra<R, N>, factor: f64, other: &LinkAlgebra<R, N>) {
+        let kernel = AddScaled { factor, other: &other.elements };
+        field::for_each::<R, _, _>(&kernel, self.lattice.ndim(), &mut momenta.elements);
+    }
     /// Momenta with density exp(-(1/2) sum (a^c)^2).
     fn draw_momenta(&self, seed: u64, sweep: u64) -> LinkAlgebra<R, N> {
         let mut momenta = self.zero_momenta();
@@ -209,6 +213,24 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Drift<'_, R, N> {
         for (mu, link) in links.iter_mut().enumerate() {
             let a = self.momenta[vector * ndim + mu].scale(R::splat(self.step));
             *link = group::exp(&a).mul(link);
+        }
+        R::zero()
+    }
+}
+
+struct AddScaled<'a, R, const N: usize> {
+    factor: f64,
+    other: &'a [Algebra<R, N>],
+}
+
+impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for AddScaled<'_, R, N> {
+    type Scratch = ();
+    fn scratch(&self) {}
+    #[inline(always)]
+    fn at(&self, (): &mut (), vector: usize, momenta: &mut [Algebra<R, N>]) -> R {
+        let ndim = momenta.len();
+        for (mu, momentum) in momenta.iter_mut().enumerate() {
+            *momentum = momentum.add_scaled(R::splat(self.factor), &self.other[vector * ndim + mu]);
         }
         R::zero()
     }

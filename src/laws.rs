@@ -11,6 +11,8 @@ use crate::path::{self, WeightedPath};
 use crate::real::Real;
 use crate::rng::{Purpose, Stream};
 use crate::sampler::{Heatbath, Hmc, INTEGRATORS, Integrator, Level, integrator::integrate};
+use crate::smear::displaced;
+use crate::smear::{Flow, Map, Mapped, Memory, Stack, StoutLayer, StoutTerm, ape, hyp};
 
 /// Runs a generic law for U(1), SU(2), ..., SU(5) and SU(8).
 macro_rules! every_group {
@@ -42,19 +44,6 @@ fn loop_lists(extents: &[usize]) -> Vec<Vec<WeightedPath>> {
 fn random_algebra<const N: usize>(seed: u64, site: u32) -> Algebra<f64, N> {
     let mut rng = Stream::new(seed, Purpose::Noise, 0).site(site);
     Algebra::from_normals(&std::array::from_fn(|_| std::array::from_fn(|_| rng.normal())))
-}
-
-fn dual_matrix<const N: usize>(re: &Matrix<f64, N>, eps: &Matrix<f64, N>) -> Matrix<Dual<f64>, N> {
-    Matrix::from_fn(|i, j| {
-        let (a, b) = (re.0[i][j], eps.0[i][j]);
-        Complex::new(Dual::new(a.re, b.re), Dual::new(a.im, b.im))
-    })
-}
-
-/// U -> exp(eps delta) U.
-fn displaced<const N: usize>(u: &GaugeField<f64, N>, delta: &LinkAlgebra<f64, N>) -> GaugeField<Dual<f64>, N> {
-    let links = u.links().iter().zip(&delta.elements).map(|(u, d)| dual_matrix(u, &d.to_matrix().mul(u))).collect();
-    GaugeField::new(u.lattice().clone(), links)
 }
 
 #[test]
@@ -335,4 +324,149 @@ fn single_precision_lanes_agree_to_single_precision() {
         check::<F32x16Avx512>();
     }
     check::<f32>();
+}
+
+fn stout<const N: usize>(lattice: &std::sync::Arc<Lattice>) -> StoutLayer {
+    let extents = lattice.extents();
+    let every = |name: &str, directions| StoutTerm { loops: path::family(name, extents).unwrap(), directions };
+    let mut terms = vec![every("plaquette", u8::MAX), every("rectangle", 0b01), every("plaquette", 0b10)];
+    terms.push(every("polyakov_t", u8::MAX));
+    terms.push(every("polyakov_s", u8::MAX));
+    if extents.len() > 2 {
+        terms.push(every("chair", u8::MAX));
+    }
+    let rho = (0..terms.len()).map(|k| 0.07 - 0.03 * k as f64).collect();
+    StoutLayer::new(lattice, terms, rho)
+}
+
+fn wilson<const N: usize>(lattice: &std::sync::Arc<Lattice>) -> LoopAction {
+    LoopAction::new(lattice, path::family("plaquette", lattice.extents()).unwrap())
+}
+
+#[test]
+fn pullback_of_a_stack_of_stout_layers_is_its_derivative() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 31);
+        let delta = u.draw_momenta(32, 0);
+        for memory in [Memory::Store, Memory::Recompute] {
+            let mut mapped = Mapped {
+                action: Box::new(wilson::<N>(&lattice)),
+                map: Box::new(Stack {
+                    layers: vec![Box::new(stout::<N>(&lattice)), Box::new(stout::<N>(&lattice))],
+                    memory,
+                }),
+            };
+            let dual = Mapped::<GaugeField<Dual<f64>, N>> {
+                action: Box::new(wilson::<N>(&lattice)),
+                map: Box::new(Stack {
+                    layers: vec![Box::new(stout::<N>(&lattice)), Box::new(stout::<N>(&lattice))],
+                    memory,
+                }),
+            };
+            let slope = dual.value(&displaced(&u, &delta)).unwrap().eps;
+            let predicted = force(&mapped, &u).unwrap().inner(&delta);
+            assert!((slope - predicted).abs() < 1e-10 * slope.abs().max(1.0), "N={N} {extents:?}: {slope} {predicted}");
+
+            let top = force(&*mapped.action, &mapped.map.forward(&u).unwrap()).unwrap();
+            let (_, gradient) = mapped.map.pullback(&u, &top).unwrap();
+            let theta = mapped.map.parameters();
+            for k in 0..theta.len() {
+                let mut at = |h: f64| {
+                    let mut moved = theta.clone();
+                    moved[k] += h;
+                    mapped.map.set_parameters(&moved);
+                    mapped.value(&u).unwrap()
+                };
+                let h = 2e-3;
+                let difference = |h: f64, at: &mut dyn FnMut(f64) -> f64| (at(h) - at(-h)) / (2.0 * h);
+                let (d1, d2, d3) = (difference(h, &mut at), difference(h / 2.0, &mut at), difference(h / 4.0, &mut at));
+                let (r1, r2) = ((4.0 * d2 - d1) / 3.0, (4.0 * d3 - d2) / 3.0);
+                let slope = (16.0 * r2 - r1) / 15.0;
+                assert!(
+                    (slope - gradient[k]).abs() < 1e-8 * slope.abs().max(1.0),
+                    "N={N} {extents:?} theta_{k}: {slope} {}",
+                    gradient[k]
+                );
+            }
+        }
+    }
+    for extents in SHAPES {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+    }
+    law::<4>(SHAPES[0]);
+    law::<5>(SHAPES[0]);
+}
+
+#[test]
+fn smearing_and_flow_are_gauge_covariant() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 5);
+        let stream = Stream::new(6, Purpose::Start, 0);
+        let g: Vec<_> = (0..lattice.volume() as u32).map(|x| group::haar::<N>(&mut stream.site(x))).collect();
+        let mut v = u.clone();
+        v.gauge_transform(&g);
+        let all: Vec<usize> = (0..extents.len()).collect();
+        let alphas = [0.75, 0.6, 0.3];
+        let flow = Flow::new(&lattice, path::family("plaquette", extents).unwrap());
+        let mut maps: Vec<Box<dyn Fn(&GaugeField<f64, N>) -> GaugeField<f64, N>>> = vec![
+            Box::new(|u| stout::<N>(&lattice).forward(u).unwrap()),
+            Box::new(|u| ape(u, 0.4, &all).unwrap()),
+            Box::new(|u| flow.step(u, 0.1).unwrap()),
+        ];
+        if extents.len() > 2 {
+            maps.push(Box::new(|u| hyp(u, &alphas[4 - extents.len()..]).unwrap()));
+        }
+        for map in &maps {
+            let (mut a, b) = (map(&u), map(&v));
+            assert!(a.unitarity_violation() < 1e-11);
+            a.gauge_transform(&g);
+            let distance = a.links().iter().zip(b.links()).map(|(a, b)| a.add(&b.scale(-1.0)).norm2());
+            assert!(distance.fold(0.0, f64::max).sqrt() < 1e-10, "N={N} {extents:?}");
+        }
+    }
+    for extents in SHAPES {
+        every_group!(law, extents);
+    }
+}
+
+#[test]
+fn an_euler_step_of_the_flow_is_one_stout_step() {
+    let lattice = Lattice::new(&[4, 4, 4, 4], 1).unwrap();
+    let u = GaugeField::<f64, 3>::hot(lattice.clone(), 5);
+    let action = wilson::<3>(&lattice);
+    // dV/dt = -dS/dU in units in which S = sum Re tr(1 - P): N METRIC times the force of the unit action
+    let mut euler = u.clone();
+    euler.drift(-0.1 * 3.0 * 2.0, &force(&action, &u).unwrap());
+    let term = StoutTerm { loops: path::family("plaquette", &[4; 4]).unwrap(), directions: u8::MAX };
+    let smeared = StoutLayer::new(&lattice, vec![term], vec![0.1]).forward(&u).unwrap();
+    let distance = smeared.links().iter().zip(euler.links()).map(|(a, b)| a.add(&b.scale(-1.0)).norm2());
+    assert!(distance.fold(0.0, f64::max) < 1e-26);
+    let plaquette = |u: &GaugeField<f64, 3>| action.value(u).unwrap();
+    assert!(plaquette(&smeared) < plaquette(&u));
+}
+
+#[test]
+fn adaptive_flow_keeps_its_error() {
+    let lattice = Lattice::new(&[4, 4, 4, 4], 1).unwrap();
+    let u = GaugeField::<f64, 3>::hot(lattice.clone(), 5);
+    let flow = Flow::new(&lattice, path::family("plaquette", &[4; 4]).unwrap());
+    let mut exact = u.clone();
+    for _ in 0..200 {
+        exact = flow.step(&exact, 0.001).unwrap();
+    }
+    for tolerance in [1e-4, 1e-6, 1e-8] {
+        let (mut v, mut t, mut step) = (u.clone(), 0.0, 0.02);
+        while t < 0.2 {
+            let (next, info) = flow.adaptive_step(&v, f64::min(step, 0.2 - t), tolerance).unwrap();
+            (v, t, step) = (next, t + info.taken, info.next);
+            t = if 0.2 - t < 1e-12 { 0.2 } else { t };
+        }
+        let distance = v.links().iter().zip(exact.links()).map(|(a, b)| a.add(&b.scale(-1.0)).norm2());
+        let distance = distance.fold(0.0, f64::max).sqrt();
+        assert!(distance < 100.0 * tolerance, "{tolerance:e}: {distance:e}");
+    }
 }

@@ -20,6 +20,12 @@ pub mod path;
 pub mod real;
 pub mod rng;
 pub mod sampler;
+pub mod smear;
 
 #[cfg(feature = "python")]
 mod py;
+
+/// The instruction set that kernels run on: `"avx512"`, `"avx2"` or `"scalar"` (`PLAQ_SIMD` asks for a lower one).
+pub fn instruction_set() -> &'static str {
+    lanes::Isa::best().name()
+}

@@ -17,6 +17,14 @@ pub trait Configuration: Clone + Send + Sync {
     type Momenta: Send + Sync;
     /// Zero momenta.
     fn zero_momenta(&self) -> Self::Momenta;
+    /// The same momenta again.
+    fn copy_momenta(&self, momenta: &Self::Momenta) -> Self::Momenta {
+        let mut copy = self.zero_momenta();
+        self.add_momenta(&mut copy, 1.0, momenta);
+        copy
+    }
+    /// `momenta += factor * other`.
+    fn add_momenta(&self, momenta: &mut Self::Momenta, factor: f64, other: &Self::Momenta);
     /// Momenta with density exp(-kinetic), from the stream (seed, momenta, sweep).
     fn draw_momenta(&self, seed: u64, sweep: u64) -> Self::Momenta;
     /// Kinetic energy.

@@ -5,7 +5,7 @@ use crate::any::{AnyGauge, with_gauge};
 use crate::error::{Error, Result};
 use crate::observable::{loops, topology};
 use crate::path::{self, Path, WeightedPath};
-use crate::{field, group, lanes, lattice, sampler};
+use crate::{field, group, lattice, sampler};
 use num_complex::Complex64;
 use numpy::{Element, IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -183,5 +183,5 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ENERGIES", topology::ENERGIES.to_vec())?;
     module.add("INTEGRATORS", sampler::INTEGRATORS.map(|i| i.name).to_vec())?;
     module.add("MAX_COLORS", group::MAX_COLORS)?;
-    module.add("INSTRUCTION_SET", lanes::Isa::best().name())
+    module.add("INSTRUCTION_SET", crate::instruction_set())
 }
