@@ -114,7 +114,11 @@ def physics(monkeypatch, tmp_path):
         "actions": Actions,
         "datasets": Datasets,
         "read_gauge": lambda path, **options: Field(float(Path(path).read_text()), **options),
-        "read_header": lambda path: {"format": "number", "shape": (4, 4), "length": len(Path(path).read_text())},
+        "read_header": lambda path, **options: {
+            "format": "number",
+            "shape": (4, 4),
+            "length": len(Path(path).read_text()),
+        },
     }
     for name, stand_in in replaced.items():
         monkeypatch.setattr(pq, name, stand_in, raising=False)
@@ -243,9 +247,9 @@ def test_resume_with_other_physics_is_one_line(physics, capsys):
 def test_info(physics, capsys):
     Path("links.txt").write_text("0.5")
     assert main(["info", "links.txt"]) == 0
-    assert capsys.readouterr().out == "format: number\nshape: (4, 4)\nlength: 3\n"
+    assert capsys.readouterr().out.split() == ["format", "number", "lattice", "4", "x", "4", "length", "3"]
     assert main(["info", "links.txt", "--measure", "--shape", "4,4", "--group", "U(1)"]) == 0
-    assert "plaquette: 0.605\n" in capsys.readouterr().out
+    assert "plaquette           0.605000000000\n" in capsys.readouterr().out
     assert main(["info", "missing"]) == 2
     assert "missing" in capsys.readouterr().err
 
