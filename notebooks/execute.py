@@ -1,6 +1,6 @@
 """Runs notebooks and stores their outputs, figures with a palette of 64 colours so that files stay small.
 
-    python notebooks/execute.py notebooks/*.ipynb
+python notebooks/execute.py notebooks/*.ipynb
 """
 
 import base64

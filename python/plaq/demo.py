@@ -110,7 +110,7 @@ def _sample(plaq: Any, links: Any, draws: int, warmup: int, seed: int) -> dict[s
     }
     samplers = {
         "heatbath + overrelaxation": (plaq.Heatbath(action, overrelaxation=4), 1),
-        f"HMC, every {HMC_THIN} trajectories": (plaq.HMC(action, length=1.0, steps=10), HMC_THIN),
+        f"HMC, every {HMC_THIN}rd trajectory": (plaq.HMC(action, length=1.0, steps=10), HMC_THIN),
     }
     chains: dict[str, Chain] = {}
     for number, (label, (sampler, thin)) in enumerate(samplers.items()):
