@@ -1,4 +1,4 @@
-"""Runs notebooks and stores their outputs, figures with a palette of 64 colours so that files stay small.
+"""Runs notebooks and stores their outputs, figures with a palette of 256 colours so that files stay small.
 
 python notebooks/execute.py notebooks/*.ipynb
 """
@@ -15,7 +15,7 @@ from PIL import Image
 
 def reduced(png: str) -> str:
     image, content = Image.open(BytesIO(base64.b64decode(png))).convert("RGB"), BytesIO()
-    image.quantize(64, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    image.quantize(256, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
     return base64.b64encode(content.getvalue()).decode() + "\n"
 
 
@@ -28,7 +28,6 @@ def execute(path: Path) -> None:
             data = output.get("data", {})
             if "image/png" in data:
                 data["image/png"] = reduced(data["image/png"])
-    notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, path)
 

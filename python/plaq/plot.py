@@ -124,7 +124,7 @@ def autocorrelation(
     low = min(-0.15, float((rho - error).min()))
     ax.set(xlabel="lag $t$ (draws)", ylabel=r"autocorrelation $\rho(t)$", ylim=(low, 1.05))
     ax.set_xlim(0, max(ax.dataLim.x1, 1))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     return dress(ax)
 
 

@@ -39,11 +39,11 @@ def measured_lines(observables: Any, links: Any) -> Iterator[str]:
     loop = complex(observables.polyakov(links))
     yield _line("polyakov", f"{loop.real:.12f} {'-' if loop.imag < -HALF_DIGIT else '+'} {abs(loop.imag):.12f} i")
     if ndim == 4:
-        yield _line("topological charge", f"{observables.topological_charge(links):.12f}  (clover)")
+        yield _line("topological charge", f"{observables.topological_charge(links):.12f} (clover)")
     elif ndim == 2 and links.group == "U(1)":
-        yield _line("topological charge", f"{observables.topological_charge(links, 'geometric'):.0f}  (geometric)")
+        yield _line("topological charge", f"{round(observables.topological_charge(links, 'geometric'))} (geometric)")
     if ndim > 1:
-        yield _line("energy density", f"{observables.energy_density(links):.12f}  (clover)")
+        yield _line("energy density", f"{observables.energy_density(links):.12f} (clover)")
 
 
 def _line(name: str, value: object) -> str:
