@@ -3,13 +3,12 @@
 import argparse
 import sys
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from plaq import config
+from plaq import config, report
 from plaq._plaq import PlaqError, __version__
 from plaq.chain import Chain
 
@@ -97,20 +96,13 @@ def _info(options: argparse.Namespace) -> int:
     if _is_chain(options.file):
         print(Chain.load(options.file))
         return 0
-    header = _plaq().read_header(options.file)
-    for key, value in _items(header).items():
-        print(f"{key}: {value}")
+    for line in report.header_lines(_plaq().read_header(options.file, **_layout(options))):
+        print(line)
     if options.measure:
-        links = _read(options.file, options)
-        for name in config.OBSERVABLES[:1] + config.OBSERVABLES[2:]:
-            print(f"{name}: {getattr(_plaq().observables, name)(links):.12g}")
+        print()
+        for line in report.measured_lines(_plaq().observables, _read(options.file, options)):
+            print(line)
     return 0
-
-
-def _items(header: Any) -> Mapping[str, Any]:
-    if isinstance(header, Mapping):
-        return header
-    return asdict(header) if is_dataclass(header) and not isinstance(header, type) else {"header": header}
 
 
 def _is_chain(path: Path) -> bool:
@@ -120,16 +112,21 @@ def _is_chain(path: Path) -> bool:
         return "meta.npy" in archive.namelist()
 
 
+def _layout(options: argparse.Namespace) -> dict[str, Any]:
+    return {key: getattr(options, key) for key in ("shape", "group") if getattr(options, key) is not None}
+
+
 def _read(path: Path, options: argparse.Namespace) -> Any:
-    given = {key: getattr(options, key) for key in ("shape", "group") if getattr(options, key) is not None}
-    return _plaq().read_gauge(path, **given)
+    return _plaq().read_gauge(path, **_layout(options))
 
 
 def _convert(options: argparse.Namespace) -> int:
     if options.target.exists() and not options.force:
         raise ValueError(f"{options.target} exists; choose another name or give --force")
     given = {key: getattr(options, key) for key in ("format", "rows") if getattr(options, key) is not None}
-    _read(options.source, options).write(options.target, precision=options.precision, **given)
+    links = _read(options.source, options)
+    links.write(options.target, precision=options.precision, **given)
+    print(f"{options.source} -> {options.target}: {links!r}")
     return 0
 
 

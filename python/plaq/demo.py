@@ -1,14 +1,17 @@
 """Demonstrations of the command line: `plaq demo NAME`."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from plaq import plot
 from plaq.chain import Chain
 from plaq.export import require
+from plaq.statistics import Estimate
 from plaq.suggest import unknown
 
 __all__ = ["DEMOS", "gauge", "get"]
@@ -26,6 +29,8 @@ RECORDED: dict[str, complex] = {
 """Plaquette as MILC recorded it with the file; the rest by an independent numpy program, which on another configuration
 agrees with published values to all printed digits."""
 SAME_DIGITS = 1e-9
+SHOWN = {"plaquette": "plaquette", "abs_polyakov": "|Polyakov loop|", "topological_charge": "topological charge"}
+NAME = 21
 BETA = 6.0
 HMC_THIN = 3
 """The Polyakov loop of HMC has tau = 20(4) trajectories here; 1000 unthinned draws would be too few for its error."""
@@ -66,11 +71,12 @@ def gauge(
     plaq: Any = import_module("plaq")
     links = _read(plaq, say)
     _compare(plaq, links, say)
-    chains = _sample(plaq, links, say, draws, warmup, seed)
-    say(f"Plaquette of independent heatbath programs at these parameters: {EXPECTED}")
-    title = rf"SU(3), Wilson action, $\beta$ = {BETA}, $4^4$, continued from the MILC configuration {CONFIGURATION}"
+    say(f"\nContinued with the Wilson action at beta = {BETA}: {draws} draws after {warmup} updates, seed {seed}")
+    chains = _sample(plaq, links, draws, warmup, seed)
+    _tell(chains, say)
+    title = rf"SU(3), Wilson action, $\beta={BETA}$, $4^4$, continued from {CONFIGURATION} (MILC)"
     plot.chains(chains, title=title).savefig(figure, dpi=160)
-    say(f"Figure: {figure}")
+    say(f"\nFigure: {figure}")
     return chains
 
 
@@ -80,24 +86,22 @@ def _read(plaq: Any, say: Say) -> Any:
     if digest != SHA256:
         raise plaq.FormatError(f"{path} has SHA-256 {digest}, not {SHA256}; install plaq again")
     links = plaq.read_gauge(path)
-    say(f"{CONFIGURATION}: {links.group} on {' x '.join(map(str, links.shape))}; SHA-256 {digest[:16]}... verified,")
-    say("SciDAC checksums of the links verified on reading")
+    say(f"{CONFIGURATION}: {links.group} on {' x '.join(map(str, links.shape))}")
+    say(f"SHA-256 {digest[:16]}... and the SciDAC checksums of the links agree")
     return links
 
 
 def _compare(plaq: Any, links: Any, say: Say) -> None:
-    say(f"\n{'':20}{'measured':>34}{'recorded':>34}")
+    say(f"\n{'':{NAME}}{'measured':>18}{'recorded':>18}")
     for name, recorded in RECORDED.items():
         measured = complex(getattr(plaq.observables, name)(links))
-        verdict = "" if abs(measured - recorded) < SAME_DIGITS else "   differs"
-        say(f"{name.replace('_', ' '):20}{_number(measured, recorded):>34}{_number(recorded, recorded):>34}{verdict}")
+        parts = {"Re ": (measured.real, recorded.real), "Im ": (measured.imag, recorded.imag)}
+        for part, (here, there) in parts.items() if isinstance(recorded, complex) else [("", parts["Re "])]:
+            verdict = "" if abs(here - there) < SAME_DIGITS else "  differs"
+            say(f"{part + name.replace('_', ' '):{NAME}}{here:18.12f}{there:18.12f}{verdict}")
 
 
-def _number(value: complex, like: complex) -> str:
-    return f"{value:.12f}" if isinstance(like, complex) else f"{value.real:.12f}"
-
-
-def _sample(plaq: Any, links: Any, say: Say, draws: int, warmup: int, seed: int) -> dict[str, Chain]:
+def _sample(plaq: Any, links: Any, draws: int, warmup: int, seed: int) -> dict[str, Chain]:
     action = plaq.actions.Wilson(BETA)
     observables = {
         "plaquette": plaq.observables.plaquette,
@@ -106,7 +110,7 @@ def _sample(plaq: Any, links: Any, say: Say, draws: int, warmup: int, seed: int)
     }
     samplers = {
         "heatbath + overrelaxation": (plaq.Heatbath(action, overrelaxation=4), 1),
-        f"HMC, every {HMC_THIN} trajectories": (plaq.HMC(action, length=1.0, steps=10), HMC_THIN),
+        f"HMC, every {HMC_THIN}rd trajectory": (plaq.HMC(action, length=1.0, steps=10), HMC_THIN),
     }
     chains: dict[str, Chain] = {}
     for number, (label, (sampler, thin)) in enumerate(samplers.items()):
@@ -114,8 +118,21 @@ def _sample(plaq: Any, links: Any, say: Say, draws: int, warmup: int, seed: int)
         if chain.interrupted:
             raise KeyboardInterrupt
         links, chains[label] = chain.state, chain
-        say(f"\n{label}, beta = {BETA}: {chain}")
     return chains
+
+
+def _tell(chains: Mapping[str, Chain], say: Say) -> None:
+    say(f"\n{'':{NAME}}" + "".join(f"{label:34}" for label in chains).rstrip())
+    for name, title in SHOWN.items():
+        cells = []
+        for chain in chains.values():
+            result = chain.estimate(name)
+            cells.append(f"{result!s:16}{f'tau = {Estimate(result.tau, result.tau_error, 0.5, 0)}':18}")
+        say(f"{title:{NAME}}{''.join(cells)}".rstrip())
+    say(f"{'reference plaquette':{NAME}}{EXPECTED:16}(independent heatbath program)")
+    say(f"{'acceptance':{NAME}}" + "".join(f"{chain.acceptance:<34.3f}" for chain in chains.values()).rstrip())
+    times = (1e3 * float(np.median(chain.info["seconds"])) / chain.thin for chain in chains.values())
+    say(f"{'ms per update':{NAME}}" + "".join(f"{each:<34.2f}" for each in times).rstrip())
 
 
 DEMOS: dict[str, Callable[[Say], Any]] = {"gauge": gauge}

@@ -124,6 +124,7 @@ def autocorrelation(
     low = min(-0.15, float((rho - error).min()))
     ax.set(xlabel="lag $t$ (draws)", ylabel=r"autocorrelation $\rho(t)$", ylim=(low, 1.05))
     ax.set_xlim(0, max(ax.dataLim.x1, 1))
+    ax.locator_params(axis="x", integer=True)
     return dress(ax)
 
 
@@ -261,15 +262,17 @@ def chains(chains: Mapping[str, "Chain"], names: Sequence[str] | None = None, ti
         raise ValueError(f"nothing to plot: {len(first)} draws of {shown}; at least {statistics.MINIMUM_DRAWS} needed")
     figure = new_figure((12.5, 2.7 * len(shown) + 0.5 * bool(title)))
     grid = figure.subplots(len(shown), 3, width_ratios=[2.2, 1.2, 1.2], squeeze=False)
+    figure.get_layout_engine().set(wspace=0.04, hspace=0.04)  # type: ignore[union-attr, call-arg]
     for row, name in zip(grid, shown, strict=True):
-        start = 0
+        start, bins = 0, _common_bins([each[name].real for each in chains.values()])
         for k, (label, each) in enumerate(chains.items()):
             series, axis_name = each[name].real, f"Re {name}" if np.iscomplexobj(each[name]) else name
             style: dict[str, Any] = {"label": label or None, "color": COLORS[k % len(COLORS)]}
             history(series, name=axis_name, start=start, ax=row[0], **style)
             start += len(each)
             autocorrelation(series, ax=row[1], **style)
-            histogram(series, name=axis_name, ax=row[2], **style)
+            histogram(series, name=axis_name, bins=bins, ax=row[2], **style)
+    _explain_gaussian(grid[0, 2])
     if title:
         figure.suptitle(title, fontsize=13)
     return figure
@@ -342,6 +345,22 @@ def _bins(draws: NDArray[np.float64]) -> NDArray[np.float64] | int:
     if spread <= 0:
         return 10
     return int(np.clip((high - low) / (2 * spread) * len(draws) ** (1 / 3), 5, 100))
+
+
+def _common_bins(series: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """Edges for histograms that lie over each other, as fine as the shortest series bears."""
+    together = np.concatenate(series).astype(np.float64)
+    bins = _bins(together)
+    if isinstance(bins, int):
+        bins = max(5, round(bins * (min(map(len, series)) / len(together)) ** (1 / 3)))
+    return np.histogram_bin_edges(together, bins)
+
+
+def _explain_gaussian(ax: "Axes") -> None:
+    from matplotlib.lines import Line2D
+
+    dashed = Line2D([], [], color=GREY, ls="--", lw=1.2, label="Gaussian of same\nmean and variance")
+    ax.legend(handles=[dashed], loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8.5)
 
 
 def _check_plane(values: NDArray[Any], plane: tuple[int, int], at: Sequence[int] | None) -> list[int]:

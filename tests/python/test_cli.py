@@ -114,7 +114,11 @@ def physics(monkeypatch, tmp_path):
         "actions": Actions,
         "datasets": Datasets,
         "read_gauge": lambda path, **options: Field(float(Path(path).read_text()), **options),
-        "read_header": lambda path: {"format": "number", "shape": (4, 4), "length": len(Path(path).read_text())},
+        "read_header": lambda path, **options: {
+            "format": "number",
+            "shape": (4, 4),
+            "length": len(Path(path).read_text()),
+        },
     }
     for name, stand_in in replaced.items():
         monkeypatch.setattr(pq, name, stand_in, raising=False)
@@ -243,11 +247,36 @@ def test_resume_with_other_physics_is_one_line(physics, capsys):
 def test_info(physics, capsys):
     Path("links.txt").write_text("0.5")
     assert main(["info", "links.txt"]) == 0
-    assert capsys.readouterr().out == "format: number\nshape: (4, 4)\nlength: 3\n"
+    assert capsys.readouterr().out.split() == ["format", "number", "lattice", "4", "x", "4", "length", "3"]
     assert main(["info", "links.txt", "--measure", "--shape", "4,4", "--group", "U(1)"]) == 0
-    assert "plaquette: 0.605\n" in capsys.readouterr().out
+    assert "plaquette           0.605000000000\n" in capsys.readouterr().out
     assert main(["info", "missing"]) == 2
     assert "missing" in capsys.readouterr().err
+
+
+REAL = {
+    "lat.sample.l4444.ildg": ("suma 37affb9c", "plaquette           0.594850158947", "- 0.000817755197 i"),
+    "lat.sample.inst": ("records no checksum", "topological charge  0.458697377778"),
+    "random-gauge.nersc": ("CHECKSUM 337cf07b", "recorded trace      0.379318", "ENSEMBLE_ID         X1252533771"),
+    "numpy_u1.npz": ("2 x 3, U(1)", "1 row of each link", "topological charge  0 (geometric)"),
+    "testconf.txt": ("4 x 4 x 4 x 4, SU(3)", "64 bit, 3 rows", "plaquette           0.587818337847"),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_info_of_real_files(name, capsys):
+    assert main(["info", str(ROOT / "tests" / "data" / name), "--measure"]) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in REAL[name]), out
+    assert "None" not in out
+
+
+def test_info_of_a_file_that_states_no_lattice(capsys):
+    path = str(ROOT / "tests" / "data" / "su2_heatbath_4444.ildg")
+    assert main(["info", path]) == 0
+    assert "not stated; give --shape" in capsys.readouterr().out
+    assert main(["info", path, "--shape", "4,4,4,4", "--measure"]) == 0
+    assert "plaquette           0.477641263313" in capsys.readouterr().out
 
 
 def test_convert(physics, capsys):
