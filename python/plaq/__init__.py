@@ -4,7 +4,7 @@ Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables
 (:class:`Heatbath`, :class:`HMC`) make a :class:`Chain`, whose estimates print as physicists write them.
 """
 
-from plaq import actions, datasets, observables, plot, statistics
+from plaq import actions, datasets, observables, plot, smear, statistics
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__, num_threads, set_num_threads
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
@@ -12,6 +12,7 @@ from plaq.gauge import GaugeField, read_gauge, read_header
 from plaq.gauge_samplers import HMC, Heatbath
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
+from plaq.smear import CovariantNet, StoutLayer
 from plaq.statistics import Estimate
 from plaq.train import History
 
@@ -20,6 +21,7 @@ __all__ = [
     "Chain",
     "CheckpointError",
     "ConvergenceError",
+    "CovariantNet",
     "Error",
     "Estimate",
     "FormatError",
@@ -28,6 +30,7 @@ __all__ = [
     "History",
     "ObservableError",
     "Sampler",
+    "StoutLayer",
     "__version__",
     "actions",
     "datasets",
@@ -37,5 +40,6 @@ __all__ = [
     "read_gauge",
     "read_header",
     "set_num_threads",
+    "smear",
     "statistics",
 ]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from plaq import _plaq
 from plaq.gauge import GaugeField
+from plaq.smear import CovariantNet
 from plaq.suggest import unknown
 
-__all__ = ["DBW2", "Action", "Custom", "Iwasaki", "Loops", "Sum", "Symanzik", "Wilson"]
+__all__ = ["DBW2", "Action", "Custom", "Iwasaki", "Loops", "Mapped", "Sum", "Symanzik", "Wilson"]
 
 Loop: TypeAlias = str | Sequence[int]
 Links: TypeAlias = NDArray[np.complex128]
@@ -327,3 +328,46 @@ class Custom(Action):
     def fingerprint(self) -> list[Any]:
         """The physics input as plain data; of the function only its name is known."""
         return [["Custom", self.name or getattr(self.value_and_force, "__qualname__", "function")]]
+
+
+@dataclass(frozen=True)
+class Mapped(Action):
+    r"""An action evaluated on mapped links, :math:`S(\mathrm{net}(U))`; its force is the force of S pulled back.
+
+    Parameters
+    ----------
+    action : Action
+    net : CovariantNet
+        Copied: training the network later does not change this action.
+
+    Raises
+    ------
+    TypeError
+        Not an action and a network.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> net = pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])])
+    >>> S = pq.actions.Mapped(pq.actions.Wilson(5.5), net)
+    >>> U = pq.GaugeField.hot((4, 4, 4, 4), rng=1)
+    >>> S(U) == pq.actions.Wilson(5.5)(net(U))
+    True
+    """
+
+    action: Action
+    net: CovariantNet
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.action, Action) or not isinstance(self.net, CovariantNet):
+            raise TypeError(f"Mapped takes an Action and a CovariantNet; got {self.action!r} and {self.net!r}")
+        object.__setattr__(self, "net", CovariantNet(self.net.layers, recompute=self.net.recompute))
+
+    def core_terms(self) -> list[Any]:
+        """The terms as the core takes them."""
+        return [(self.action.core_terms(), self.net.core(), self.net.recompute)]
+
+    def fingerprint(self) -> list[Any]:
+        """The physics input as plain data."""
+        layers = [[layer.architecture(), layer.rho.tolist()] for layer in self.net.layers]
+        return [["Mapped", self.action.fingerprint(), layers]]

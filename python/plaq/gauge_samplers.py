@@ -164,7 +164,9 @@ class HMC(_GaugeSampler):
                 indices.append(index)
             inner.append((indices, steps, self.integrator))
         if not left:
-            raise ValueError("levels name every term of the action; leave the slowest out: it is integrated with `steps`")
+            raise ValueError(
+                "levels name every term of the action; leave the slowest out: it is integrated with `steps`"
+            )
         return [(left, self.steps, self.integrator), *inner]
 
     def fingerprint(self) -> dict[str, Any]:

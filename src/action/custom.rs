@@ -8,6 +8,7 @@ use crate::lattice::Lattice;
 use crate::matrix::Algebra;
 use crate::path::{self, Path, WeightedPath};
 use crate::real::Real;
+use crate::smear::{Map, Mapped, Memory, Stack, StoutLayer, StoutTerm};
 use num_complex::Complex64;
 use std::sync::Arc;
 
@@ -34,9 +35,29 @@ pub enum LoopSpec {
     Path(Path),
 }
 
+/// A stout-type layer as plain data.
+#[derive(Debug, Clone)]
+pub struct LayerSpec {
+    /// For each coefficient its loops and the directions of the links that they change (bit mu).
+    pub terms: Vec<(Vec<(f64, LoopSpec)>, u8)>,
+    /// The coefficients.
+    pub rho: Vec<f64>,
+}
+
+/// A stack of layers as plain data.
+#[derive(Debug, Clone)]
+pub struct StackSpec {
+    /// The layers, the first is applied first.
+    pub layers: Vec<LayerSpec>,
+    /// Compute fields again in the reverse pass instead of keeping them.
+    pub recompute: bool,
+}
+
 /// One term of an action as plain data.
 #[derive(Clone)]
 pub enum ActionSpec {
+    /// A sum of terms evaluated on mapped links.
+    Mapped(Vec<ActionSpec>, StackSpec),
     /// Coefficients and loops.
     Loops(Vec<(f64, LoopSpec)>),
     /// A supplied function.
@@ -66,9 +87,45 @@ pub fn build<R: Real, const N: usize>(terms: &[ActionSpec], lattice: &Arc<Lattic
         actions.push(match term {
             ActionSpec::Loops(loops) => Box::new(LoopAction::new(lattice, expand(loops, lattice.extents())?)),
             ActionSpec::Custom(function) => Box::new(Supplied(function.clone())),
+            ActionSpec::Mapped(inner, stack) => Box::new(Mapped {
+                action: Box::new(build(inner, lattice)?),
+                map: Box::new(build_stack(stack, lattice)?),
+            }),
         });
     }
     Ok(Sum(actions))
+}
+
+/// Builds the typed stack of layers.
+pub fn build_stack<R: Real, const N: usize>(
+    spec: &StackSpec,
+    lattice: &Arc<Lattice>,
+) -> Result<Stack<GaugeField<R, N>>> {
+    let layer = |layer: &LayerSpec| {
+        let term = |(loops, directions): &(Vec<(f64, LoopSpec)>, u8)| {
+            Ok(StoutTerm { loops: expand(loops, lattice.extents())?, directions: *directions })
+        };
+        let terms = layer.terms.iter().map(term).collect::<Result<_>>()?;
+        Ok(Box::new(StoutLayer::new(lattice, terms, layer.rho.clone())) as Box<dyn Map<GaugeField<R, N>>>)
+    };
+    let memory = if spec.recompute { Memory::Recompute } else { Memory::Store };
+    Ok(Stack { layers: spec.layers.iter().map(layer).collect::<Result<_>>()?, memory })
+}
+
+/// The loops of an action that has nothing else.
+pub fn all_loops(terms: &[ActionSpec], extents: &[usize]) -> Result<Vec<WeightedPath>> {
+    let mut loops = Vec::new();
+    for term in terms {
+        match term {
+            ActionSpec::Loops(list) => loops.extend(expand(list, extents)?),
+            _ => {
+                return Err(Error::value(
+                    "an action made of loops is needed here; Custom and Mapped work with HMC only",
+                ));
+            }
+        }
+    }
+    Ok(loops)
 }
 
 struct Supplied(Arc<dyn LinkFunction>);

@@ -3,6 +3,7 @@
 mod gauge;
 mod io;
 mod sampler;
+mod smear;
 
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -66,6 +67,7 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gauge::register(module)?;
     io::register(module)?;
     sampler::register(module)?;
+    smear::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("PlaqError", py.get_type::<PlaqError>())?;
     module.add("FormatError", py.get_type::<FormatError>())?;

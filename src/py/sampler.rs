@@ -16,15 +16,16 @@ use pyo3::types::PyDict;
 use std::sync::Arc;
 
 #[derive(FromPyObject)]
-enum PyLoop {
+pub(super) enum PyLoop {
     Family(String),
     Path(Vec<i8>),
 }
 
-/// A term of an action: `[(coefficient, name or path), ...]` or a function (links) -> (value, force).
+/// A term of an action: `[(coefficient, name or path), ...]`, `(terms, layers, recompute)` or a function of links.
 #[derive(FromPyObject)]
-enum PyTerm {
+pub(super) enum PyTerm {
     Loops(Vec<(f64, PyLoop)>),
+    Mapped(Vec<PyTerm>, super::smear::PyLayers, bool),
     Custom(Py<PyAny>),
 }
 
@@ -60,16 +61,23 @@ impl PythonFunction {
     }
 }
 
-fn terms(terms: Vec<PyTerm>) -> Vec<ActionSpec> {
+pub(super) fn loops(loops: Vec<(f64, PyLoop)>) -> Vec<(f64, LoopSpec)> {
     let spec = |l| match l {
         PyLoop::Family(name) => LoopSpec::Family(name),
         PyLoop::Path(path) => LoopSpec::Path(path),
     };
+    loops.into_iter().map(|(c, l)| (c, spec(l))).collect()
+}
+
+pub(super) fn terms(list: Vec<PyTerm>) -> Vec<ActionSpec> {
     let term = |term| match term {
-        PyTerm::Loops(loops) => ActionSpec::Loops(loops.into_iter().map(|(c, l)| (c, spec(l))).collect()),
+        PyTerm::Loops(list) => ActionSpec::Loops(loops(list)),
+        PyTerm::Mapped(inner, layers, recompute) => {
+            ActionSpec::Mapped(terms(inner), super::smear::stack(layers, recompute))
+        }
         PyTerm::Custom(function) => ActionSpec::Custom(Arc::new(PythonFunction(function))),
     };
-    terms.into_iter().map(term).collect()
+    list.into_iter().map(term).collect()
 }
 
 #[pyfunction]

@@ -1,7 +1,7 @@
 //! Samplers described by plain data and compiled for the field they meet.
 
 use super::{Heatbath, Hmc, Integrator, Level};
-use crate::action::custom::{ActionSpec, build, expand};
+use crate::action::custom::{ActionSpec, all_loops, build};
 use crate::action::{Action, LoopAction, Sum};
 use crate::any::{AnyGauge, with_gauge};
 use crate::error::{Error, Result};
@@ -105,16 +105,7 @@ where
 }
 
 fn loop_action(terms: &[ActionSpec], lattice: &Arc<Lattice>) -> Result<LoopAction> {
-    let mut loops = Vec::new();
-    for term in terms {
-        match term {
-            ActionSpec::Loops(list) => loops.extend(expand(list, lattice.extents())?),
-            ActionSpec::Custom(_) => {
-                return Err(Error::value("heatbath needs actions made of loops; use HMC for Custom actions"));
-            }
-        }
-    }
-    Ok(LoopAction::new(lattice, loops))
+    Ok(LoopAction::new(lattice, all_loops(terms, lattice.extents())?))
 }
 
 fn build_levels<R: Real, const N: usize>(

@@ -1,0 +1,207 @@
+"""Smearing, flow and covariant networks against recorded values and laws."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plaq as pq
+import pytest
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="module")
+def testconf() -> pq.GaugeField:
+    return pq.read_gauge(DATA / "testconf.txt", shape=(4, 4, 4, 4), group="SU(3)")
+
+
+def test_stout_of_the_shared_configuration(testconf: pq.GaugeField) -> None:
+    plaquette = pq.observables.plaquette
+    assert plaquette(pq.smear.stout(testconf, 0.1)) == pytest.approx(0.8333314539497718, abs=1e-14)
+    assert plaquette(pq.smear.stout(testconf, 0.1, n=2)) == pytest.approx(0.9274425360431038, abs=1e-14)
+    instanton = pq.read_gauge(DATA / "lat.sample.inst")
+    assert 3 * plaquette(pq.smear.stout(instanton, 0.15)) == pytest.approx(2.975931, abs=5e-7)
+
+
+def test_flow_of_the_shared_configuration(testconf: pq.GaugeField) -> None:
+    flow = pq.smear.flow(testconf, 1.0, step=0.01)
+    recorded = {
+        0.01: (0.618210210434, None),
+        0.1: (0.816831735752, 1.509819096696),
+        0.5: (0.986935021954, 0.270439152412),
+        1.0: (0.997178021776, 0.079456829207),
+    }
+    for t, (plaquette, energy) in recorded.items():
+        k = int(np.argmin(abs(flow.t - t)))
+        assert flow.plaquette[k] == pytest.approx(plaquette, abs=1e-12)
+        assert energy is None or flow.energy[k] == pytest.approx(energy, abs=1e-12)
+    assert flow.charge[-1] == pytest.approx(-0.001403118940, abs=1e-12)
+    assert np.all(np.diff(flow.plaquette) > 0)
+    assert np.all(np.diff(flow.energy) < 0)
+    assert (flow.t[0], flow.t[-1], flow.steps) == (0.0, 1.0, 100)
+
+
+def test_flow_on_unequal_extents_and_its_control() -> None:
+    U = pq.datasets.gauge("lat.sample.l4448")
+    flow = pq.smear.flow(U, 0.5, step=0.1)
+    recorded_energy = [1.05787 + 1.03094, 0.790042 + 0.76505, 0.506125 + 0.481396]
+    assert flow.energy[:3] == pytest.approx(recorded_energy, rel=1e-5)
+    assert flow.energy[-1] == pytest.approx(0.152452 + 0.125636, rel=1e-5)
+    assert flow.charge[[0, 1, 2, 5]] == pytest.approx([0.0955429, 0.0389772, 0.0166373, 0.00570391], rel=1e-5)
+    fine = pq.smear.flow(U, 0.5, step=0.005, every=20)
+    adaptive = pq.smear.flow(U, 0.5, step=0.1, adaptive=True, tolerance=1e-7)
+    assert adaptive.plaquette[-1] == pytest.approx(fine.plaquette[-1], abs=1e-8)
+    third_order = [abs(pq.smear.flow(U, 0.5, step=h).energy[-1] - fine.energy[-1]) for h in (0.1, 0.05)]
+    assert 6.0 < third_order[0] / third_order[1] < 10.0
+
+
+def test_flow_scales() -> None:
+    t = np.linspace(0.0, 4.0, 81)
+    flow = pq.smear.Flow(t, 0.15 / np.maximum(t, 1e-9), 0 * t, 0 * t, pq.GaugeField.cold((4, 4)), 80)
+    assert flow.t0(0.3) == pytest.approx(2.0, abs=1e-9)  # t^2 E = 0.15 t
+    assert flow.w0(0.3) == pytest.approx(np.sqrt(2.0), abs=1e-6)
+    with pytest.raises(ValueError, match="flow further"):
+        flow.t0(0.9)
+
+
+@pytest.mark.parametrize(("shape", "group"), [((6, 4), "U(1)"), ((4, 4, 4), "SU(2)"), ((4, 4, 2, 4), "SU(3)")])
+def test_maps_commute_with_gauge_transformations(shape: tuple[int, ...], group: str) -> None:
+    U = pq.GaugeField.hot(shape, group, rng=4)
+    net = pq.CovariantNet(
+        [pq.StoutLayer(["plaquette", "polyakov_t"], [0.08, 0.03]), pq.StoutLayer(["rectangle"], [0.02])]
+    )
+    maps: list[Callable[[pq.GaugeField], pq.GaugeField]] = [
+        net,
+        lambda U: pq.smear.ape(U, 0.5, directions=range(2)),
+        lambda U: pq.smear.flow(U, 0.05, step=0.05).field,
+    ]
+    if len(shape) > 2:
+        maps.append(lambda U: pq.smear.hyp(U, (0.75, 0.6, 0.3)[4 - len(shape) :]))
+    for image in maps:
+        a = np.asarray(image(U).random_gauge_transform(rng=9))
+        b = np.asarray(image(U.random_gauge_transform(rng=9)))
+        assert abs(a - b).max() < 1e-11
+
+
+def test_hyp_and_ape_of_an_abelian_link_by_hand() -> None:
+    """One excited link in a cold field: the smeared link is the projection of a sum that can be written down."""
+    links = np.ones((2, 4, 4, 1, 1), complex)
+    links[0, 1, 2] = np.exp(0.7j)
+    smeared = np.asarray(pq.smear.ape(pq.GaugeField.from_numpy(links), 0.4))
+    expected = 0.6 * np.exp(0.7j) + 0.4
+    assert smeared[0, 1, 2, 0, 0] == pytest.approx(expected / abs(expected), abs=1e-14)
+
+
+def test_mapped_action_drives_an_exact_hmc() -> None:
+    """At any rho the chain samples exp(-S(net(U))): compare with HMC on the same action given as a Custom function."""
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])])
+    S = pq.actions.Mapped(pq.actions.Wilson(2.0), net)
+    U = pq.GaugeField.hot((8, 8), "U(1)", rng=1)
+    chain = pq.HMC(S, steps=10).run(U, 2000, warmup=100, rng=5, progress=False)
+    weight = np.exp(-chain.info["delta_h"])
+    assert chain.acceptance > 0.9
+    assert abs(weight.mean() - 1) < 3 * weight.std() / np.sqrt(len(weight))
+    # one-plaquette check of the force: derivative along a random direction
+    F, h = S.force(U), 1e-5
+    delta = np.random.default_rng(3).normal(size=F.shape)
+    links = np.asarray(U)
+    moved = [S(pq.GaugeField.from_numpy(np.exp(1j * sign * h * delta) * links)) for sign in (1, -1)]
+    assert (moved[0] - moved[1]) / (2 * h) == pytest.approx(float((F.imag * delta).sum()), rel=1e-7)
+
+
+def test_training_signal_is_the_gradient() -> None:
+    S = pq.actions.Wilson(5.0)
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette", "chair"], [0.05, 0.04, 0.06, 0.01, 0.02, 0.0], per_direction=3)] * 2)
+    U = pq.GaugeField.hot((4, 4, 2), "SU(2)", rng=1)
+    _, gradient = net.pullback(U, S.force(net(U)))
+    theta = net.parameters
+    assert len(gradient) == len(theta) == len(net.named_parameters()) == 12
+    for k in (0, 4, 11):
+        h, values = 1e-4, []
+        for sign in (1, -1):
+            moved = theta.copy()
+            moved[k] += sign * h
+            net.parameters = moved
+            values.append(S(net(U)))
+        assert (values[0] - values[1]) / (2 * h) == pytest.approx(gradient[k], rel=1e-5, abs=1e-5)
+
+
+def test_networks_are_saved_with_their_architecture(tmp_path: Path) -> None:
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette", [1, 2, -1, -2]], [0.1, 0.2]), pq.StoutLayer(["chair"], [0.3])])
+    net.save(tmp_path / "net.safetensors")
+    again = pq.CovariantNet.load(tmp_path / "net.safetensors")
+    assert again.architecture() == net.architecture()
+    assert np.array_equal(again.parameters, net.parameters)
+    other = pq.CovariantNet([pq.StoutLayer(["plaquette", "chair"]), pq.StoutLayer(["chair"])])
+    with pytest.raises(ValueError, match=r"layer 0 is .* in this network"):
+        other.load_parameters(tmp_path / "net.safetensors")
+    good = (tmp_path / "net.safetensors").read_bytes()
+    for n in [*range(0, len(good), 7)]:
+        (tmp_path / "cut").write_bytes(good[:n])
+        with pytest.raises(pq.FormatError):
+            pq.CovariantNet.load(tmp_path / "cut")
+    hostile: list[bytes] = [
+        struct.pack("<Q", 2**60) + b"{}",
+        struct.pack("<Q", 2) + b"[]",
+        _safetensors({"0.rho": {"dtype": "F64", "shape": [2**60], "data_offsets": [0, 16]}}),
+        _safetensors({"0.rho": {"dtype": "F64", "shape": [2], "data_offsets": [16, 0]}}),
+        _safetensors({"0.rho": {"dtype": "F32", "shape": [2], "data_offsets": [0, 16]}}),
+    ]
+    for data in hostile:
+        (tmp_path / "hostile").write_bytes(data)
+        with pytest.raises(pq.FormatError):
+            pq.CovariantNet.load(tmp_path / "hostile")
+
+
+def _safetensors(entries: dict[str, Any]) -> bytes:
+    header = json.dumps({"__metadata__": {"architecture": "[]"}, **entries}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(16)
+
+
+U4 = pq.GaugeField.cold((4, 4, 4, 4))
+BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
+    (lambda: pq.smear.ape(U4, float("nan")), ValueError, "alpha"),
+    (lambda: pq.smear.ape(U4, "0.5"), TypeError, "alpha is a number"),  # type: ignore[arg-type]
+    (lambda: pq.smear.ape(U4, 0.5, directions=[7]), ValueError, "allowed are 0 to 3"),
+    (lambda: pq.smear.ape(U4, 0.5, directions=[1]), ValueError, "two directions"),
+    (lambda: pq.smear.ape(U4, 0.5, n=-1), ValueError, "n = -1"),
+    (lambda: pq.smear.hyp(U4, (0.5, 0.5)), ValueError, "takes 3 coefficients"),
+    (lambda: pq.smear.hyp(pq.GaugeField.cold((4, 4))), ValueError, "at least 3 dimensions"),
+    (lambda: pq.smear.stout(U4, 0.1, loops=["plaquete"]), ValueError, 'did you mean "plaquette"'),
+    (lambda: pq.smear.stout(U4, [0.1, 0.2]), ValueError, "1 numbers are needed"),
+    (lambda: pq.smear.stout(np.ones(3), 0.1), TypeError, "GaugeField"),  # type: ignore[arg-type]
+    (lambda: pq.smear.flow(U4, -1.0), ValueError, "at least 0"),
+    (lambda: pq.smear.flow(U4, 1.0, step=0.0), ValueError, "above 0"),
+    (lambda: pq.smear.flow(U4, 1.0, step=2.0), ValueError, "adaptive=True"),
+    (lambda: pq.smear.flow(U4, 1.0, action="wilso"), ValueError, 'did you mean "wilson"'),
+    (lambda: pq.smear.flow(U4, 1.0, action=pq.actions.Custom(abs)), ValueError, "made of loops"),
+    (lambda: pq.smear.flow(U4, 1.0, every=0), ValueError, "at least 1"),
+    (lambda: pq.smear.flow(U4, 1.0, adaptive=True, tolerance=-1.0), ValueError, "above 0"),
+    (lambda: pq.StoutLayer([]), TypeError, "list of names"),
+    (lambda: pq.StoutLayer(["plaquette"], [float("inf")]), ValueError, "NaN or infinity"),
+    (lambda: pq.StoutLayer([[1, 9]]), ValueError, "steps are"),
+    (lambda: pq.StoutLayer(["plaquette"], per_direction=5), ValueError, "number of dimensions"),
+    (lambda: pq.CovariantNet([]), TypeError, "list of StoutLayer"),
+    (lambda: pq.CovariantNet([pq.StoutLayer(["chair"])])(pq.GaugeField.cold((4, 4))), ValueError, "needs 3 dimensions"),
+    (lambda: pq.CovariantNet([pq.StoutLayer(["polyakov_z"])])(pq.GaugeField.cold((4, 4))), ValueError, "dimensions"),
+    (lambda: pq.CovariantNet([pq.StoutLayer([[1, 2]])])(U4), ValueError, "must close"),
+    (lambda: pq.actions.Mapped(1, 2), TypeError, "Mapped takes"),  # type: ignore[arg-type]
+    (
+        lambda: pq.Heatbath(
+            pq.actions.Mapped(pq.actions.Wilson(1.0), pq.CovariantNet([pq.StoutLayer(["plaquette"])]))
+        ).step(U4, rng=1),
+        ValueError,
+        "HMC",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", range(len(BAD)))
+def test_bad_input_is_named(case: int) -> None:
+    call, kind, fragment = BAD[case]
+    with pytest.raises(kind) as caught:
+        call()
+    assert fragment in str(caught.value)
