@@ -18,7 +18,7 @@ unexport PYTHONPATH PYTHONHOME CONDA_PREFIX
 
 CARGO_FILES := Cargo.toml Cargo.lock
 RUST := $(CARGO_FILES) $(shell find src -name '*.rs')
-DOCS := $(shell find docs notebooks -type f -not -path '*/.*') $(shell find python -name '*.py') README.md CHANGELOG.md
+DOCS := $(shell find docs $(wildcard notebooks) -type f -not -path '*/.*' -not -path 'docs/_*') $(shell find python -name '*.py') README.md CHANGELOG.md
 
 .PHONY: demo test test-rust test-python lint lint-rust lint-python stubs bench docs wheel clean help
 
@@ -30,7 +30,7 @@ demo: $(STAMP)-module ## build the package and run the demonstration
 
 test: test-rust test-python ## every test: cargo, pytest, README, notebooks, doctests, example configurations
 
-test-rust: $(STAMP)-test
+test-rust: $(STAMP)-venv
 	cargo test --release
 
 test-python: $(STAMP)-test $(STAMP)-module
@@ -38,7 +38,7 @@ test-python: $(STAMP)-test $(STAMP)-module
 
 lint: lint-rust lint-python ## formats, clippy, rustdoc, ruff, mypy, stubs
 
-lint-rust: $(STAMP)-test
+lint-rust: $(STAMP)-venv
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --all-targets --features python -- -D warnings
@@ -53,8 +53,8 @@ lint-python: $(STAMP)-test $(STAMP)-module
 stubs: $(STAMP)-test $(STAMP)-module ## write python/plaq/_plaq.pyi
 	$(BIN)/python scripts/stubs.py
 
-bench: $(STAMP)-test ## benchmarks of the kernels
-	cargo bench
+bench: $(STAMP)-venv ## times of the kernels beside the limits of this machine
+	cargo bench --bench kernels
 
 docs: $(STAMP)-site ## the documentation in site/index.html
 
