@@ -115,7 +115,7 @@ class Rust:
 
     def python(self, rust: str, owner: str, given: bool) -> str:
         """The Python type of a Rust type; `given`: of an argument, where any sequence will do."""
-        rust = re.sub(r"&\s*('\w+ )?(mut )?|'\w+,?\s*", "", rust.strip()).replace("<>", "").strip()
+        rust = re.sub(r"&\s*('\w+ )?(mut )?|'\w+,?\s*|\w+::", "", rust.strip()).replace("<>", "").strip()
         if rust == "Self":
             return owner
         if rust in NAMES:
@@ -131,7 +131,7 @@ class Rust:
         if rust.startswith("["):
             return self._sequence(re.split(r";", rust[1:-1])[0], owner, given)
         name, _, inner = rust.partition("<")
-        name, parts = name.split("::")[-1], split(inner[:-1]) if inner else []
+        parts = split(inner[:-1]) if inner else []
         if re.fullmatch(r"Py(Readonly|Readwrite)?Array(\d|Dyn)?", name):
             return f"NDArray[np.{ELEMENTS.get(parts[0], parts[0].replace('u', 'uint').replace('i', 'int', 1))}]"
         if name == "Option":
