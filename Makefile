@@ -3,6 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
@@ -13,14 +14,15 @@ STAMP := $(VENV)/stamp
 export PYO3_PYTHON := $(BIN)/python
 export VIRTUAL_ENV := $(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
 export CARGO_TERM_PROGRESS_WHEN := never
 unexport PYTHONPATH PYTHONHOME CONDA_PREFIX
 
 CARGO_FILES := Cargo.toml Cargo.lock
 RUST := $(CARGO_FILES) $(shell find src -name '*.rs')
-DOCS := $(shell find docs $(wildcard notebooks) -type f -not -path '*/.*' -not -path 'docs/_*') $(shell find python -name '*.py') README.md CHANGELOG.md
+DOCS := $(shell find docs $(wildcard notebooks) -type f -not -path '*/.*' -not -path 'docs/_*' -not -path 'docs/tutorials/*') $(shell find python -name '*.py') README.md CHANGELOG.md
 
-.PHONY: demo test test-rust test-python lint lint-rust lint-python stubs bench docs wheel clean help
+.PHONY: FORCE demo test test-rust test-python lint lint-rust lint-python stubs bench docs wheel clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -73,7 +75,7 @@ clean: ## remove everything that was built
 $(STAMP)-venv: scripts/check_tools.sh
 	bash scripts/check_tools.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet 'maturin>=1.9.4,<2'
+	$(BIN)/python -m pip install 'maturin>=1.9.4,<2'
 	touch $@
 
 $(STAMP)-plot: $(STAMP)-venv pyproject.toml Cargo.toml
@@ -89,6 +91,6 @@ $(STAMP)-docs: $(STAMP)-plot
 	touch $@
 
 # The compiled module, again after a change of the Rust sources or when the file was deleted.
-$(STAMP)-module: $(STAMP)-plot $(RUST)
+$(STAMP)-module: $(STAMP)-plot $(RUST) $(if $(wildcard python/plaq/_plaq*.so),,FORCE)
 	$(BIN)/maturin develop --release --skip-install
 	touch $@

@@ -1,4 +1,4 @@
-"""Every Python block of the README runs, in a folder of its own, with warnings as errors."""
+"""Every Python block of the README and of the pages in docs/ runs, in a folder of its own, with warnings as errors."""
 
 import re
 from pathlib import Path
@@ -8,15 +8,19 @@ from plaq import cli
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    pytest.param(code, id=f"{page.stem}-{number}")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+]
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("code", BLOCKS)
 def test_block_runs(code, tmp_path, monkeypatch, capsys):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+    exec(compile(code, "block", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out.strip()
 
 
