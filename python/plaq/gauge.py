@@ -70,7 +70,7 @@ class GaugeField:
     >>> import plaq as pq
     >>> U = pq.GaugeField.hot((4, 4, 4, 8), "SU(3)", rng=1)
     >>> U
-    <GaugeField SU(3) 4x4x4x8, plaquette 0.003421>
+    <GaugeField SU(3) 4x4x4x8, plaquette 0.001651>
     >>> np.asarray(U).shape
     (4, 4, 4, 4, 8, 3, 3)
     """
@@ -155,8 +155,9 @@ class GaugeField:
         violation = field.unitarity_violation()
         if not violation <= UNITARITY_TOLERANCE and not allow_nonunitary:
             raise ValueError(
-                f"the links are not in {field.group}: |U^dagger U - 1| or |det U - 1| reaches {violation:.3g}, allowed is "
-                f"{UNITARITY_TOLERANCE}; check the order of the axes (mu, x.., a, b), or give allow_nonunitary=True"
+                f"the links are not in {field.group}: |U^dagger U - 1| or |det U - 1| reaches {violation:.3g}, "
+                f"allowed is {UNITARITY_TOLERANCE}; check the order of the axes (mu, x.., a, b), "
+                "or give allow_nonunitary=True"
             )
         return field
 
@@ -370,8 +371,8 @@ def read_gauge(
 ) -> GaugeField:
     """Read a gauge configuration; the format is found from the content.
 
-    NERSC archive, ILDG and SciDAC LIME, MILC v5 and older, Bridge++ text, openQCD, MDP, npy and npz. Checksums, recorded
-    plaquettes and unitarity are verified.
+    NERSC archive, ILDG and SciDAC LIME, MILC v5 and older, Bridge++ text, openQCD, MDP, npy and npz. Checksums,
+    recorded plaquettes and unitarity are verified.
 
     Parameters
     ----------

@@ -50,7 +50,8 @@ def _family_mean(U: GaugeField, name: str) -> float:
 
 def _family_density(U: GaugeField, name: str) -> NDArray[np.float64]:
     loops = _plaq.loop_family(name, list(U.shape))
-    density: NDArray[np.float64] = sum(U._core.trace_density(path).real for _, path in loops) / len(loops)
+    densities = [U._core.trace_density(path).real for _, path in loops]
+    density: NDArray[np.float64] = np.mean(densities, axis=0)
     return density
 
 
@@ -85,7 +86,14 @@ def plaquette(U: GaugeField) -> float:
 
 
 def plaquette_density(U: GaugeField) -> NDArray[np.float64]:
-    """Plaquette of the corner x, averaged over planes; shape ``U.shape``. See :func:`plaquette`."""
+    """Plaquette of the corner x, averaged over planes; shape ``U.shape``. See :func:`plaquette`.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> pq.observables.plaquette_density(pq.GaugeField.cold((4, 6))).shape
+    (4, 6)
+    """
     return _family_density(_checked(U, 2), "plaquette")
 
 
@@ -117,12 +125,26 @@ def plaquettes(U: GaugeField) -> NDArray[np.float64]:
 
 
 def rectangle(U: GaugeField) -> float:
-    """Mean Re tr/N of all 2x1 and 1x2 rectangles; parameters and errors as for :func:`plaquette`."""
+    """Mean Re tr/N of all 2x1 and 1x2 rectangles; parameters and errors as for :func:`plaquette`.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> pq.observables.rectangle(pq.GaugeField.cold((4, 4, 4, 4)))
+    1.0
+    """
     return _family_mean(_checked(U, 2), "rectangle")
 
 
 def rectangle_density(U: GaugeField) -> NDArray[np.float64]:
-    """Rectangles with corner x, averaged over orientations; shape ``U.shape``."""
+    """Rectangles with corner x, averaged over orientations; shape ``U.shape``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> pq.observables.rectangle_density(pq.GaugeField.cold((4, 6))).shape
+    (4, 6)
+    """
     return _family_density(_checked(U, 2), "rectangle")
 
 
@@ -162,8 +184,8 @@ def loop(U: GaugeField, path: Path) -> float:
     ----------
     U : GaugeField
     path : sequence of int
-        Signed directions: ``+(mu+1)`` is a step forward in direction mu, ``-(mu+1)`` a step back. The path must close on
-        the periodic lattice (it may wind).
+        Signed directions: ``+(mu+1)`` is a step forward in direction mu, ``-(mu+1)`` a step back. The path must close
+        on the periodic lattice (it may wind).
 
     Raises
     ------
@@ -180,7 +202,14 @@ def loop(U: GaugeField, path: Path) -> float:
 
 
 def loop_density(U: GaugeField, path: Path) -> NDArray[np.complex128]:
-    """tr W(x)/N of a closed path starting at each x, complex, shape ``U.shape``; see :func:`loop`."""
+    """tr W(x)/N of a closed path starting at each x, complex, shape ``U.shape``; see :func:`loop`.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> pq.observables.loop_density(pq.GaugeField.cold((4, 6)), [1, 2, -1, -2]).shape
+    (4, 6)
+    """
     density: NDArray[np.complex128] = _checked(U)._core.trace_density(_steps(path))
     return density
 
@@ -218,10 +247,17 @@ def polyakov(U: GaugeField, direction: int = -1) -> complex:
 
 
 def polyakov_density(U: GaugeField, direction: int = -1) -> NDArray[np.complex128]:
-    """tr L/N of the line through each site of the lattice without that axis; see :func:`polyakov`."""
+    """tr L/N of the line through each site of the lattice without that axis; see :func:`polyakov`.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> pq.observables.polyakov_density(pq.GaugeField.cold((4, 6, 8))).shape
+    (4, 6)
+    """
     mu = _direction(_checked(U), direction)
-    density: NDArray[np.complex128] = U._core.trace_density([mu + 1] * U.shape[mu]).take(0, axis=mu)
-    return density
+    density = U._core.trace_density([mu + 1] * U.shape[mu])
+    return np.asarray(np.take(density, 0, axis=mu))
 
 
 def topological_charge(U: GaugeField, definition: str = "clover") -> float:
@@ -233,10 +269,10 @@ def topological_charge(U: GaugeField, definition: str = "clover") -> float:
         Four dimensions, or U(1) in two with ``definition="geometric"``.
     definition : str
         ``"plaquette"``, ``"clover"``: :math:`Q = -\frac{1}{32\pi^2}\sum_x \epsilon_{\mu\nu\rho\sigma}
-        \mathrm{tr} F_{\mu\nu}F_{\rho\sigma}` with F the traceless anti-Hermitian part of the plaquette or of the mean of
-        the four clover leaves; ``"improved"``: (5/3) Q_clover - (1/12) Q_rectangle, Q_rectangle twice the charge of the
-        mean of the eight 2x1 leaves (de Forcrand et al., hep-lat/9701012); ``"geometric"``: sum of the plaquette angles
-        in (-pi, pi] over 2 pi, an integer.
+        \mathrm{tr} F_{\mu\nu}F_{\rho\sigma}` with F the traceless anti-Hermitian part of the plaquette or of the mean
+        of the four clover leaves; ``"improved"``: (5/3) Q_clover - (1/12) Q_rectangle, Q_rectangle twice the charge
+        of the mean of the eight 2x1 leaves (de Forcrand et al., hep-lat/9701012); ``"geometric"``: sum of the plaquette
+        angles in (-pi, pi] over 2 pi, an integer.
 
     Raises
     ------
@@ -254,7 +290,15 @@ def topological_charge(U: GaugeField, definition: str = "clover") -> float:
 
 
 def topological_charge_density(U: GaugeField, definition: str = "clover") -> NDArray[np.float64]:
-    """Charge density whose sum is :func:`topological_charge`; shape ``U.shape``."""
+    """Charge density whose sum is :func:`topological_charge`; shape ``U.shape``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> U = pq.GaugeField.hot((8, 8), "U(1)", rng=1)
+    >>> pq.observables.topological_charge_density(U, "geometric").shape
+    (8, 8)
+    """
     if definition not in _plaq.CHARGES:
         raise ValueError(unknown("definition", definition, _plaq.CHARGES))
     density: NDArray[np.float64] = _checked(U)._core.charge_density(definition)
@@ -286,7 +330,16 @@ def energy_density(U: GaugeField, definition: str = "clover") -> float:
 
 
 def energy_density_density(U: GaugeField, definition: str = "clover") -> NDArray[np.float64]:
-    """Energy density at each site, whose mean is :func:`energy_density`; shape ``U.shape``."""
+    """Energy density at each site, whose mean is :func:`energy_density`; shape ``U.shape``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> U = pq.GaugeField.hot((4, 4, 4, 4), rng=1)
+    >>> density = pq.observables.energy_density_density(U)
+    >>> bool(np.isclose(density.mean(), pq.observables.energy_density(U)))
+    True
+    """
     if definition not in _plaq.ENERGIES:
         raise ValueError(unknown("definition", definition, _plaq.ENERGIES))
     density: NDArray[np.float64] = _checked(U, 2)._core.energy_density(definition)

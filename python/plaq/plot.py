@@ -74,6 +74,12 @@ def history(
     ------
     ImportError
         Without matplotlib: ``pip install plaq[plot]``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> draws = np.random.default_rng(1).normal(size=200)
+    >>> axes = pq.plot.history(draws, name="plaquette")
     """
     draws, ax = _series(series), axes(ax)
     x = np.arange(start, start + len(draws))
@@ -110,6 +116,12 @@ def autocorrelation(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> draws = np.random.default_rng(1).normal(size=200)
+    >>> axes = pq.plot.autocorrelation(draws)
     """
     draws, ax = _series(series), axes(ax)
     rho, error = statistics.autocorrelation(draws, lags)
@@ -151,6 +163,12 @@ def histogram(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> draws = np.random.default_rng(1).normal(size=200)
+    >>> axes = pq.plot.histogram(draws, name="plaquette")
     """
     draws, ax = _series(series), axes(ax)
     counts, edges = np.histogram(draws, _bins(draws) if bins is None else np.asarray(bins)[()], density=True)
@@ -196,6 +214,12 @@ def slice(
     ------
     ValueError
         Not 2 to 4 dimensions, not real, or `plane` or `at` do not fit.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> U = pq.datasets.gauge("lat.sample.l4448")
+    >>> axes = pq.plot.slice(pq.observables.topological_charge_density(U), plane=(0, 3), name="q")
     """
     values = np.asarray(density)
     site = _check_plane(values, plane, at)
@@ -231,6 +255,13 @@ def chain(chain: "Chain", names: Sequence[str] | None = None) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> sampler = pq.Heatbath(pq.actions.Wilson(2.0))
+    >>> drawn = sampler.run(pq.GaugeField.cold((4, 4), "U(1)"), 20, rng=1, progress=False)
+    >>> figure = pq.plot.chain(drawn)
     """
     return chains({"": chain}, names)
 
@@ -255,6 +286,13 @@ def chains(chains: Mapping[str, "Chain"], names: Sequence[str] | None = None, ti
     ------
     ValueError
         There is nothing to show, or there are too few draws.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> sampler = pq.Heatbath(pq.actions.Wilson(2.0))
+    >>> drawn = sampler.run(pq.GaugeField.cold((4, 4), "U(1)"), 20, rng=1, progress=False)
+    >>> figure = pq.plot.chains({"heatbath": drawn}, title="U(1)")
     """
     first = next(iter(chains.values()))
     shown = [name for name in first.names if first[name].ndim == 1] if names is None else list(names)
@@ -288,6 +326,11 @@ def training(history: "History") -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> figure = pq.plot.training(pq.History({"loss": [1.0, 0.5, 0.25]}))
     """
     names = [name for name in history if name != "epoch" and history[name].ndim <= 2]
     if not names or not history.records:

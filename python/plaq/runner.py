@@ -20,7 +20,18 @@ CHECKPOINT_SECONDS = 60.0
 
 
 class ObservableError(PlaqError):
-    """An observable failed; ``.chain`` holds the draws made before."""
+    """An observable failed; ``.chain`` holds the draws made before.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> try:
+    ...     observables = {"broken": lambda U: "no number"}
+    ...     pq.Heatbath(pq.actions.Wilson(1.0)).run(pq.GaugeField.cold((4, 4)), 5, observables=observables, rng=1)
+    ... except pq.ObservableError as error:
+    ...     len(error.chain)
+    0
+    """
 
     chain: Chain
 

@@ -59,6 +59,19 @@ class Sampler(ABC, Generic[S]):
     """A Markov kernel.
 
     A sampler implements :meth:`advance` and :meth:`fingerprint`; `step` and `run` follow from them.
+
+    Examples
+    --------
+    >>> class Noise(Sampler):
+    ...     def advance(self, state, seed, sweep):
+    ...         bits = np.random.Philox(key=seed, counter=[0, 0, sweep, 0])
+    ...         return np.random.Generator(bits).normal(size=state.shape), {}
+    ...
+    ...     def fingerprint(self):
+    ...         return {}
+    >>> chain = Noise().run(np.zeros(3), 100, observables={"mean": np.mean}, rng=1, progress=False)
+    >>> len(chain)
+    100
     """
 
     @abstractmethod

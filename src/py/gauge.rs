@@ -150,11 +150,43 @@ impl Gauge {
     }
 }
 
+/// Threads that kernels run on.
+///
+/// Returns
+/// -------
+/// int
+///     Set by :func:`set_num_threads` or ``RAYON_NUM_THREADS``; by default one for each processor.
+///
+/// Examples
+/// --------
+/// >>> import plaq as pq
+/// >>> pq.num_threads() >= 1
+/// True
 #[pyfunction]
 fn num_threads() -> usize {
     field::num_threads()
 }
 
+/// Choose the number of threads that kernels run on; results do not depend on it.
+///
+/// Parameters
+/// ----------
+/// threads : int
+///     At least 1.
+///
+/// Raises
+/// ------
+/// ValueError
+///     Not a possible number of threads.
+///
+/// Examples
+/// --------
+/// >>> import plaq as pq
+/// >>> threads = pq.num_threads()
+/// >>> pq.set_num_threads(1)
+/// >>> pq.num_threads()
+/// 1
+/// >>> pq.set_num_threads(threads)
 #[pyfunction]
 fn set_num_threads(threads: usize) -> PyResult<()> {
     Ok(field::set_num_threads(threads)?)

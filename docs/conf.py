@@ -1,0 +1,95 @@
+"""Sphinx: pages in Markdown, tutorials from the notebooks, the reference from the docstrings of everything public."""
+
+import inspect
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import plaq
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent / "notebooks"
+TUTORIALS = HERE / "tutorials"
+API = HERE / "_api"
+
+project = "plaq"
+author = "the plaq developers"
+copyright = author
+version = release = plaq.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"plaq {release}"
+html_copy_source = False
+html_show_sourcelink = False
+
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # notebooks are stored with their outputs; the tests execute them
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_use_legacy_class_based = False
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+
+def write_tutorials() -> None:
+    """Copy the notebooks and list them."""
+    shutil.rmtree(TUTORIALS, ignore_errors=True)
+    TUTORIALS.mkdir()
+    names = [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    for name in names:
+        shutil.copy(NOTEBOOKS / f"{name}.ipynb", TUTORIALS)
+    entries = "\n".join(names)
+    listing = f"```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n" if names else ""
+    text = "# Tutorials\n\nNotebooks of the folder `notebooks/`; the tests execute each in under a minute.\n\n"
+    (TUTORIALS / "index.md").write_text(text + listing)
+
+
+def write_api() -> None:
+    """One page for the package and one for each of its public modules."""
+    shutil.rmtree(API, ignore_errors=True)
+    API.mkdir()
+    modules = [name for name in plaq.__all__ if isinstance(getattr(plaq, name), ModuleType)]
+    objects = [name for name in plaq.__all__ if name not in modules and name != "__version__"]
+    (API / "plaq.md").write_text(_page("plaq", "plaq", objects))
+    for name in modules:
+        module = getattr(plaq, name)
+        (API / f"{name}.md").write_text(_page(f"plaq.{name}", module.__name__, module.__all__))
+    entries = "\n".join(["plaq", *modules])
+    text = "# Reference\n\nEverything that `import plaq as pq` offers.\n\n"
+    (API / "index.md").write_text(f"{text}```{{toctree}}\n:maxdepth: 2\n\n{entries}\n```\n")
+
+
+def _page(title: str, module: str, names: list[str]) -> str:
+    first = (inspect.getdoc(__import__(module, fromlist=["_"])) or "").splitlines()[0]
+    parts = [f"# {title}\n\n{first}\n"]
+    for name in names:
+        obj = getattr(__import__(module, fromlist=["_"]), name)
+        if isinstance(obj, ModuleType):
+            continue
+        kind = "autoexception" if _is_error(obj) else "autoclass" if isinstance(obj, type) else "autofunction"
+        kind = kind if callable(obj) else "autodata"
+        options = ":members:\n:inherited-members: Exception\n" if kind == "autoclass" else ""
+        parts.append(f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: {module}.{name}\n{_indented(options)}```\n")
+    return "\n".join(parts)
+
+
+def _indented(options: str) -> str:
+    return "".join(f"   {line}\n" for line in options.splitlines())
+
+
+def _is_error(obj: object) -> bool:
+    return isinstance(obj, type) and issubclass(obj, BaseException)
+
+
+def setup(app: Any) -> None:
+    """Generated pages are written before Sphinx looks for pages."""
+    write_tutorials()
+    write_api()
