@@ -95,7 +95,8 @@ class Rust:
         unions = {}
         for found in re.finditer(rf"#\[derive\([^)]*FromPyObject[^)]*\)\]\s*{PUB}enum (\w+)[^{{]*\{{", text):
             body = text[found.end() : matching(text, found.end() - 1)]
-            unions[found[1]] = [part[part.index("(") + 1 : -1] for part in split(body)]
+            fields = [part[part.index("(") + 1 : -1] for part in split(body)]
+            unions[found[1]] = [each if len(split(each)) == 1 else "PyTuple" for each in fields]
         return unions
 
     @staticmethod

@@ -278,7 +278,7 @@ def flow(
         ``"wilson"``, ``"symanzik"``, ``"iwasaki"``, ``"dbw2"``, or an action made of loops whose coefficients are taken
         as they are (``Loops([(1.0, "plaquette")])`` is the Wilson flow).
     adaptive : bool
-        Choose steps so that the distance max |V - V''|/N^2 to the embedded second-order solution stays below `tolerance`.
+        Choose steps so that the distance max |V - V''|/N^2 to the embedded second-order solution is below `tolerance`.
     tolerance : float
         Error of one adaptive step.
     every : int
@@ -364,7 +364,7 @@ def _checked_loop(loop: Any) -> str | list[int]:
 
 
 class StoutLayer:
-    r"""A stout-type layer :math:`U' = e^{A} U`, :math:`A = \mathrm{TA}(\sum_i \rho_i O_i)`, with trainable coefficients.
+    r"""A trainable stout-type layer :math:`U' = e^{A} U`, :math:`A = \mathrm{TA}(\sum_i \rho_i O_i)`.
 
     :math:`O_i` are the closed loops of family i that start with the link (arXiv 2103.11965, section II). A Polyakov
     family changes links of its own direction only.
@@ -372,7 +372,7 @@ class StoutLayer:
     Parameters
     ----------
     loops : sequence of str or list of int
-        ``"plaquette"``, ``"rectangle"``, ``"chair"``, ``"polyakov_t"``, ``"polyakov_s"``, ``"polyakov_x"``, ..., or paths.
+        ``"plaquette"``, ``"rectangle"``, ``"chair"``, ``"polyakov_t"``, ``"polyakov_s"``, ``"polyakov_x"`` or paths.
     rho : sequence of float, optional
         One coefficient per loop (and direction if `per_direction`); by default 0, the identity.
     directions : iterable of int, optional
@@ -513,8 +513,8 @@ class CovariantNet:
         U : GaugeField
             The input.
         cotangent : ndarray
-            :math:`F'` at the output, with :math:`dS = \langle F', \delta'\rangle` for :math:`U' \to e^{\delta'} U'`; for
-            example ``action.force(net(U))``. Shape of the links.
+            :math:`F'` at the output, with :math:`dS = \langle F', \delta'\rangle` for :math:`U' \to e^{\delta'} U'`,
+            for example ``action.force(net(U))``; shape of the links.
 
         Returns
         -------

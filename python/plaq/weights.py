@@ -1,4 +1,4 @@
-"""Weights in safetensors files: one float64 array per name and the architecture in the metadata, read with every size checked."""
+"""Weights in safetensors files: float64 arrays by name, the architecture in the metadata, every size checked."""
 
 from __future__ import annotations
 

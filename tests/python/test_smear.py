@@ -114,7 +114,9 @@ def test_mapped_action_drives_an_exact_hmc() -> None:
 
 def test_training_signal_is_the_gradient() -> None:
     S = pq.actions.Wilson(5.0)
-    net = pq.CovariantNet([pq.StoutLayer(["plaquette", "chair"], [0.05, 0.04, 0.06, 0.01, 0.02, 0.0], per_direction=3)] * 2)
+    net = pq.CovariantNet(
+        [pq.StoutLayer(["plaquette", "chair"], [0.05, 0.04, 0.06, 0.01, 0.02, 0.0], per_direction=3)] * 2
+    )
     U = pq.GaugeField.hot((4, 4, 2), "SU(2)", rng=1)
     _, gradient = net.pullback(U, S.force(net(U)))
     theta = net.parameters
