@@ -7,6 +7,7 @@ used up). Results go to quenched_table.json after every run, so that a stopped t
 """
 
 import argparse
+import itertools
 import json
 import math
 import subprocess
@@ -16,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-
 import plaq as pq
 
 OUTPUT = Path(__file__).with_suffix(".json")
@@ -47,11 +47,11 @@ class Row:
 
     def samplers(self) -> dict[str, pq.Sampler]:
         action = getattr(pq.actions, self.action)(self.beta)
-        samplers = {"HMC": pq.HMC(action, length=1.0, steps=6 if self.extent == 8 else 4)}
-        loops_meet_themselves = self.extent == 2 and self.action != "Wilson"
-        if not loops_meet_themselves:
-            samplers["Heatbath"] = pq.Heatbath(action, overrelaxation=2 if self.extent == 8 else 1)
-        return samplers
+        large = self.extent == 8
+        return {
+            "Heatbath": pq.Heatbath(action, overrelaxation=2 if large else 1),
+            "HMC": pq.HMC(action, length=1.0, steps=6 if large else 4),
+        }
 
 
 TABLE = (
@@ -109,16 +109,16 @@ def main() -> None:
     options = parser.parse_args()
     pq.set_num_threads(1)
     results = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
-    for number, row in enumerate(TABLE):
-        for kind, sampler in row.samplers().items():
-            key = f"{row.name} {kind}"
-            if options.rows not in key or (key in results and not options.again):
-                continue
-            result = measure(row, sampler, options.seed + 10 * number, options.seconds, options.shrink)
-            command = " ".join(["python", *sys.argv])
-            results[key] = result | {"sampler": sampler.fingerprint(), "command": command, "commit": commit()}
-            OUTPUT.write_text(json.dumps(results, indent=1) + "\n")
-            print(key, *(f"{name} {result[name]['text']} ({result[name]['sigma']:+.1f})" for name in BOTH), flush=True)
+    for kind, (number, row) in itertools.product(("Heatbath", "HMC"), enumerate(TABLE)):
+        key = f"{row.name} {kind}"
+        if options.rows not in key or (key in results and not options.again):
+            continue
+        sampler = row.samplers()[kind]
+        result = measure(row, sampler, options.seed + 10 * number, options.seconds, options.shrink)
+        command = " ".join(["python", *sys.argv])
+        results[key] = result | {"sampler": sampler.fingerprint(), "command": command, "commit": commit()}
+        OUTPUT.write_text(json.dumps(results, indent=1) + "\n")
+        print(key, *(f"{name} {result[name]['text']} ({result[name]['sigma']:+.1f})" for name in BOTH), flush=True)
 
 
 if __name__ == "__main__":
