@@ -90,7 +90,10 @@ def measure(row: Row, sampler: pq.Sampler, seed: int, seconds: float, shrink: fl
         sigma = (estimate.mean - value) / math.hypot(estimate.error, error)
         result[name] = asdict(estimate) | {"text": str(estimate), "published": [value, error], "sigma": round(sigma, 2)}
     if "delta_h" in chain.info:
-        result |= {"acceptance": chain.acceptance, "exp_dh": asdict(pq.statistics.estimate(np.exp(-chain.info["delta_h"])))}
+        result |= {
+            "acceptance": chain.acceptance,
+            "exp_dh": asdict(pq.statistics.estimate(np.exp(-chain.info["delta_h"]))),
+        }
     return result
 
 

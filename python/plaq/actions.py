@@ -207,21 +207,21 @@ _IMPROVED = r"""{title}: :math:`S = \beta \sum_x [c_0 \sum_{{\mu<\nu}} (1-P) + c
     """
 
 
-class Symanzik(_Improved):
+class Symanzik(_Improved):  # noqa: D101 (made below)
     __doc__ = _IMPROVED.format(
         title="Tree-level improved action", c1="-1/12", source="Luscher and Weisz, CMP 97 (1985) 59", name="Symanzik"
     )
     c1 = -1.0 / 12.0
 
 
-class Iwasaki(_Improved):
+class Iwasaki(_Improved):  # noqa: D101 (made below)
     __doc__ = _IMPROVED.format(
         title="Renormalisation-group improved action", c1="-0.331", source="Iwasaki, arXiv 1111.7054", name="Iwasaki"
     )
     c1 = -0.331
 
 
-class DBW2(_Improved):
+class DBW2(_Improved):  # noqa: D101 (made below)
     __doc__ = _IMPROVED.format(
         title="Doubly blocked Wilson action",
         c1="-1.4088",

@@ -153,8 +153,8 @@ class GaugeField:
         violation = field.unitarity_violation()
         if not violation <= UNITARITY_TOLERANCE and not allow_nonunitary:
             raise ValueError(
-                f"the links are not in {field.group}: |U^dagger U - 1| or |det U - 1| reaches {violation:.3g}, allowed is "
-                f"{UNITARITY_TOLERANCE}; check the order of the axes (mu, x.., a, b), or give allow_nonunitary=True"
+                f"the links are not in {field.group}: |U^dagger U - 1| or |det U - 1| reaches {violation:.3g}, allowed "
+                f"is {UNITARITY_TOLERANCE}; check the order of the axes (mu, x.., a, b), or give allow_nonunitary=True"
             )
         return field
 
@@ -395,8 +395,8 @@ def read_gauge(
 ) -> GaugeField:
     """Read a gauge configuration; the format is found from the content.
 
-    NERSC archive, ILDG and SciDAC LIME, MILC v5 and older, Bridge++ text, openQCD, MDP, npy and npz. Checksums, recorded
-    plaquettes and unitarity are verified.
+    NERSC archive, ILDG and SciDAC LIME, MILC v5 and older, Bridge++ text, openQCD, MDP, npy and npz. Checksums,
+    recorded plaquettes and unitarity are verified.
 
     Parameters
     ----------

@@ -99,8 +99,8 @@ class HMC(_GaugeSampler):
     r"""Hybrid Monte Carlo: Gaussian momenta, molecular dynamics, Metropolis test on :math:`H = S + K`.
 
     :math:`\dot U = A U,\ \dot A = -F`, :math:`K = \frac12\sum (a^c)^2` with :math:`A = i a^c T^c`,
-    :math:`\mathrm{tr} T^a T^b = \delta/2`. (Codes with K = p.p/4 use step sizes smaller by :math:`\sqrt 2`.) An accepted
-    field is reunitarised after the test.
+    :math:`\mathrm{tr} T^a T^b = \delta/2`. (Codes with K = p.p/4 use step sizes smaller by :math:`\sqrt 2`.) An
+    accepted field is reunitarised after the test.
 
     Parameters
     ----------
@@ -149,9 +149,11 @@ class HMC(_GaugeSampler):
             raise ValueError(f"length = {length}: a trajectory has a finite length above 0")
         if integrator not in _plaq.INTEGRATORS:
             raise ValueError(unknown("integrator", integrator, _plaq.INTEGRATORS))
-        self.length, self.steps, self.integrator = float(length), _count("steps", steps, 1), integrator
-        self.levels = _checked_levels(levels)
-        self._scales = self._time_scales()
+        self.length: float = float(length)
+        self.steps: int = _count("steps", steps, 1)
+        self.integrator: str = integrator
+        self.levels: list[tuple[Action, int]] = _checked_levels(levels)
+        self._scales: list[tuple[list[int], int, str]] = self._time_scales()
         self._core = _plaq.GaugeSampler.hmc(action.core_terms(), self._scales, self.length)
 
     def _time_scales(self) -> list[tuple[list[int], int, str]]:
@@ -168,7 +170,9 @@ class HMC(_GaugeSampler):
                 indices.append(index)
             inner.append((indices, steps, self.integrator))
         if not left:
-            raise ValueError("levels name every term of the action; leave the slowest out: it is integrated with `steps`")
+            raise ValueError(
+                "levels name every term of the action; leave the slowest out: it is integrated with `steps`"
+            )
         return [(left, self.steps, self.integrator), *inner]
 
     def fingerprint(self) -> dict[str, Any]:

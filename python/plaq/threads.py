@@ -17,7 +17,7 @@ def num_threads() -> int:
     >>> num_threads() >= 1
     True
     """
-    return _plaq.num_threads()
+    return int(_plaq.num_threads())
 
 
 def set_num_threads(threads: int) -> None:

@@ -59,7 +59,9 @@ def wilson_force(links, beta):
     """F of S = beta sum (1 - Re tr P/N): beta/(2N) TA(link times staples); U(1), whose metric is -tr AB: beta TA."""
     ndim, n = links.shape[0], links.shape[-1]
     factor = beta if n == 1 else beta / (2 * n)
-    turns = [[(a, s * b, -a, -s * b) for b in range(1, ndim + 1) if b != a for s in (1, -1)] for a in range(1, ndim + 1)]
+    turns = [
+        [(a, s * b, -a, -s * b) for b in range(1, ndim + 1) if b != a for s in (1, -1)] for a in range(1, ndim + 1)
+    ]
     return np.array([factor * traceless_antihermitian(sum(product(links, path) for path in paths)) for paths in turns])
 
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import plaq as pq
 import pytest
+from plaq import actions
 from reference import (
     GROUPS,
     SHAPES,
@@ -15,8 +16,6 @@ from reference import (
     traceless_antihermitian,
     wilson_force,
 )
-
-from plaq import actions
 
 C1 = {"Symanzik": -1 / 12, "Iwasaki": -0.331, "DBW2": -1.4088}
 FIELDS = [(group, ndim) for group in ("U(1)", "SU(2)", "SU(3)", "SU(4)") for ndim in (2, 3, 4)]
@@ -146,7 +145,12 @@ def test_errors_inside_a_custom_action_come_out_as_they_are():
         raise OddError("from the user's own code")
 
     S, U = actions.Custom(failing), hot("SU(2)", 2)
-    for call in (lambda: S(U), lambda: S.force(U), lambda: pq.HMC(S).step(U, rng=1), lambda: (actions.Wilson(1) + S)(U)):
+    for call in (
+        lambda: S(U),
+        lambda: S.force(U),
+        lambda: pq.HMC(S).step(U, rng=1),
+        lambda: (actions.Wilson(1) + S)(U),
+    ):
         with pytest.raises(OddError, match="user's own code"):
             call()
 

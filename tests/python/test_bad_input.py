@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import plaq as pq
 import pytest
-
 from plaq import actions as A
-from plaq import observables as O
 
 DATA = Path(__file__).parents[1] / "data"
 U = pq.GaugeField.cold((4, 4, 4, 4))
@@ -96,7 +94,10 @@ TABLE = {
     "pq.read_gauge('/dev/zero')": (OSError, ["/dev/zero", "not a regular file"]),
     "pq.read_gauge(DATA / 'README.md')": (pq.FormatError, ["byte 0", "known formats", "nersc"]),
     "pq.read_gauge(BRIDGE, shape=(4, 4, 4, 8), group='SU(3)')": (pq.FormatError, ["18432 numbers", "[4, 4, 4, 8]"]),
-    "pq.read_gauge(BRIDGE, shape=(4, 4, 4, 4), group='SU(2)')": (pq.FormatError, ["18432 numbers", "correct shape or group"]),
+    "pq.read_gauge(BRIDGE, shape=(4, 4, 4, 4), group='SU(2)')": (
+        pq.FormatError,
+        ["18432 numbers", "correct shape or group"],
+    ),
     "pq.read_gauge(MILC, shape=(4, 4, 4, 8))": (ValueError, ["[4, 4, 4, 8]", "[4, 4, 4, 4]"]),
     "pq.read_gauge(MILC, shape=(4, 4, 4, 10**9))": (ValueError, ["extent 1000000000"]),
     "pq.read_gauge(MILC, group='SU(2)')": (ValueError, ["2", "the file says 3"]),

@@ -12,7 +12,6 @@ import time
 import numpy as np
 import plaq as pq
 import pytest
-
 from plaq import actions
 
 SAMPLERS = {
@@ -102,7 +101,9 @@ def test_another_action_or_lattice_is_refused(tmp_path):
     sample("HMC", 2, checkpoint=path)
     changed = pq.HMC(actions.Wilson(2.4), steps=4)
     with pytest.raises(pq.CheckpointError, match=r"2\.3.*2\.4|2\.4.*2\.3"):
-        changed.run(pq.GaugeField.hot((4, 4, 4, 8), "SU(2)", rng=1), 4, warmup=2, rng=7, progress=False, checkpoint=path)
+        changed.run(
+            pq.GaugeField.hot((4, 4, 4, 8), "SU(2)", rng=1), 4, warmup=2, rng=7, progress=False, checkpoint=path
+        )
     for shape, group in (((4, 4, 4, 4), "SU(2)"), ((4, 4, 4, 8), "SU(3)")):
         with pytest.raises(pq.CheckpointError, match="another run"):
             sample("HMC", 4, group, shape, checkpoint=path)
@@ -137,7 +138,10 @@ def test_kill_at_random_moments_then_resume(kind, tmp_path):
     final = python(KILLED, checkpoint, kind, saved)
     final.communicate(timeout=120)
     assert final.returncode == 0
-    sampler = {"HMC": pq.HMC(actions.Wilson(2.3), steps=4), "heatbath": pq.Heatbath(actions.Wilson(2.3), overrelaxation=1)}
+    sampler = {
+        "HMC": pq.HMC(actions.Wilson(2.3), steps=4),
+        "heatbath": pq.Heatbath(actions.Wilson(2.3), overrelaxation=1),
+    }
     whole = sampler[kind].run(pq.GaugeField.hot((8, 8, 8), "SU(2)", rng=1), 400, warmup=20, rng=7, progress=False)
     assert same(pq.Chain.load(saved), whole)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["final.chain", "run.chain"]
@@ -160,7 +164,8 @@ INTERRUPTED = """
     threading.Timer(0.7, ctrl_c).start()
     chain = sampler.run(U, 5, observables={"calls": watched}, rng=1, progress=False)
     answered = time.perf_counter() - sent[0]
-    print(json.dumps({"seconds": answered, "draws": len(chain), "interrupted": chain.interrupted, "kept": chain.state == U}))
+    kept = chain.state == U
+    print(json.dumps({"seconds": answered, "draws": len(chain), "interrupted": chain.interrupted, "kept": kept}))
 """
 
 

@@ -6,10 +6,9 @@ import math
 import numpy as np
 import plaq as pq
 import pytest
+from plaq import actions
 from plaq.statistics import estimate
 from scipy.special import ive
-
-from plaq import actions
 
 obs = pq.observables
 SIGMA = 3.0
@@ -147,7 +146,9 @@ def test_beta_zero_is_the_haar_measure(group, kind):
         assert np.abs(chain.info["delta_h"]).max() < 1e-10
 
 
-@pytest.mark.parametrize(("group", "beta"), [("U(1)", 0.05), ("SU(2)", 0.02), ("SU(2)", 0.3), ("SU(3)", 0.1), ("SU(4)", 0.4)])
+@pytest.mark.parametrize(
+    ("group", "beta"), [("U(1)", 0.05), ("SU(2)", 0.02), ("SU(2)", 0.3), ("SU(3)", 0.1), ("SU(4)", 0.4)]
+)
 def test_heatbath_at_small_beta(group, beta):
     """Where Kennedy-Pendleton would reject nearly everything and another algorithm takes over."""
     n = 1 if group == "U(1)" else int(group[3:-1])
