@@ -236,8 +236,8 @@ def topological_charge(U: GaugeField, definition: str = "clover") -> float:
         ``"plaquette"``, ``"clover"``: :math:`Q = -\frac{1}{32\pi^2}\sum_x \epsilon_{\mu\nu\rho\sigma}
         \mathrm{tr} F_{\mu\nu}F_{\rho\sigma}` with F the traceless anti-Hermitian part of the plaquette or of the mean
         of the four clover leaves; ``"improved"``: (5/3) Q_clover - (1/12) Q_rectangle, Q_rectangle twice the charge of
-        the mean of the eight 2x1 leaves (de Forcrand et al., hep-lat/9701012); ``"geometric"``: sum of the plaquette angles
-        in (-pi, pi] over 2 pi, an integer.
+        the mean of the eight 2x1 leaves (de Forcrand et al., hep-lat/9701012); ``"geometric"``: sum of the plaquette
+        angles in (-pi, pi] over 2 pi, an integer.
 
     Raises
     ------

@@ -207,7 +207,7 @@ def test_bad_calls_say_what_was_given_and_what_is_allowed(call, tmp_path):
     before = sorted(DATA.iterdir()), pq.num_threads()
     start = time.process_time()
     with pytest.raises(error) as caught:
-        eval(call, {**globals(), "G": pq.GaugeField, "tmp": tmp_path})
+        eval(call, {**globals(), "G": pq.GaugeField, "O": pq.observables, "tmp": tmp_path})
     assert time.process_time() - start < 1
     message = str(caught.value)
     for piece in pieces:
