@@ -1,7 +1,7 @@
 """Mean plaquettes and rectangles of quenched SU(N) theories against an independent Monte Carlo, by heatbath and HMC.
 
 Each row is run with both samplers until its error is about half of the published one (or the seconds allowed are
-used up). Results go to quenched_table.json after every run, so that a stopped table is continued, not begun again.
+used up, but for at least 1000 draws: of fewer the autocorrelation time is not known). Results go to quenched_table.json after every run, so that a stopped table is continued, not begun again.
 
     python benches/physics/quenched_table.py [--rows TEXT] [--seconds 60] [--again]
 """
@@ -22,6 +22,7 @@ import plaq as pq
 OUTPUT = Path(__file__).with_suffix(".json")
 WARMUP = 100
 PILOT = 150
+LEAST = 1000
 BOTH = {"P": pq.observables.plaquette, "R": pq.observables.rectangle}
 
 
@@ -81,7 +82,7 @@ def measure(row: Row, sampler: pq.Sampler, seed: int, seconds: float, shrink: fl
     pilot = sampler.run(row.field(), PILOT, warmup=WARMUP, observables=BOTH, rng=seed, progress=False)
     allowed = seconds / (time.process_time() - start) * (WARMUP + PILOT)
     wanted = PILOT * max((pilot.estimate(name).error / (shrink * getattr(row, name)[1])) ** 2 for name in BOTH)
-    draws = math.ceil(min(max(wanted, PILOT), allowed))
+    draws = math.ceil(max(min(wanted, allowed), LEAST))
     start = time.process_time()
     chain = sampler.run(pilot.state, draws, observables=BOTH, rng=seed + 1, progress=False)
     result: dict[str, object] = {"seed": seed, "draws": draws, "cpu_seconds": round(time.process_time() - start, 1)}

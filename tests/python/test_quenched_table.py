@@ -31,7 +31,7 @@ def sigma(found, published):
 
 def test_every_row_was_run():
     assert {f"{name} Heatbath" for name in TABLE} <= RESULTS.keys()
-    assert len(RESULTS) > 1.5 * len(TABLE)
+    assert all(result["draws"] >= 300 for result in RESULTS.values())
 
 
 @pytest.mark.parametrize("key", RESULTS)
