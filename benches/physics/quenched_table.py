@@ -1,7 +1,8 @@
 """Mean plaquettes and rectangles of quenched SU(N) theories against an independent Monte Carlo, by heatbath and HMC.
 
 Each row is run with both samplers until its error is about half of the published one (or the seconds allowed are
-used up, but for at least 1000 draws: of fewer the autocorrelation time is not known). Results go to quenched_table.json after every run, so that a stopped table is continued, not begun again.
+used up), but for at least 1000 draws: of fewer the autocorrelation time is not known. Results go to
+quenched_table.json after every run, so that a stopped table is continued, not begun again.
 
     python benches/physics/quenched_table.py [--rows TEXT] [--seconds 60] [--again]
 """
