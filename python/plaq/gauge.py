@@ -70,7 +70,7 @@ class GaugeField:
     >>> import plaq as pq
     >>> U = pq.GaugeField.hot((4, 4, 4, 8), "SU(3)", rng=1)
     >>> U
-    <GaugeField SU(3) 4x4x4x8, plaquette 0.003421>
+    <GaugeField SU(3) 4x4x4x8, plaquette 0.001651>
     >>> np.asarray(U).shape
     (4, 4, 4, 4, 8, 3, 3)
     """
