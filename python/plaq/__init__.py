@@ -5,7 +5,7 @@ Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables
 """
 
 from plaq import actions, datasets, observables, plot, smear, statistics
-from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__, num_threads, set_num_threads
+from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
 from plaq.gauge import GaugeField, read_gauge, read_header
@@ -14,6 +14,7 @@ from plaq.runner import ObservableError
 from plaq.sampler import Sampler
 from plaq.smear import CovariantNet, StoutLayer
 from plaq.statistics import Estimate
+from plaq.threads import num_threads, set_num_threads
 from plaq.train import History
 
 __all__ = [

@@ -148,9 +148,7 @@ class GaugeField:
             raise TypeError(f"links are complex numbers; got an array of dtype {given.dtype}")
         _check_link_shape(given.shape)
         links = np.ascontiguousarray(given, np.complex128)
-        if not np.isfinite(links).all():
-            where = tuple(int(k) for k in np.argwhere(~np.isfinite(links))[0])
-            raise ValueError(f"the links hold NaN or infinity, first at index {where}; clean them before")
+        _check_finite("links", links)
         field = cls(_plaq.Gauge.from_array(links))
         violation = field.unitarity_violation()
         if not violation <= UNITARITY_TOLERANCE and not allow_nonunitary:
@@ -184,6 +182,8 @@ class GaugeField:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("the links of a GaugeField cannot be viewed without a copy; use np.array(U)")
+        if dtype is not None and np.dtype(dtype).kind not in "cO":
+            raise TypeError(f"links are complex; np.asarray(U) as {np.dtype(dtype)} would lose their imaginary parts")
         links: NDArray[Any] = self._core.to_array()
         return links if dtype is None else links.astype(dtype)
 
@@ -236,8 +236,8 @@ class GaugeField:
 
         Raises
         ------
-        ValueError
-            `g` has another shape.
+        TypeError, ValueError
+            `g` is not numbers, has another shape, or holds matrices that are not in the group to 1e-5.
 
         Examples
         --------
@@ -246,10 +246,22 @@ class GaugeField:
         >>> bool(abs(U.gauge_transform(g)._core.trace_sum([(1.0, [1, 2, -1, -2])]) - 16) < 1e-12)
         True
         """
-        matrices = np.ascontiguousarray(g, np.complex128)
+        given = np.asarray(g)
+        if given.dtype.kind not in "iufc":
+            raise TypeError(f"g holds complex matrices; got an array of dtype {given.dtype}")
         wanted = (*self.shape, self.n_colors, self.n_colors)
-        if matrices.shape != wanted:
-            raise ValueError(f"g has shape {matrices.shape}; {wanted} is needed")
+        if given.shape != wanted:
+            raise ValueError(f"g has shape {given.shape}; {wanted} is needed")
+        matrices = np.ascontiguousarray(given, np.complex128)
+        _check_finite("matrices of g", matrices)
+        excess = float(np.abs(matrices @ matrices.conj().swapaxes(-1, -2) - np.eye(self.n_colors)).max())
+        if self.n_colors > 1:
+            excess = max(excess, float(np.abs(np.linalg.det(matrices) - 1).max()))
+        if not excess <= UNITARITY_TOLERANCE:
+            raise ValueError(
+                f"g is not in {self.group}: |g^dagger g - 1| or |det g - 1| reaches {excess:.3g}, allowed is "
+                f"{UNITARITY_TOLERANCE}"
+            )
         return GaugeField(self._core.gauge_transform(matrices))
 
     def random_gauge_transform(self, *, rng: Rng) -> GaugeField:
@@ -335,7 +347,8 @@ class GaugeField:
         True
         """
         pairs = [(str(key), str(value)) for key, value in metadata.items()]
-        _plaq.write_gauge(self._core, fspath(path), format, _int("precision", precision), rows, pairs, allow_nonunitary)
+        counts = _int("precision", precision), None if rows is None else _int("rows", rows)
+        _plaq.write_gauge(self._core, fspath(path), _text(format), *counts, pairs, allow_nonunitary)
 
 
 def _restored(links: NDArray[np.complex128], header: dict[str, Any]) -> GaugeField:
@@ -346,6 +359,18 @@ def _int(name: str, value: object) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise TypeError(f"{name} is an int; got {value!r}")
     return int(value)
+
+
+def _check_finite(what: str, numbers: NDArray[np.complex128]) -> None:
+    if not np.isfinite(numbers).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(numbers))[0])
+        raise ValueError(f"the {what} hold NaN or infinity, first at index {where}; clean them before")
+
+
+def _text(format: object) -> str | None:
+    if format is not None and not isinstance(format, str):
+        raise TypeError(f"format is a string such as 'ildg', or None; got {format!r}")
+    return format
 
 
 def _check_link_shape(shape: tuple[int, ...]) -> None:
@@ -445,4 +470,4 @@ def _layout(
     format: str | None, shape: Sequence[int] | None, group: str | None
 ) -> tuple[str | None, list[int] | None, int | None]:
     extents = None if shape is None else checked_shape(shape)
-    return format, extents, None if group is None else colors_of(group)
+    return _text(format), extents, None if group is None else colors_of(group)

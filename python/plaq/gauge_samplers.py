@@ -26,6 +26,12 @@ def _count(name: str, value: object, least: int) -> int:
     return int(value)
 
 
+def _field(state: object) -> GaugeField:
+    if not isinstance(state, GaugeField):
+        raise TypeError(f"the state is a GaugeField; got {type(state).__name__} (GaugeField.from_numpy takes arrays)")
+    return state
+
+
 class _GaugeSampler(Sampler[GaugeField]):
     _core: _plaq.GaugeSampler
 
@@ -36,14 +42,12 @@ class _GaugeSampler(Sampler[GaugeField]):
 
     def advance(self, state: GaugeField, seed: int, sweep: int) -> tuple[GaugeField, Info]:
         """One update; see :meth:`plaq.Sampler.advance`."""
-        if not isinstance(state, GaugeField):
-            raise TypeError(f"the state is a GaugeField; got {type(state).__name__}")
-        core, info = self._core.step(state._core, seed, sweep)
+        core, info = self._core.step(_field(state)._core, seed, sweep)
         return GaugeField(core), info
 
     def default_observables(self, state: GaugeField) -> dict[str, Callable[[GaugeField], Any]]:
         """The plaquette (in one dimension the Polyakov loop)."""
-        if state.ndim > 1:
+        if _field(state).ndim > 1:
             return {"plaquette": observables.plaquette}
         return {"polyakov": observables.polyakov}
 

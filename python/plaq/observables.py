@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,8 +217,8 @@ def loop_density(U: GaugeField, path: Path) -> NDArray[np.complex128]:
 
 def _steps(path: Path) -> list[int]:
     try:
-        steps = [int(step) for step in path]
-    except (TypeError, ValueError):
+        steps = [index(step) for step in path]
+    except TypeError:
         raise TypeError(f"a loop is a list of steps +-(mu+1); got {path!r}") from None
     if any(not 1 <= abs(step) <= 4 for step in steps):
         raise ValueError(f"loop {steps}: steps are +-1 to +-4 (direction mu is +-(mu+1))")

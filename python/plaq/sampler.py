@@ -17,6 +17,7 @@ from plaq.runner import ObservableError, Run
 __all__ = ["ObservableError", "Sampler", "run", "seed_of"]
 
 S = TypeVar("S")
+MOST = 10**9
 Info = dict[str, float | bool | int]
 Observables = Mapping[str, Callable[[Any], Any]]
 Rng = int | np.integer[Any] | np.random.Generator | np.random.SeedSequence
@@ -240,6 +241,8 @@ def _check_counts(draws: int, warmup: int, thin: int, checkpoint_every: int | No
             raise TypeError(f"{name} is an int, at least {least}; got {value!r}")
         if value < least:
             raise ValueError(f"{name} = {value}: at least {least} is needed")
+        if value > MOST:
+            raise ValueError(f"{name} = {value}: at most {MOST} is allowed")
 
 
 def _checked_observables(observables: Any) -> dict[str, Callable[[Any], Any]]:

@@ -203,6 +203,13 @@ class Flow:
         The field at the final time.
     steps : int
         Integration steps taken.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> result = flow(pq.datasets.gauge(), 3.0, step=0.05)
+    >>> 1.0 < result.t0() < 3.0
+    True
     """
 
     t: NDArray[np.float64]
