@@ -203,6 +203,13 @@ class Flow:
         The field at the final time.
     steps : int
         Integration steps taken.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> result = pq.smear.flow(pq.GaugeField.hot((4, 4, 4, 4), rng=1), 0.05, step=0.01)
+    >>> bool(result.plaquette[-1] > result.plaquette[0])
+    True
     """
 
     t: NDArray[np.float64]
