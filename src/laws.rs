@@ -2,7 +2,7 @@
 
 use crate::action::{Action, Configuration, LoopAction, force};
 use crate::dual::Dual;
-use crate::gauge::{GaugeField, LinkAlgebra, unpack};
+use crate::gauge::{GaugeField, unpack};
 use crate::group;
 use crate::lanes::Isa;
 use crate::lattice::Lattice;
@@ -400,6 +400,8 @@ fn pullback_of_a_stack_of_stout_layers_is_its_derivative() {
     law::<5>(SHAPES[0]);
 }
 
+type FieldMap<'a, const N: usize> = Box<dyn Fn(&GaugeField<f64, N>) -> GaugeField<f64, N> + 'a>;
+
 #[test]
 fn smearing_and_flow_are_gauge_covariant() {
     fn law<const N: usize>(extents: &[usize]) {
@@ -412,7 +414,7 @@ fn smearing_and_flow_are_gauge_covariant() {
         let all: Vec<usize> = (0..extents.len()).collect();
         let alphas = [0.75, 0.6, 0.3];
         let flow = Flow::new(&lattice, path::family("plaquette", extents).unwrap());
-        let mut maps: Vec<Box<dyn Fn(&GaugeField<f64, N>) -> GaugeField<f64, N>>> = vec![
+        let mut maps: Vec<FieldMap<N>> = vec![
             Box::new(|u| stout::<N>(&lattice).forward(u).unwrap()),
             Box::new(|u| ape(u, 0.4, &all).unwrap()),
             Box::new(|u| flow.step(u, 0.1).unwrap()),
