@@ -13,6 +13,13 @@ from plaq.gauge_samplers import HMC, Heatbath
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
 from plaq.smear import CovariantNet, StoutLayer
+from plaq import optimizers, plot, spin, statistics
+from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
+from plaq._plaq import PlaqError as Error
+from plaq.chain import Chain
+from plaq.sampler import ObservableError, Sampler
+from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
+from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
 from plaq.statistics import Estimate
 from plaq.train import History
 
@@ -22,15 +29,20 @@ __all__ = [
     "CheckpointError",
     "ConvergenceError",
     "CovariantNet",
+    "EquivariantAttention",
     "Error",
     "Estimate",
     "FormatError",
     "GaugeField",
     "Heatbath",
     "History",
+    "LinearSpinModel",
     "ObservableError",
     "Sampler",
     "StoutLayer",
+    "SelfLearningMC",
+    "SpinFermion",
+    "SpinMetropolis",
     "__version__",
     "actions",
     "datasets",
@@ -41,5 +53,8 @@ __all__ = [
     "read_header",
     "set_num_threads",
     "smear",
+    "optimizers",
+    "plot",
+    "spin",
     "statistics",
 ]

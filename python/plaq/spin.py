@@ -196,7 +196,7 @@ class SpinFermion:
     --------
     >>> model = SpinFermion((4, 4), J=1.0, T=0.2)
     >>> round(model.log_weight(neel((4, 4))), 6)
-    125.376217
+    138.720612
     """
 
     def __init__(self, shape: Shape, *, t: float = 1.0, J: float, mu: float = 0.0, T: float) -> None:
