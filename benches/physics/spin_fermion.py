@@ -1,7 +1,7 @@
 """Longer runs of the spin-fermion model whose results the notebook and the documentation show.
 
-``python benches/physics/spin_fermion.py train|acceptance|temperatures|sizes``; results go to ``spin_fermion/*.json`` and the
-trained networks to ``spin_fermion/*.safetensors`` beside this file, with seed, command and commit.
+``python benches/physics/spin_fermion.py train|acceptance|temperatures|sizes``; results go to ``spin_fermion/*.json``
+and the trained networks to ``spin_fermion/*.safetensors`` beside this file, with seed, command and commit.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 import plaq as pq
 
 HERE = Path(__file__).parent
@@ -23,7 +22,9 @@ ANNEALING = [0.2, 0.1, 0.08, 0.06]
 
 
 def provenance(seed):
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
+    )
     return {"seed": seed, "command": " ".join(["python", *sys.argv]), "commit": commit.stdout.strip()}
 
 
@@ -102,7 +103,11 @@ def train(args):
             network.save(STORE / f"{family}_{layers}.safetensors")
             history.save(STORE / f"{family}_{layers}_history.npz")
             rows.append({"family": family, "shells": options["coupling_shells"], "layers": layers})
-            rows[-1] |= {"parameters": network.n_parameters, "mse": network.mean_square_error(*held), "seconds": seconds}
+            rows[-1] |= {
+                "parameters": network.n_parameters,
+                "mse": network.mean_square_error(*held),
+                "seconds": seconds,
+            }
             print(rows[-1], flush=True)
             content = {"configurations": len(weights), "steps": args.steps, "batch": args.batch, "rows": rows}
             store(args.name, content, args.seed)
@@ -149,13 +154,17 @@ def sampler_for(effective, exact):
 def acceptance(args):
     """Measured acceptance of every stored model, three seeds each, and the exact local reference."""
     rows = []
-    names = args.names.split(",") if args.names else ["reference", *(p.stem for p in sorted(STORE.glob("linear_*.npy")))]
+    names = (
+        args.names.split(",") if args.names else ["reference", *(p.stem for p in sorted(STORE.glob("linear_*.npy")))]
+    )
     if not args.names:
         names += sorted(p.stem for p in STORE.glob("*.safetensors"))
     for name in names:
         for seed in range(args.seed, args.seed + 3):
             if name == "reference":
-                chain, seconds = timed(pq.SpinMetropolis(model(), sweeps=5), thermalised(model(), seed), args.draws, seed)
+                chain, seconds = timed(
+                    pq.SpinMetropolis(model(), sweeps=5), thermalised(model(), seed), args.draws, seed
+                )
             else:
                 chain, seconds = timed(sampler_for(load(name), model()), thermalised(model(), seed), args.draws, seed)
             rows.append({"model": name, "seed": seed} | describe(chain, seconds))
@@ -193,9 +202,7 @@ def sizes(args):
                     chain = sampler_for(effective, exact)
                     chain.train(start, rounds=3, draws=args.draws // 5, fit={"steps": 1}, rng=args.seed)
                 begin = time.perf_counter()
-                chain = sampler_for(effective, exact).run(
-                    start, args.draws, warmup=20, rng=args.seed, progress=False
-                )
+                chain = sampler_for(effective, exact).run(start, args.draws, warmup=20, rng=args.seed, progress=False)
                 spread = float(np.var(chain.info["proposed_residual"]))
                 row = {"shape": shape, "model": name, "refit": refit, "acceptance": chain.acceptance}
                 row |= {"predicted": pq.spin.predicted_acceptance(spread), "draws": len(chain)}

@@ -141,9 +141,13 @@ class Annealing:
                 stored = {name: file[name] for name in file.files}
             facts = json.loads(str(stored["facts"]))
         except (OSError, ValueError, KeyError, EOFError) as error:
-            raise CheckpointError(f"{path} is damaged or no training checkpoint of plaq ({error}); remove it") from error
+            raise CheckpointError(
+                f"{path} is damaged or no training checkpoint of plaq ({error}); remove it"
+            ) from error
         ours = json.loads(self._facts)
-        found = [f"{k}: the file has {facts.get(k)!r}, this training {ours[k]!r}" for k in ours if facts.get(k) != ours[k]]
+        found = [
+            f"{k}: the file has {facts.get(k)!r}, this training {ours[k]!r}" for k in ours if facts.get(k) != ours[k]
+        ]
         if found:
             raise CheckpointError(f"{path} belongs to another training:\n  " + "\n  ".join(found))
         self._sampler.effective.parameters = stored["parameters"]

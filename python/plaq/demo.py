@@ -10,6 +10,7 @@ import numpy as np
 
 from plaq import plot
 from plaq.chain import Chain
+from plaq.demos.spin_fermion import spin_fermion
 from plaq.export import require
 from plaq.statistics import Estimate
 from plaq.suggest import unknown
@@ -136,6 +137,7 @@ def _tell(chains: Mapping[str, Chain], say: Say) -> None:
 
 
 DEMOS: dict[str, Callable[[Say], Any]] = {"gauge": gauge}
+DEMOS: dict[str, Callable[[Say], Any]] = {"gauge": gauge, "spin-fermion": spin_fermion}
 
 
 def get(name: str) -> Callable[[Say], Any]:

@@ -14,7 +14,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Factor ``floor + (1 - floor) (1 + cos(pi step / steps)) / 2``, then ``floor`` (arXiv 1608.03983 without restarts)."""
+    """Factor ``floor + (1 - floor) (1 + cos(pi step / steps)) / 2``, then ``floor`` (arXiv 1608.03983)."""
 
     steps: int
     floor: float = 0.0

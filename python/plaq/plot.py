@@ -244,7 +244,14 @@ def slice(
     return dress(ax)
 
 
-def spins(spins: ArrayLike, *, staggered: bool = False, title: str = "", ax: "Axes | None" = None) -> "Axes":
+def spins(
+    spins: ArrayLike,
+    *,
+    staggered: bool = False,
+    title: str = "",
+    colorbar: bool = True,
+    ax: "Axes | None" = None,
+) -> "Axes":
     """Spins of a square lattice as arrows: x and y component as direction and length, z component as colour.
 
     Parameters
@@ -255,6 +262,8 @@ def spins(spins: ArrayLike, *, staggered: bool = False, title: str = "", ax: "Ax
         Show ``(-1)^(x + y) S``, so that antiferromagnetic order looks uniform.
     title : str
         Title of the panel.
+    colorbar : bool
+        Draw the colour bar of the z component.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -276,7 +285,7 @@ def spins(spins: ArrayLike, *, staggered: bool = False, title: str = "", ax: "Ax
     ax = _axes(ax)
     arrows = {"pivot": "mid", "scale": 1.0, "scale_units": "xy", "angles": "xy", "width": 0.012, "cmap": "coolwarm"}
     drawn = ax.quiver(x, y, 0.9 * values[..., 0], 0.9 * values[..., 1], values[..., 2], clim=(-1, 1), **arrows)
-    figure = ax.get_figure(root=False)
+    figure = ax.get_figure(root=False) if colorbar else None
     if figure is not None:
         bar = figure.colorbar(drawn, ax=ax, label=r"$S^z$", shrink=0.85)
         bar.outline.set_linewidth(0.6)

@@ -1,4 +1,4 @@
-"""The O(3) spin-fermion model (arXiv 2306.11527) and effective models of its weight: linear, attention, local network."""
+"""The O(3) spin-fermion model (arXiv 2306.11527) and effective models of its weight: linear, attention, local."""
 
 import hashlib
 import json
@@ -175,8 +175,10 @@ def predicted_acceptance(mean_square_error: ArrayLike) -> Any:
 class SpinFermion:
     """Electrons on a periodic square lattice, coupled to classical unit spins.
 
-    ``H = -t sum_{a, x, mu} (c+_a(x) c_a(x + mu) + h.c.) + (J/2) sum_x S(x) . sigma(x)``, and integrating out the electrons
-    leaves the weight ``log W(S) = sum_n log(1 + exp(-(E_n - mu) / T))`` (arXiv 2306.11527, with the sign of mu of physics).
+    ``H = -t sum_{a, x, mu} (c+_a(x) c_a(x + mu) + h.c.) + (J/2) sum_x S(x) . sigma(x)``, and integrating out the
+    electrons
+    leaves the weight ``log W(S) = sum_n log(1 + exp(-(E_n - mu) / T))`` (arXiv 2306.11527, with the sign of mu of
+    physics).
     Every bond x -> x + mu is counted once for every x: extent 2 has hopping -2t, extent 1 an on-site -2t. Any extents.
 
     Parameters
@@ -211,7 +213,7 @@ class SpinFermion:
         return matrices.reshape(*lead, *matrices.shape[1:])
 
     def energies(self, spins: ArrayLike) -> Array:
-        """The eigenvalues, ascending, shape (..., 2N); Householder and root-free QL, errors of a few ulp of the largest."""
+        """The eigenvalues, ascending, shape (..., 2N); Householder and root-free QL, to 1e-13 of the largest."""
         rows, lead = _rows(spins, self.shape)
         return self._core.energies(rows).reshape(*lead, -1)
 
@@ -344,7 +346,7 @@ class _Effective:
         return self
 
     def mean_square_error(self, spins: ArrayLike, log_weight: ArrayLike) -> float:
-        """Variance of ``log W_eff - log W``: the mean square error with the best constant, which no chain depends on."""
+        """Variance of ``log W_eff - log W``: mean square error with the best constant, on which no chain depends."""
         residuals = np.asarray(self.log_weight(spins)) - _targets(log_weight, spins, self.shape)
         return float(np.var(residuals))
 
@@ -360,7 +362,9 @@ def _targets(log_weight: ArrayLike, spins: ArrayLike, shape: tuple[int, int]) ->
     targets = np.ascontiguousarray(log_weight, dtype=np.float64)
     lead = _rows(spins, shape)[1]
     if targets.ndim != 1 or targets.shape != lead:
-        raise ValueError(f"log_weight of shape {targets.shape} for spins with leading shape {lead}: give one a configuration")
+        raise ValueError(
+            f"log_weight of shape {targets.shape} for spins with leading shape {lead}: give one a configuration"
+        )
     if not np.isfinite(targets).all():
         bad = int(np.flatnonzero(~np.isfinite(targets))[0])
         raise ValueError(f"log_weight[{bad}] = {targets[bad]}: training needs finite targets")
@@ -425,12 +429,14 @@ class EquivariantAttention(_Effective):
     With shell sums ``F_0 = S``, ``F_n(i) = sum_{j in shell n of i} S_j`` and fields ``X = sum_n W^X_n F_n`` a block is
     ``S' = N(S + A)``, N dividing every spin by its length:
 
-    - ``"relu"``: ``A_i = (N_ref/N) sum_j ReLU(Q_i . K_j / sqrt 3) V_j`` over all sites; ``"softmax"``: with a softmax over j
+    - ``"relu"``: ``A_i = (N_ref/N) sum_j ReLU(Q_i . K_j / sqrt 3) V_j`` over all sites; ``"softmax"``: with a
+    softmax over j
       in place of the ReLU. N_ref is the number of sites of the lattice the network was made for: on it the prefactor
       is 1, and on larger lattices the same weights keep their meaning;
     - ``"local"``: ``A_i = sigmoid(b + c |G_i|^2) V_i``, a convolutional network without attention, as a baseline.
 
-    ``log W_eff = sum_n couplings[n] sum_{<ij>_n} S_i . S_j + constant`` on the spins after the last block. Exact symmetries:
+    ``log W_eff = sum_n couplings[n] sum_{<ij>_n} S_i . S_j + constant`` on the spins after the last block. Exact
+    symmetries:
     O(3) with reflections, translations, rotations by 90 degrees (square lattices) and reflections of the lattice.
 
     Parameters
@@ -549,7 +555,9 @@ class EquivariantAttention(_Effective):
         other = SpinNetworkCore.load(Path(path).read_bytes())
         names = ("blocks", "shells", "coupling_shells", "reference_sites")
         pairs = zip(names, other.architecture(), self._core.architecture(), strict=True)
-        found = [f"{name}: the file has {theirs}, this network {ours}" for name, theirs, ours in pairs if theirs != ours]
+        found = [
+            f"{name}: the file has {theirs}, this network {ours}" for name, theirs, ours in pairs if theirs != ours
+        ]
         if found:
             raise ValueError(f"{path} holds weights of another architecture:\n  " + "\n  ".join(found))
         self.parameters = other.parameters
@@ -583,8 +591,8 @@ class EquivariantAttention(_Effective):
         steps, batch : int
             Steps of the optimiser and configurations a step.
         optimizer : SGD, Adam or AdamW, optional
-            By default ``AdamW(5e-3, weight_decay=1e-4)`` with a cosine over `steps`. Weight decay pulls the constant to the
-            mean of the targets, everything else to 0.
+            By default ``AdamW(5e-3, weight_decay=1e-4)`` with a cosine over `steps`. Weight decay pulls the constant
+            to the mean of the targets, everything else to 0.
         validation : float or (spins, log_weight)
             Fraction held out (the last configurations), or other data.
         patience : int, optional
@@ -639,7 +647,9 @@ class EquivariantAttention(_Effective):
 
     def __repr__(self) -> str:
         kinds = ", ".join(self.blocks) or "none"
-        counts = f"{len(self.shells)} shells, {len(self.coupling_shells)} coupling shells, {self.n_parameters} parameters"
+        counts = (
+            f"{len(self.shells)} shells, {len(self.coupling_shells)} coupling shells, {self.n_parameters} parameters"
+        )
         return f"EquivariantAttention({self.shape}, blocks: {kinds}; {counts})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -744,9 +754,13 @@ class _Fit:
                 stored = {name: file[name] for name in file.files}
             facts = json.loads(str(stored["facts"]))
         except (OSError, ValueError, KeyError, EOFError) as error:
-            raise CheckpointError(f"{path} is damaged or no training checkpoint of plaq ({error}); remove it") from error
+            raise CheckpointError(
+                f"{path} is damaged or no training checkpoint of plaq ({error}); remove it"
+            ) from error
         ours = json.loads(self._facts)
-        found = [f"{k}: the file has {facts.get(k)!r}, this training {ours[k]!r}" for k in ours if facts.get(k) != ours[k]]
+        found = [
+            f"{k}: the file has {facts.get(k)!r}, this training {ours[k]!r}" for k in ours if facts.get(k) != ours[k]
+        ]
         if found:
             raise CheckpointError(f"{path} belongs to another training:\n  " + "\n  ".join(found))
         self._network.parameters = stored["parameters"]

@@ -80,22 +80,60 @@ impl Planar {
     }
 }
 
+/// `a x + b y + row` in one vector of columns, coefficients splat as (re, im, -im).
+#[inline(always)]
+fn two_more<S: Simd>(
+    simd: S,
+    row: [S::f64s; 2],
+    a: [S::f64s; 3],
+    x: [S::f64s; 2],
+    b: [S::f64s; 3],
+    y: [S::f64s; 2],
+) -> [S::f64s; 2] {
+    let first = simd.mul_add_e_f64s(a[2], x[1], simd.mul_add_e_f64s(a[0], x[0], row[0]));
+    let second = simd.mul_add_e_f64s(b[2], y[1], simd.mul_f64s(b[0], y[0]));
+    let third = simd.mul_add_e_f64s(a[1], x[0], simd.mul_add_e_f64s(a[0], x[1], row[1]));
+    let fourth = simd.mul_add_e_f64s(b[1], y[0], simd.mul_f64s(b[0], y[1]));
+    [simd.add_f64s(first, second), simd.add_f64s(third, fourth)]
+}
+
+#[inline(always)]
+fn splat<S: Simd>(simd: S, z: Complex64) -> [S::f64s; 3] {
+    [z.re, z.im, -z.im].map(|s| simd.splat_f64s(s))
+}
+
 /// `row += a x + b y`
 #[inline(always)]
 pub(super) fn add_two<S: Simd>(simd: S, row: (&mut [f64], &mut [f64]), a: Complex64, x: &Row, b: Complex64, y: &Row) {
     let (re, im) = (S::as_mut_simd_f64s(row.0).0, S::as_mut_simd_f64s(row.1).0);
     let (xr, xi) = (S::as_simd_f64s(&x.re).0, S::as_simd_f64s(&x.im).0);
     let (yr, yi) = (S::as_simd_f64s(&y.re).0, S::as_simd_f64s(&y.im).0);
-    let [ar, ai, mi] = [a.re, a.im, -a.im].map(|s| simd.splat_f64s(s));
-    let [br, bi, ni] = [b.re, b.im, -b.im].map(|s| simd.splat_f64s(s));
+    let (a, b) = (splat(simd, a), splat(simd, b));
     let columns = re.iter_mut().zip(im).zip(xr.iter().zip(xi)).zip(yr.iter().zip(yi));
     for (((re, im), (&xr, &xi)), (&yr, &yi)) in columns {
-        let first = simd.mul_add_e_f64s(ar, xr, *re);
-        let second = simd.mul_add_e_f64s(br, yr, simd.mul_f64s(mi, xi));
-        *re = simd.add_f64s(simd.mul_add_e_f64s(ni, yi, first), second);
-        let first = simd.mul_add_e_f64s(ar, xi, *im);
-        let second = simd.mul_add_e_f64s(br, yi, simd.mul_f64s(ai, xr));
-        *im = simd.add_f64s(simd.mul_add_e_f64s(bi, yr, first), second);
+        [*re, *im] = two_more(simd, [*re, *im], a, [xr, xi], b, [yr, yi]);
+    }
+}
+
+/// `matrix += p x^T + q y^T` with columns `p`, `q` of the matrix itself, two rows at a time so that x and y are loaded once.
+#[inline(always)]
+pub(super) fn add_outer<S: Simd>(simd: S, matrix: &mut Planar, p: usize, x: &Row, q: usize, y: &Row) {
+    let (n, stride) = (matrix.n, matrix.stride);
+    let (xr, xi) = (S::as_simd_f64s(&x.re).0, S::as_simd_f64s(&x.im).0);
+    let (yr, yi) = (S::as_simd_f64s(&y.re).0, S::as_simd_f64s(&y.im).0);
+    for i in (0..n).step_by(2) {
+        let coefficients = [i, i + 1].map(|i| [matrix.get(i, p), matrix.get(i, q)].map(|z| splat(simd, z)));
+        let rows = i * stride..(i + 2) * stride;
+        let (r0, r1) = matrix.re[rows.clone()].split_at_mut(stride);
+        let (i0, i1) = matrix.im[rows].split_at_mut(stride);
+        let (r0, r1) = (S::as_mut_simd_f64s(r0).0, S::as_mut_simd_f64s(r1).0);
+        let (i0, i1) = (S::as_mut_simd_f64s(i0).0, S::as_mut_simd_f64s(i1).0);
+        let columns = r0.iter_mut().zip(i0).zip(r1.iter_mut().zip(i1)).zip(xr.iter().zip(xi)).zip(yr.iter().zip(yi));
+        let [[a0, b0], [a1, b1]] = coefficients;
+        for ((((r0, i0), (r1, i1)), (&xr, &xi)), (&yr, &yi)) in columns {
+            [*r0, *i0] = two_more(simd, [*r0, *i0], a0, [xr, xi], b0, [yr, yi]);
+            [*r1, *i1] = two_more(simd, [*r1, *i1], a1, [xr, xi], b1, [yr, yi]);
+        }
     }
 }
 

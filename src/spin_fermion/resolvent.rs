@@ -6,7 +6,7 @@
 
 use super::hamiltonian::SpinFermion;
 use super::lattice::Spin;
-use super::planar::{Planar, Row, add_two};
+use super::planar::{Planar, Row, add_outer, add_two};
 use super::poles::pole_sum;
 use crate::error::{Error, Result};
 use num_complex::Complex64;
@@ -147,10 +147,7 @@ impl WithSimd for Change<'_, '_> {
             y.clear_from(0);
             add_two(simd, (&mut x.re, &mut x.im), t[0], first, t[1], second);
             add_two(simd, (&mut y.re, &mut y.im), t[2], first, t[3], second);
-            for i in 0..g.n {
-                let (a, b) = (g.get(i, p), g.get(i, q));
-                add_two(simd, g.row_mut(i), a, x, b, y);
-            }
+            add_outer(simd, g, p, x, q, y);
         }
     }
 }

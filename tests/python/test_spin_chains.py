@@ -5,9 +5,8 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
-
 import plaq as pq
+import pytest
 
 SHAPE = (4, 4)
 MODEL = pq.SpinFermion(SHAPE, J=1.0, T=0.2)
@@ -23,8 +22,9 @@ def reweighted():
     spins = pq.spin.random(SHAPE, rng=11, count=12_000)
     weight = np.exp(MODEL.log_weight(spins) - MODEL.log_weight(spins).max())
     values = np.array([pq.spin.magnetization(spins) ** 2, pq.spin.staggered_magnetization(spins) ** 2])
-    blocks = np.array([(v * w).sum(axis=1) / w.sum() for v, w in zip(
-        np.split(values, 40, axis=1), np.split(weight, 40), strict=True)])
+    blocks = np.array(
+        [(v * w).sum(axis=1) / w.sum() for v, w in zip(np.split(values, 40, axis=1), np.split(weight, 40), strict=True)]
+    )
     return blocks.mean(axis=0), blocks.std(axis=0) / np.sqrt(39)
 
 
@@ -54,7 +54,9 @@ SAMPLERS = {
     "linear, Metropolis": lambda linear: pq.SelfLearningMC(MODEL, linear, sweeps=6, inner="metropolis"),
     "wrong sign": lambda linear: pq.SelfLearningMC(MODEL, wrong_sign(linear), sweeps=4),
     "network, HMC": lambda linear: pq.SelfLearningMC(MODEL, network(linear), sweeps=3, hmc_steps=6, hmc_step_size=0.35),
-    "network, Metropolis": lambda linear: pq.SelfLearningMC(MODEL, network(linear), sweeps=2, inner="metropolis", width=1.5),
+    "network, Metropolis": lambda linear: pq.SelfLearningMC(
+        MODEL, network(linear), sweeps=2, inner="metropolis", width=1.5
+    ),
 }
 
 
