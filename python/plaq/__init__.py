@@ -1,10 +1,12 @@
 """plaq: lattice field theory with learned maps.
 
 Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables in :mod:`plaq.observables`. Samplers
-(:class:`Heatbath`, :class:`HMC`) make a :class:`Chain`, whose estimates print as physicists write them.
+(:class:`Heatbath`, :class:`HMC`, :class:`SelfLearningMC`) make a :class:`Chain`, whose estimates print as physicists
+write them.
 """
 
 from plaq import actions, datasets, observables, plot, smear, statistics
+from plaq import actions, datasets, observables, optimizers, plot, spin, statistics
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__, num_threads, set_num_threads
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
@@ -48,6 +50,7 @@ __all__ = [
     "datasets",
     "num_threads",
     "observables",
+    "optimizers",
     "plot",
     "read_gauge",
     "read_header",

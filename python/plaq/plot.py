@@ -282,7 +282,7 @@ def spins(
     x, y = np.indices(values.shape[:2])
     if staggered:
         values = values * (1 - 2 * ((x + y) % 2))[..., None]
-    ax = _axes(ax)
+    ax = axes(ax)
     arrows = {"pivot": "mid", "scale": 1.0, "scale_units": "xy", "angles": "xy", "width": 0.012, "cmap": "coolwarm"}
     drawn = ax.quiver(x, y, 0.9 * values[..., 0], 0.9 * values[..., 1], values[..., 2], clim=(-1, 1), **arrows)
     figure = ax.get_figure(root=False) if colorbar else None
@@ -292,7 +292,7 @@ def spins(
     ax.set(xlabel="x", ylabel="y", aspect="equal", xlim=(-0.7, x.max() + 0.7), ylim=(-0.7, y.max() + 0.7))
     ax.set_title(title, fontsize=10, color=GREY)
     ax.locator_params(integer=True)
-    return _dress(ax)
+    return dress(ax)
 
 
 def chain(chain: "Chain", names: Sequence[str] | None = None) -> "Figure":

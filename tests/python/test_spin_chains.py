@@ -102,7 +102,7 @@ def test_local_updates_away_from_half_filling():
         chain = chain.run(spins[0], 4000, warmup=50, observables={"m2": SQUARES["m2"]}, rng=2, progress=False)
         found = chain.estimate("m2")
         assert abs(found.mean - expected) < 3.5 * np.hypot(found.error, sigma)
-        assert np.abs(chain.info["correction"]).max() < 1e-3
+        assert np.abs(chain.info["correction"]).max() < 0.05
 
 
 def test_inner_chain_satisfies_detailed_balance():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from plaq import plot
 from plaq.chain import Chain
 from plaq.export import require
+from plaq.figure import dress, new_figure
 from plaq.optimizers import AdamW, WarmUp
 from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion, predicted_acceptance, random
@@ -82,9 +83,7 @@ def spin_fermion(
     model = SpinFermion(SHAPE, J=1.0, T=TEMPERATURE)
     say(f"{model}; log W(S) = sum_n log(1 + exp(-E_n / T)) over {2 * SHAPE[0] * SHAPE[1]} levels")
     exact = SpinMetropolis(model)
-    say(
-        f"exact local Metropolis: {exact.poles} poles, error of a level's term {exact.pole_error:.1e}, corrected exactly"
-    )
+    say(f"exact local Metropolis: {exact.poles} poles, error of a term {exact.pole_error:.1e}, corrected exactly")
     start = exact.run(random(SHAPE, rng=seed), 40, rng=seed, progress=False).state
     reference = exact.run(start, max(draws // 5, 20), rng=seed)
     rows = [Row("exact local", "exact", 0, 0, 0.0, reference)]
@@ -169,7 +168,7 @@ def _line(row: Row) -> str:
 
 
 def _figure(rows: list[Row], network: EquivariantAttention, start: Array) -> "Figure":
-    figure = plot._figure((13.5, 6.8))
+    figure = new_figure((13.5, 6.8))
     axes: Any = figure.subplots(2, 4)
     learned = rows[1:]
     _acceptance(axes[0, 0], learned)
@@ -203,7 +202,7 @@ def _loss(ax: "Axes", rows: list[Row]) -> None:
     ax.set(xlabel="parameters", ylabel="mean square error of log W", title="loss on held-out data")
     ax.title.set_fontsize(9)
     ax.legend(frameon=False)
-    plot._dress(ax)
+    dress(ax)
 
 
 def _times(ax: "Axes", rows: list[Row]) -> None:
@@ -228,4 +227,4 @@ def _ticks(ax: "Axes", rows: list[Row]) -> None:
     labels = [short[r.family].format(r.layers or r.parameters - 1) for r in rows]
     ax.set_xticks(range(len(rows)), labels, rotation=60)
     ax.title.set_fontsize(9)
-    plot._dress(ax)
+    dress(ax)
