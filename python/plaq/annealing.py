@@ -132,7 +132,7 @@ class Annealing:
                 log_weights=self._log_weights,
                 counters=np.array([self._done, self._stale]),
                 best=np.array(self._best),
-                **columns,
+                **columns,  # type: ignore[arg-type]
             )
 
     def _resume(self, path: Path) -> None:

@@ -185,7 +185,7 @@ class SelfLearningMC(_SpinSampler):
         if sweeps < 1 or overrelaxation < 0:
             raise ValueError(f"sweeps = {sweeps}, overrelaxation = {overrelaxation}: give at least 1 and 0")
         linear = isinstance(effective, LinearSpinModel)
-        self.inner = ("heatbath" if linear else "hmc") if inner == "auto" else inner
+        self.inner: Inner = ("heatbath" if linear else "hmc") if inner == "auto" else inner
         self.model, self.effective = model, effective
         self.sweeps, self.overrelaxation, self.width = sweeps, overrelaxation, width
         self.hmc_steps, self.hmc_step_size = hmc_steps, hmc_step_size
@@ -324,7 +324,7 @@ class SelfLearningMC(_SpinSampler):
             self.effective,
             sweeps=self.sweeps,
             overrelaxation=self.overrelaxation,
-            inner=self.inner,  # type: ignore[arg-type]
+            inner=self.inner,
             width=self.width,
             hmc_steps=self.hmc_steps,
             hmc_step_size=self.hmc_step_size,

@@ -80,7 +80,7 @@ def shells(shape: Shape) -> list[tuple[int, int]]:
 
 def _shell_list(spec: Shells, shape: tuple[int, int]) -> list[tuple[int, int]]:
     known = spin_shells(shape)
-    if isinstance(spec, int | np.integer) and not isinstance(spec, bool):
+    if isinstance(spec, int | np.integer):
         if not 0 <= spec <= len(known):
             raise ValueError(f"{spec} shells: a {shape[0]}x{shape[1]} lattice has {len(known)}: {known}")
         return known[: int(spec)]
@@ -134,7 +134,7 @@ def spiral(shape: Shape, wave: ArrayLike) -> Array:
 
 
 def _signs(extents: tuple[int, int]) -> Array:
-    return 1.0 - 2.0 * (np.indices(extents).sum(axis=0) % 2)
+    return np.where(np.indices(extents).sum(axis=0) % 2, -1.0, 1.0)
 
 
 def magnetization(spins: ArrayLike) -> Any:
@@ -249,7 +249,8 @@ class _Effective:
     @property
     def shape(self) -> tuple[int, int]:
         """Extents of the lattice."""
-        return tuple(self._core.extents)
+        x, y = self._core.extents
+        return x, y
 
     @property
     def coupling_shells(self) -> list[tuple[int, int]]:
@@ -745,7 +746,7 @@ class _Fit:
                 step=np.array(step),
                 first=first,
                 second=second,
-                **columns,
+                **columns,  # type: ignore[arg-type]
             )
 
     def _resume(self, path: Path) -> None:

@@ -127,7 +127,7 @@ def test_inner_chain_satisfies_detailed_balance():
 
 @pytest.mark.parametrize(("shells", "expected"), [(1, 0.489), (3, 0.546), (9, 0.935)])
 def test_linear_acceptance_of_the_reference(shells, expected):
-    """6x6, J = t, mu = 0, T = 0.1; independent chains of 1500 steps gave the expected values."""
+    """6x6, J = t, mu = 0, T = 0.1; independent chains of 1500 steps gave the expected values (of |m|, |m_s| to 0.005)."""
     exact = pq.SpinFermion((6, 6), J=1.0, T=0.1)
     sampler = pq.SelfLearningMC(exact, pq.LinearSpinModel((6, 6), shells))
     start = pq.SpinMetropolis(exact).run(pq.spin.random((6, 6), rng=1), 20, rng=1, progress=False).state
@@ -135,6 +135,9 @@ def test_linear_acceptance_of_the_reference(shells, expected):
     assert history.temperature[-1] == 0.1
     chain = sampler.run(start, 1200, warmup=50, rng=3, progress=False)
     assert abs(chain.acceptance - expected) < 0.05
+    for name, value in (("magnetization", 0.166), ("staggered_magnetization", 0.225)):
+        found = chain.estimate(name)
+        assert abs(found.mean - value) < 3 * np.hypot(found.error, 0.005)
 
 
 @pytest.mark.parametrize("kind", ["exact", "linear", "network"])
@@ -232,3 +235,17 @@ def test_training_does_not_depend_on_threads():
         for threads in ("1", "2")
     }
     assert len(outputs) == 1
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_demo_prints_and_draws(tmp_path):
+    pytest.importorskip("matplotlib")
+    from plaq import demo
+
+    lines = []
+    run = demo.get("spin-fermion")
+    chains = run(lines.append, draws=25, configurations=60, steps=4, figure=tmp_path / "demo.png")
+    assert next(iter(chains)) == "exact local"
+    assert len(chains) == 7
+    assert sum("attention" in line for line in lines) == 3
+    assert (tmp_path / "demo.png").stat().st_size > 20_000

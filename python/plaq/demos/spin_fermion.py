@@ -89,7 +89,7 @@ def spin_fermion(
     rows = [Row("exact local", "exact", 0, 0, 0.0, reference)]
     say(_header())
     say(_line(rows[0]))
-    linear = {shells: _trained_linear(model, start, shells, seed) for shells in (1, 3, 9)}
+    linear = {shells: _trained_linear(model, start, shells, min(draws, 200), seed) for shells in (1, 3, 9)}
     data = _dataset(model, linear[9], start, configurations, seed)
     for shells, effective in linear.items():
         name = f"linear, {shells} shell{'s' * (shells > 1)}"
@@ -110,9 +110,9 @@ def spin_fermion(
     return {row.name: row.chain for row in rows}
 
 
-def _trained_linear(model: SpinFermion, start: Array, shells: int, seed: int) -> LinearSpinModel:
+def _trained_linear(model: SpinFermion, start: Array, shells: int, draws: int, seed: int) -> LinearSpinModel:
     effective = LinearSpinModel(SHAPE, shells)
-    SelfLearningMC(model, effective).train(start, temperatures=ANNEALING, rng=seed, progress=False)
+    SelfLearningMC(model, effective).train(start, temperatures=ANNEALING, draws=draws, rng=seed, progress=False)
     return effective
 
 
