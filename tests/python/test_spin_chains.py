@@ -127,7 +127,7 @@ def test_inner_chain_satisfies_detailed_balance():
 
 @pytest.mark.parametrize(("shells", "expected"), [(1, 0.489), (3, 0.546), (9, 0.935)])
 def test_linear_acceptance_of_the_reference(shells, expected):
-    """6x6, J = t, mu = 0, T = 0.1; independent chains of 1500 steps gave the expected values (of |m|, |m_s| to 0.005)."""
+    """6x6, J = t, mu = 0, T = 0.1; values of independent chains of 1500 steps (|m|, |m_s| to 0.005)."""
     exact = pq.SpinFermion((6, 6), J=1.0, T=0.1)
     sampler = pq.SelfLearningMC(exact, pq.LinearSpinModel((6, 6), shells))
     start = pq.SpinMetropolis(exact).run(pq.spin.random((6, 6), rng=1), 20, rng=1, progress=False).state
