@@ -148,7 +148,8 @@ def timed(sampler, state, draws, seed, warmup=100):
 def sampler_for(effective, exact):
     if isinstance(effective, pq.LinearSpinModel):
         return pq.SelfLearningMC(exact, effective, sweeps=10, overrelaxation=1)
-    return pq.SelfLearningMC(exact, effective, sweeps=8, hmc_steps=10, hmc_step_size=0.2)
+    step = 0.2 * 6 / exact.shape[0]
+    return pq.SelfLearningMC(exact, effective, sweeps=8, hmc_steps=10, hmc_step_size=step)
 
 
 def acceptance(args):
@@ -205,7 +206,8 @@ def sizes(args):
                 chain = sampler_for(effective, exact).run(start, draws, warmup=10, rng=args.seed, progress=False)
                 spread = float(np.var(chain.info["proposed_residual"]))
                 row = {"shape": shape, "model": name, "refit": refit, "acceptance": chain.acceptance}
-                row |= {"predicted": pq.spin.predicted_acceptance(spread), "draws": len(chain)}
+                inner = float(np.mean(chain.info["inner_acceptance"]))
+                row |= {"predicted": pq.spin.predicted_acceptance(spread), "inner": inner, "draws": len(chain)}
                 rows.append(row | {"seconds": time.perf_counter() - begin})
                 print(rows[-1], flush=True)
                 store(args.name, {"rows": rows}, args.seed)

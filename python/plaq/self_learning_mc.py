@@ -29,6 +29,8 @@ Inner = Literal["auto", "heatbath", "metropolis", "hmc"]
 
 LONG_ENOUGH = 30
 """Draws after which a chain without any accepted proposal is reported."""
+LEAST_INNER = 0.05
+"""Mean acceptance inside the inner chain below which it is reported."""
 
 
 class _SpinSampler(Sampler[Array]):
@@ -241,20 +243,33 @@ class SelfLearningMC(_SpinSampler):
         Warns
         -----
         RuntimeWarning
-            No proposal was accepted in 30 draws or more; the message has the acceptance predicted from the residuals.
+            In 30 draws or more no proposal was accepted (the message has the acceptance predicted from the residuals),
+            or the inner chain accepts less than 5 % of its moves.
         """
         chain = run(self, state, draws, **options)
-        if len(chain) >= LONG_ENOUGH and not np.any(chain.info["accepted"]):
-            spread = float(np.var(chain.info["proposed_residual"]))
+        if len(chain) >= LONG_ENOUGH:
+            self._report_frozen(chain)
+        return chain
+
+    def _report_frozen(self, chain: Chain) -> None:
+        spread = float(np.var(chain.info["proposed_residual"]))
+        if not np.any(chain.info["accepted"]):
             warnings.warn(
                 f"none of {len(chain)} proposals was accepted: the chain is frozen. The residuals of log W have "
                 f"variance {spread:.3g}, which predicts an acceptance of {predicted_acceptance(spread):.2g} in "
                 "equilibrium; if that is fair, start from spins of SpinMetropolis; else train the effective model at "
                 "this temperature (SelfLearningMC.train anneals)",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
-        return chain
+        inner = float(np.mean(chain.info["inner_acceptance"]))
+        if inner < LEAST_INNER:
+            warnings.warn(
+                f"the inner chain accepts only {inner:.2g} of its moves, so that proposals equal the state and their "
+                "acceptance means nothing; make hmc_step_size or width smaller",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     def train(
         self,

@@ -215,6 +215,10 @@ def test_frozen_chains_are_reported(fitted):
     with pytest.warns(RuntimeWarning, match="predicts an acceptance"):
         chain = sampler.run(pq.spin.random(SHAPE, rng=1), 40, rng=1, progress=False)
     assert chain.acceptance == 0
+    stiff = pq.SelfLearningMC(MODEL, network(fitted), sweeps=2, hmc_step_size=20.0)
+    stiff.effective.couplings = 100 * stiff.effective.couplings
+    with pytest.warns(RuntimeWarning, match="inner chain accepts only"):
+        stiff.run(pq.spin.random(SHAPE, rng=1), 40, rng=1, progress=False)
 
 
 def test_training_does_not_depend_on_threads():
