@@ -136,7 +136,6 @@ def _tell(chains: Mapping[str, Chain], say: Say) -> None:
     say(f"{'ms per update':{NAME}}" + "".join(f"{each:<34.2f}" for each in times).rstrip())
 
 
-DEMOS: dict[str, Callable[[Say], Any]] = {"gauge": gauge}
 DEMOS: dict[str, Callable[[Say], Any]] = {"gauge": gauge, "spin-fermion": spin_fermion}
 
 

@@ -283,7 +283,14 @@ def spins(
     if staggered:
         values = values * np.where((x + y) % 2, -1.0, 1.0)[..., None]
     ax = axes(ax)
-    arrows: dict[str, Any] = {"pivot": "mid", "scale": 1.0, "scale_units": "xy", "angles": "xy", "width": 0.012, "cmap": "coolwarm"}
+    arrows: dict[str, Any] = {
+        "pivot": "mid",
+        "scale": 1.0,
+        "scale_units": "xy",
+        "angles": "xy",
+        "width": 0.012,
+        "cmap": "coolwarm",
+    }
     drawn = ax.quiver(x, y, 0.9 * values[..., 0], 0.9 * values[..., 1], values[..., 2], clim=(-1, 1), **arrows)
     figure = ax.get_figure(root=False) if colorbar else None
     if figure is not None:
