@@ -5,8 +5,7 @@ Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables
 write them.
 """
 
-from plaq import actions, datasets, observables, plot, smear, statistics
-from plaq import actions, datasets, observables, optimizers, plot, spin, statistics
+from plaq import actions, datasets, observables, optimizers, plot, smear, spin, statistics
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__, num_threads, set_num_threads
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
@@ -15,11 +14,6 @@ from plaq.gauge_samplers import HMC, Heatbath
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
 from plaq.smear import CovariantNet, StoutLayer
-from plaq import optimizers, plot, spin, statistics
-from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
-from plaq._plaq import PlaqError as Error
-from plaq.chain import Chain
-from plaq.sampler import ObservableError, Sampler
 from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
 from plaq.statistics import Estimate
@@ -41,10 +35,10 @@ __all__ = [
     "LinearSpinModel",
     "ObservableError",
     "Sampler",
-    "StoutLayer",
     "SelfLearningMC",
     "SpinFermion",
     "SpinMetropolis",
+    "StoutLayer",
     "__version__",
     "actions",
     "datasets",
@@ -56,8 +50,6 @@ __all__ = [
     "read_header",
     "set_num_threads",
     "smear",
-    "optimizers",
-    "plot",
     "spin",
     "statistics",
 ]
