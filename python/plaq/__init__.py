@@ -13,8 +13,8 @@ from plaq.gauge import GaugeField, read_gauge, read_header
 from plaq.gauge_samplers import HMC, Heatbath
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
-from plaq.smear import CovariantNet, StoutLayer
 from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
+from plaq.smear import CovariantNet, StoutLayer
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
 from plaq.statistics import Estimate
 from plaq.train import History
