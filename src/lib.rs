@@ -15,12 +15,14 @@ pub mod lattice;
 #[cfg(test)]
 mod laws;
 pub mod matrix;
+pub mod nn;
 pub mod observable;
 pub mod path;
 pub mod real;
 pub mod rng;
 pub mod sampler;
 pub mod smear;
+pub mod spin_fermion;
 
 #[cfg(feature = "python")]
 mod py;

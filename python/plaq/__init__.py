@@ -1,10 +1,11 @@
 """plaq: lattice field theory with learned maps.
 
 Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables in :mod:`plaq.observables`. Samplers
-(:class:`Heatbath`, :class:`HMC`) make a :class:`Chain`, whose estimates print as physicists write them.
+(:class:`Heatbath`, :class:`HMC`, :class:`SelfLearningMC`) make a :class:`Chain`, whose estimates print as physicists
+write them.
 """
 
-from plaq import actions, datasets, observables, plot, smear, statistics
+from plaq import actions, datasets, observables, optimizers, plot, smear, spin, statistics
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
@@ -12,7 +13,9 @@ from plaq.gauge import GaugeField, read_gauge, read_header
 from plaq.gauge_samplers import HMC, Heatbath
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
+from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
 from plaq.smear import CovariantNet, StoutLayer
+from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
 from plaq.statistics import Estimate
 from plaq.threads import num_threads, set_num_threads
 from plaq.train import History
@@ -23,24 +26,31 @@ __all__ = [
     "CheckpointError",
     "ConvergenceError",
     "CovariantNet",
+    "EquivariantAttention",
     "Error",
     "Estimate",
     "FormatError",
     "GaugeField",
     "Heatbath",
     "History",
+    "LinearSpinModel",
     "ObservableError",
     "Sampler",
+    "SelfLearningMC",
+    "SpinFermion",
+    "SpinMetropolis",
     "StoutLayer",
     "__version__",
     "actions",
     "datasets",
     "num_threads",
     "observables",
+    "optimizers",
     "plot",
     "read_gauge",
     "read_header",
     "set_num_threads",
     "smear",
+    "spin",
     "statistics",
 ]

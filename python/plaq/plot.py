@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from plaq.chain import Chain
     from plaq.train import History
 
-__all__ = ["autocorrelation", "chain", "chains", "histogram", "history", "slice", "training"]
+__all__ = ["autocorrelation", "chain", "chains", "histogram", "history", "slice", "spins", "training"]
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe-Ito colours, which colour-blind people tell apart."""
@@ -32,6 +32,7 @@ LABELS = {
     "energy_density": r"energy density $E$",
     "delta_h": r"$\Delta H$",
     "magnetization": r"magnetization $m$",
+    "staggered_magnetization": r"staggered magnetization $m_s$",
     "loss": r"loss",
     "log_likelihood": r"log-likelihood",
     "kl": r"Kullback-Leibler divergence",
@@ -239,6 +240,64 @@ def slice(
     others = [f"{names[k]} = {site[k]}" for k in range(values.ndim) if k not in plane]
     ax.set(xlabel=names[plane[0]], ylabel=names[plane[1]])
     ax.set_title(", ".join(others), fontsize=10, color=GREY)
+    ax.locator_params(integer=True)
+    return dress(ax)
+
+
+def spins(
+    spins: ArrayLike,
+    *,
+    staggered: bool = False,
+    title: str = "",
+    colorbar: bool = True,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Spins of a square lattice as arrows: x and y component as direction and length, z component as colour.
+
+    Parameters
+    ----------
+    spins : array_like, shape (L_x, L_y, 3)
+        Unit spins.
+    staggered : bool
+        Show ``(-1)^(x + y) S``, so that antiferromagnetic order looks uniform.
+    title : str
+        Title of the panel.
+    colorbar : bool
+        Draw the colour bar of the z component.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        Another shape.
+    """
+    values = np.asarray(spins, dtype=float)
+    if values.ndim != 3 or values.shape[2] != 3:
+        raise ValueError(f"spins of shape {values.shape}: one configuration has shape (L_x, L_y, 3)")
+    x, y = np.indices(values.shape[:2])
+    if staggered:
+        values = values * np.where((x + y) % 2, -1.0, 1.0)[..., None]
+    ax = axes(ax)
+    arrows: dict[str, Any] = {
+        "pivot": "mid",
+        "scale": 1.0,
+        "scale_units": "xy",
+        "angles": "xy",
+        "width": 0.012,
+        "cmap": "coolwarm",
+    }
+    drawn = ax.quiver(x, y, 0.9 * values[..., 0], 0.9 * values[..., 1], values[..., 2], clim=(-1, 1), **arrows)
+    figure = ax.get_figure(root=False) if colorbar else None
+    if figure is not None:
+        bar = figure.colorbar(drawn, ax=ax, label=r"$S^z$", shrink=0.85)
+        bar.outline.set_linewidth(0.6)
+    ax.set(xlabel="x", ylabel="y", aspect="equal", xlim=(-0.7, x.max() + 0.7), ylim=(-0.7, y.max() + 0.7))
+    ax.set_title(title, fontsize=10, color=GREY)
     ax.locator_params(integer=True)
     return dress(ax)
 

@@ -2,8 +2,10 @@
 
 mod gauge;
 mod io;
+mod optimizer;
 mod sampler;
 mod smear;
+mod spin;
 
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -66,8 +68,10 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     gauge::register(module)?;
     io::register(module)?;
+    optimizer::register(module)?;
     sampler::register(module)?;
     smear::register(module)?;
+    spin::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("PlaqError", py.get_type::<PlaqError>())?;
     module.add("FormatError", py.get_type::<FormatError>())?;

@@ -1,0 +1,1 @@
+"""Demonstrations of the command line, one module each; `plaq.demo` lists them."""

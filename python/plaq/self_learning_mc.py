@@ -1,0 +1,349 @@
+"""Samplers of the spin-fermion model: self-learning Monte Carlo and exact local Metropolis."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plaq._plaq import SpinExactCore, SpinProposerCore
+from plaq.chain import Chain
+from plaq.sampler import Rng, Sampler, run, seed_of
+from plaq.spin import (
+    EquivariantAttention,
+    LinearSpinModel,
+    SpinFermion,
+    magnetization,
+    predicted_acceptance,
+    staggered_magnetization,
+)
+from plaq.train import History
+
+__all__ = ["SelfLearningMC", "SpinMetropolis"]
+
+Array = NDArray[np.float64]
+Info = dict[str, float | bool | int]
+Inner = Literal["auto", "heatbath", "metropolis", "hmc"]
+
+LONG_ENOUGH = 30
+"""Draws after which a chain without any accepted proposal is reported."""
+LEAST_INNER = 0.05
+"""Mean acceptance inside the inner chain below which it is reported."""
+
+
+class _SpinSampler(Sampler[Array]):
+    """A sampler of spins that remembers log W of the last state it returned (a pure function of the state)."""
+
+    model: SpinFermion
+    _last: tuple[Array, float] | None = None
+
+    def default_observables(self, state: Array) -> dict[str, Callable[[Array], Any]]:
+        """Magnetization and staggered magnetization."""
+        return {"magnetization": magnetization, "staggered_magnetization": staggered_magnetization}
+
+    def _row(self, state: ArrayLike) -> Array:
+        array = np.ascontiguousarray(state, dtype=np.float64)
+        if array.shape != (*self.model.shape, 3):
+            raise ValueError(f"spins of shape {array.shape}: this model needs {(*self.model.shape, 3)}")
+        return array.reshape(1, -1)
+
+    def _known(self, row: Array) -> float | None:
+        if self._last is not None and np.array_equal(self._last[0], row[0]):
+            return self._last[1]
+        return None
+
+    def _state(self, flat: Array, log_weight: float) -> Array:
+        self._last = (flat, log_weight)
+        return flat.reshape(*self.model.shape, 3).copy()
+
+
+class SpinMetropolis(_SpinSampler):
+    """Exact local Metropolis of the spin-fermion model, without a diagonalisation for every proposal.
+
+    The weight as a short sum over imaginary poles makes a local proposal a few 2x2 determinants of resolvents,
+    updated in O(N^2) when a spin changes. The error of the sum (``.pole_error`` for one eigenvalue) is removed by one
+    accept/reject with an exact diagonalisation at the end of every step, whose rejections are rarer than one in 100.
+
+    Parameters
+    ----------
+    model : SpinFermion
+        The model.
+    sweeps : int
+        Sweeps a step, each in random direction.
+    hits : int
+        Metropolis proposals at every visit of a site.
+    width : float
+        Width of the Gaussian step before normalisation.
+    tolerance : float
+        Largest error of one eigenvalue's term in log W.
+
+    Attributes
+    ----------
+    poles : int
+        Number of poles.
+    pole_error : float
+        Largest error of one eigenvalue's term.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
+    >>> chain = pq.SpinMetropolis(model).run(pq.spin.random((4, 4), rng=1), 50, rng=2, progress=False)
+    >>> chain.acceptance
+    1.0
+    """
+
+    def __init__(
+        self, model: SpinFermion, *, sweeps: int = 5, hits: int = 4, width: float = 0.8, tolerance: float = 3e-4
+    ) -> None:
+        if min(sweeps, hits) < 1 or not width > 0 or not tolerance > 0:
+            given = f"sweeps = {sweeps}, hits = {hits}, width = {width}, tolerance = {tolerance}"
+            raise ValueError(f"{given}: counts are at least 1, width and tolerance are positive")
+        self.model, self.sweeps, self.hits, self.width, self.tolerance = model, sweeps, hits, width, tolerance
+        self._core = SpinExactCore(model._core, sweeps, hits, width, tolerance)
+        self.poles, self.pole_error = self._core.poles()
+
+    def advance(self, state: Array, seed: int, sweep: int) -> tuple[Array, Info]:
+        """One step; `info`: ``accepted``, ``local_acceptance``, ``log_weight``, ``correction`` of the pole sum."""
+        row = self._row(state)
+        flat, accepted, local, log_weight, correction = self._core.step(row, self._known(row), seed, sweep)
+        info: Info = {
+            "accepted": accepted,
+            "local_acceptance": local,
+            "log_weight": log_weight,
+            "correction": correction,
+        }
+        return self._state(flat, log_weight), info
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Physics input."""
+        knobs = {"sweeps": self.sweeps, "hits": self.hits, "width": self.width, "tolerance": self.tolerance}
+        return {"model": self.model.facts()} | knobs
+
+    def __repr__(self) -> str:
+        return f"SpinMetropolis({self.model!r}, sweeps={self.sweeps}, hits={self.hits}, poles={self.poles})"
+
+
+class SelfLearningMC(_SpinSampler):
+    """Self-learning Monte Carlo: a chain of the effective model proposes, the exact weight decides.
+
+    ``A = min(1, W(S') W_eff(S) / (W(S) W_eff(S')))`` (Liu, Qi, Meng, Fu, PRB 95, 041101) is exact for every effective
+    model: a bad one costs acceptance only. Inner chains are palindromes of local updates or HMC, so they satisfy
+    detailed balance.
+
+    Parameters
+    ----------
+    model : SpinFermion
+        The exact model.
+    effective : LinearSpinModel or EquivariantAttention
+        The effective model, on the same lattice.
+    sweeps : int
+        Linear model: local sweeps each way; network: HMC trajectories (or Metropolis sweeps each way).
+    overrelaxation : int
+        Linear model: reflections of all spins after every sweep.
+    inner : "auto", "heatbath", "metropolis" or "hmc"
+        Inner updates; "auto" is the heat bath for a linear model and HMC on the spheres for a network, where a local
+        change moves every output.
+    width : float
+        Width of local Metropolis proposals.
+    hmc_steps, hmc_step_size : int, float
+        Leapfrog steps and step size; one step is Langevin (MALA).
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ, settings out of range.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
+    >>> S = pq.spin.random((4, 4), rng=1, count=200)
+    >>> effective = pq.LinearSpinModel((4, 4), 3).fit(S, model.log_weight(S))
+    >>> chain = pq.SelfLearningMC(model, effective).run(S[0], 100, rng=2, progress=False)
+    >>> chain.acceptance > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        model: SpinFermion,
+        effective: LinearSpinModel | EquivariantAttention,
+        *,
+        sweeps: int = 10,
+        overrelaxation: int = 1,
+        inner: Inner = "auto",
+        width: float = 0.8,
+        hmc_steps: int = 8,
+        hmc_step_size: float = 0.2,
+    ) -> None:
+        if model.shape != effective.shape:
+            raise ValueError(
+                f"the model has shape {model.shape}, the effective model {effective.shape}; "
+                f"use effective.on({model.shape})"
+            )
+        if sweeps < 1 or overrelaxation < 0:
+            raise ValueError(f"sweeps = {sweeps}, overrelaxation = {overrelaxation}: give at least 1 and 0")
+        linear = isinstance(effective, LinearSpinModel)
+        self.inner: Inner = ("heatbath" if linear else "hmc") if inner == "auto" else inner
+        self.model, self.effective = model, effective
+        self.sweeps, self.overrelaxation, self.width = sweeps, overrelaxation, width
+        self.hmc_steps, self.hmc_step_size = hmc_steps, hmc_step_size
+        self._proposer, self._parameters = self._make_proposer(), effective.parameters
+        self.samples: tuple[Array, Array] | None = None
+
+    def _make_proposer(self) -> SpinProposerCore:
+        return SpinProposerCore(
+            self.effective._core,
+            self.inner,
+            self.sweeps,
+            self.overrelaxation,
+            float(self.width),
+            self.hmc_steps,
+            float(self.hmc_step_size),
+        )
+
+    def _current(self) -> SpinProposerCore:
+        parameters = self.effective.parameters
+        if not np.array_equal(parameters, self._parameters):
+            self._proposer, self._parameters = self._make_proposer(), parameters
+        return self._proposer
+
+    def propose(self, state: ArrayLike, *, rng: Rng) -> tuple[Array, float]:
+        """One inner chain without the exact test: spins and acceptance inside the chain."""
+        flat, acceptance = self._current().propose(self._row(state), seed_of(rng), 0)
+        return flat.reshape(*self.model.shape, 3), acceptance
+
+    def advance(self, state: Array, seed: int, sweep: int) -> tuple[Array, Info]:
+        """One outer step.
+
+        `info` has ``accepted``, ``log_weight``, ``residual`` and ``proposed_residual`` (``log W_eff - log W`` of the
+        state and of the proposal) and ``inner_acceptance``.
+        """
+        new, report = self._outer(state, seed, sweep)
+        names = ("accepted", "log_weight", "residual", "proposed_residual", "inner_acceptance")
+        return new, {name: report[name] for name in names}
+
+    def _outer(self, state: Array, seed: int, sweep: int) -> tuple[Array, dict[str, Any]]:
+        row = self._row(state)
+        flat, report = self._current().step(self.model._core, row, self._known(row), seed, sweep)
+        return self._state(flat, report["log_weight"]), report
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Physics input, architecture and a hash of the parameters."""
+        names = ("inner", "sweeps", "overrelaxation", "width", "hmc_steps", "hmc_step_size")
+        knobs = {name: getattr(self, name) for name in names}
+        return {"model": self.model.facts(), "effective": self.effective.facts()} | knobs
+
+    def run(self, state: Array, draws: int, **options: Any) -> Chain:
+        """Sample a chain; the options are those of :func:`plaq.sampler.run`.
+
+        Warns
+        -----
+        RuntimeWarning
+            In 30 draws or more no proposal was accepted (the message has the acceptance predicted from the residuals),
+            or the inner chain accepts less than 5 % of its moves.
+        """
+        chain = run(self, state, draws, **options)
+        if len(chain) >= LONG_ENOUGH:
+            self._report_frozen(chain)
+        return chain
+
+    def _report_frozen(self, chain: Chain) -> None:
+        spread = float(np.var(chain.info["proposed_residual"]))
+        if not np.any(chain.info["accepted"]):
+            warnings.warn(
+                f"none of {len(chain)} proposals was accepted: the chain is frozen. The residuals of log W have "
+                f"variance {spread:.3g}, which predicts an acceptance of {predicted_acceptance(spread):.2g} in "
+                "equilibrium; if that is fair, start from spins of SpinMetropolis; else train the effective model at "
+                "this temperature (SelfLearningMC.train anneals)",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        inner = float(np.mean(chain.info["inner_acceptance"]))
+        if inner < LEAST_INNER:
+            warnings.warn(
+                f"the inner chain accepts only {inner:.2g} of its moves, so that proposals equal the state and their "
+                "acceptance means nothing; make hmc_step_size or width smaller",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def train(
+        self,
+        state: Array,
+        *,
+        temperatures: Sequence[float] | None = None,
+        rounds: int = 4,
+        draws: int = 200,
+        ridge: float = 1e-3,
+        fit: dict[str, Any] | None = None,
+        patience: int | None = None,
+        progress: bool = True,
+        checkpoint: str | PathLike[str] | None = None,
+        rng: Rng,
+    ) -> History:
+        """Anneal and train on policy: chains of the current model give data, accepted and rejected, for the next.
+
+        At every temperature the couplings are rescaled by the ratio of temperatures, then each round draws
+        proposals, adds
+        all of them to the data of this temperature and fits: couplings by ridge regression, and for a network with
+        blocks `EquivariantAttention.fit` with the options `fit`. The effective model is changed in place; the data
+        of the last temperature stay in ``.samples`` = (spins, log_weight) for further training.
+
+        Parameters
+        ----------
+        state : ndarray, shape (L_x, L_y, 3)
+            Start of the chain.
+        temperatures : sequence of float, optional
+            Annealing schedule, ended by the temperature of the model (added if it is not there).
+        rounds, draws : int
+            Rounds at each temperature and outer steps in each.
+        ridge : float
+            Penalty of :meth:`LinearSpinModel.fit`.
+        fit : dict, optional
+            Options of :meth:`EquivariantAttention.fit` (``steps``, ``batch``, ``optimizer``, ...) for networks with
+            blocks.
+        patience : int, optional
+            Leave a temperature after so many rounds whose acceptance did not grow.
+        progress : bool
+            Show a progress bar.
+        checkpoint : path, optional
+            File with the state after every round; the same call continues from it to the same bits.
+        rng : int, numpy.random.Generator or numpy.random.SeedSequence
+            Seed.
+
+        Returns
+        -------
+        History
+            ``epoch`` (round), ``temperature``, ``acceptance`` (measured before the fit), ``mse`` (of the new model
+            on the data), ``predicted`` = erfc(sqrt(mse)/2), ``samples``.
+        """
+        schedule = [float(T) for T in temperatures or ()]
+        if not schedule or schedule[-1] != self.model.T:
+            schedule.append(self.model.T)
+        if min(rounds, draws) < 1:
+            raise ValueError(f"rounds = {rounds}, draws = {draws}: each is at least 1")
+        from plaq.annealing import Annealing
+
+        return Annealing(
+            self, state, schedule, rounds, draws, ridge, fit or {}, patience, seed_of(rng), checkpoint
+        ).run(progress)
+
+    def at(self, T: float) -> "SelfLearningMC":
+        """The same sampler (and the same effective model object) at another temperature of the exact model."""
+        return SelfLearningMC(
+            self.model.at(T),
+            self.effective,
+            sweeps=self.sweeps,
+            overrelaxation=self.overrelaxation,
+            inner=self.inner,
+            width=self.width,
+            hmc_steps=self.hmc_steps,
+            hmc_step_size=self.hmc_step_size,
+        )
+
+    def __repr__(self) -> str:
+        return f"SelfLearningMC({self.model!r}, {self.effective!r}, inner={self.inner!r}, sweeps={self.sweeps})"

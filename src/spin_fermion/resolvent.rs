@@ -1,0 +1,213 @@
+//! Resolvents of the electrons at the poles of the weight, under changes of one spin (Sherman, Morrison, Woodbury).
+//!
+//! With `z_k = mu + i T y_k` and `G_k = (z_k - H)^{-1}`, a change `A = (J/2) (S' - S) . sigma` at one site gives
+//! `log W(S')/W(S) = sum_k w_k log |det(1 - A G_k(site, site))|^2` with 2x2 determinants, up to the error of the pole sum
+//! (constants and tr H^2 do not change), and `G_k' = G_k + G_k A (1 - G_k A)^{-1} G_k` in O(N^2).
+
+use super::hamiltonian::SpinFermion;
+use super::lattice::Spin;
+use super::planar::{Planar, Row, add_outer, add_two};
+use super::poles::pole_sum;
+use crate::error::{Error, Result};
+use num_complex::Complex64;
+use pulp::{Arch, Simd, WithSimd};
+use std::f64::consts::PI;
+
+type Block = [Complex64; 4];
+
+/// The resolvents without spins and the pole sum: computed once for a model.
+#[derive(Debug, Clone)]
+pub(super) struct FreeResolvents {
+    poles: Vec<Planar>,
+    weights: Vec<f64>,
+    /// Largest error of one eigenvalue's term in log W.
+    pub error: f64,
+}
+
+impl FreeResolvents {
+    /// Sums over plane waves, for the pole sum with this tolerance.
+    pub fn new(model: &SpinFermion, tolerance: f64) -> Result<Self> {
+        let range = (model.bandwidth() + model.mu.abs()) / model.temperature;
+        if range > 1e5 {
+            let text = format!("(bandwidth + |mu|) / T = {range:.3e} is above 1e5");
+            return Err(Error::value(format!("{text}: the exact local updates need a higher temperature")));
+        }
+        let sum = pole_sum(range, tolerance)?;
+        let at = |y: &f64| free_resolvent(model, Complex64::new(model.mu, model.temperature * y));
+        Ok(Self { poles: sum.frequencies.iter().map(at).collect(), weights: sum.weights, error: sum.error })
+    }
+
+    /// Number of poles.
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+}
+
+fn free_resolvent(model: &SpinFermion, z: Complex64) -> Planar {
+    let [lx, ly] = model.lattice.extents;
+    let wave = |k: usize, r: usize, l: usize| (2.0 * PI * ((k * r) % l) as f64 / l as f64).cos();
+    let energy = |k: usize, q: usize| -2.0 * model.hopping * (wave(k, 1, lx) + wave(q, 1, ly));
+    let mut by_displacement = vec![Complex64::ZERO; lx * ly];
+    for k in 0..lx {
+        for q in 0..ly {
+            let g = (z - energy(k, q)).inv() / (lx * ly) as f64;
+            for dx in 0..lx {
+                for dy in 0..ly {
+                    by_displacement[dx * ly + dy] += g * wave(k, dx, lx) * wave(q, dy, ly);
+                }
+            }
+        }
+    }
+    let mut matrix = Planar::zeros(2 * lx * ly);
+    for a in 0..lx * ly {
+        for b in 0..lx * ly {
+            let (dx, dy) = ((a / ly + lx - b / ly) % lx, (a % ly + ly - b % ly) % ly);
+            for s in 0..2 {
+                matrix.set(2 * a + s, 2 * b + s, by_displacement[dx * ly + dy]);
+            }
+        }
+    }
+    matrix
+}
+
+/// The resolvents for the current spins.
+#[derive(Debug)]
+pub(super) struct Resolvents<'a> {
+    model: &'a SpinFermion,
+    weights: &'a [f64],
+    poles: Vec<Planar>,
+    rows: [Row; 4],
+}
+
+impl<'a> Resolvents<'a> {
+    /// Starts from the free resolvents and puts the spins in one after another.
+    pub fn new(model: &'a SpinFermion, free: &'a FreeResolvents, spins: &[Spin]) -> Self {
+        let rows = [(); 4].map(|()| Row::zeros(2 * model.lattice.sites()));
+        let mut all = Self { model, weights: &free.weights, poles: free.poles.clone(), rows };
+        for (site, spin) in spins.iter().enumerate() {
+            all.change(site, spin);
+        }
+        all
+    }
+
+    /// How log W depends on the spin at `site`.
+    pub fn local(&self, site: usize) -> LocalWeight {
+        let half = Complex64::new(0.5, 0.0);
+        let part = |(g, w): (&Planar, &f64)| {
+            let [a, b, c, d] = block(g, site);
+            let h = 0.5 * self.model.coupling;
+            let vector = [half * (b + c), half * Complex64::I * (b - c), half * (a - d)];
+            LocalPole { linear: vector.map(|v| -2.0 * h * v), quadratic: -h * h * (a * d - b * c), weight: *w }
+        };
+        LocalWeight { poles: self.poles.iter().zip(self.weights).map(part).collect() }
+    }
+
+    /// Adds `step` to the spin at `site`.
+    pub fn change(&mut self, site: usize, step: &Spin) {
+        let a = self.model.exchange(step);
+        Arch::new().dispatch(Change { resolvents: self, site, a });
+    }
+}
+
+fn block(g: &Planar, site: usize) -> Block {
+    let (a, b) = (2 * site, 2 * site + 1);
+    [g.get(a, a), g.get(a, b), g.get(b, a), g.get(b, b)]
+}
+
+fn product(a: &Block, b: &Block) -> Block {
+    [a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2], a[2] * b[1] + a[3] * b[3]]
+}
+
+/// `A (1 - G A)^{-1}`
+fn dressed(a: &Block, g: &Block) -> Block {
+    let ga = product(g, a);
+    let m = [Complex64::ONE - ga[0], -ga[1], -ga[2], Complex64::ONE - ga[3]];
+    let inverse_determinant = (m[0] * m[3] - m[1] * m[2]).inv();
+    product(a, &[m[3], -m[1], -m[2], m[0]].map(|x| x * inverse_determinant))
+}
+
+struct Change<'r, 'a> {
+    resolvents: &'r mut Resolvents<'a>,
+    site: usize,
+    a: Block,
+}
+
+impl WithSimd for Change<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let [first, second, x, y] = &mut self.resolvents.rows;
+        let (p, q) = (2 * self.site, 2 * self.site + 1);
+        for g in &mut self.resolvents.poles {
+            let t = dressed(&self.a, &block(g, self.site));
+            g.copy_row(p, first);
+            g.copy_row(q, second);
+            x.clear_from(0);
+            y.clear_from(0);
+            add_two(simd, (&mut x.re, &mut x.im), t[0], first, t[1], second);
+            add_two(simd, (&mut y.re, &mut y.im), t[2], first, t[3], second);
+            add_outer(simd, g, p, x, q, y);
+        }
+    }
+}
+
+/// `det(1 - A G) = 1 + linear . dS + quadratic dS . dS` at one pole.
+#[derive(Debug, Clone)]
+struct LocalPole {
+    linear: [Complex64; 3],
+    quadratic: Complex64,
+    weight: f64,
+}
+
+/// `log W(S + dS) - log W(S)` as a function of the change dS of one spin.
+#[derive(Debug, Clone)]
+pub(super) struct LocalWeight {
+    poles: Vec<LocalPole>,
+}
+
+impl LocalWeight {
+    /// The change of log W.
+    #[inline(always)]
+    pub fn change(&self, d: &Spin) -> f64 {
+        let square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
+        let term = |p: &LocalPole| {
+            let linear = p.linear[0] * d[0] + p.linear[1] * d[1] + p.linear[2] * d[2];
+            p.weight * (1.0 + linear + p.quadratic * square).norm_sqr().ln()
+        };
+        self.poles.iter().map(term).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Purpose, Stream};
+    use crate::spin_fermion::{SpinLattice, random_spins};
+
+    #[test]
+    fn local_changes_equal_rediagonalisation() {
+        for (extents, mu, temperature) in
+            [([4, 4], 0.0, 0.1), ([3, 5], 0.7, 0.2), ([2, 1], -6.0, 0.3), ([6, 6], 0.0, 0.05)]
+        {
+            let lattice = SpinLattice::new(extents).unwrap();
+            let model = SpinFermion::new(lattice, 1.0, 1.3, mu, temperature).unwrap();
+            let free = FreeResolvents::new(&model, 1e-9).unwrap();
+            let mut spins = random_spins(lattice, 5, 0);
+            let fresh = random_spins(lattice, 6, 0);
+            let mut resolvents = Resolvents::new(&model, &free, &spins);
+            let mut rng = Stream::new(1, Purpose::Noise, 0).site(0);
+            for _ in 0..20 {
+                let site = rng.below(lattice.sites());
+                let step = [0, 1, 2, 3].map(|c| fresh[site][c] - spins[site][c]);
+                let before = model.log_weight(&spins).unwrap();
+                let change = resolvents.local(site).change(&step);
+                resolvents.change(site, &step);
+                spins[site] = fresh[site];
+                let exact = model.log_weight(&spins).unwrap() - before;
+                let bound = 4.0 * lattice.sites() as f64 * free.error + 1e-10;
+                assert!((change - exact).abs() < bound, "{extents:?}: {change} {exact} {bound:e}");
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+"""Laws and numbers of the spin-fermion model and its effective models."""
+
+import pickle
+
+import numpy as np
+import plaq as pq
+import pytest
+
+FAMILIES = ["linear", "relu", "softmax", "local"]
+
+
+def band(shape, t=1.0):
+    kx, ky = (2 * np.pi * np.arange(extent) / extent for extent in shape)
+    return -2 * t * (np.cos(kx)[:, None] + np.cos(ky)[None, :])
+
+
+def effective(kind, shape=(6, 6), seed=1, size=0.3):
+    """A model of each family with random parameters."""
+    if kind == "linear":
+        model = pq.LinearSpinModel(shape, len(pq.spin.shells(shape)))
+    else:
+        model = pq.EquivariantAttention(shape, 2, 4, 3, block=kind, rng=seed)
+    model.parameters = size * np.random.default_rng(seed).normal(size=model.n_parameters)
+    return model
+
+
+def rotation(seed, determinant):
+    q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    return q * determinant * np.sign(np.linalg.det(q))
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 4), (2, 6), (1, 3), (5, 3)])
+def test_spectra_of_ordered_spins(shape):
+    t, J = 0.8, 1.3
+    eps = band(shape, t)
+    model = pq.SpinFermion(shape, t=t, J=J, T=0.1)
+
+    def check(spins, expected):
+        assert np.abs(model.energies(spins) - np.sort(np.ravel(expected))).max() < 1e-12
+
+    check(pq.spin.ferromagnet(shape, (1, 2, 3)), [eps + J / 2, eps - J / 2])
+    wave = (1, 1)
+    shifted = np.roll(eps, (-wave[0], -wave[1]), axis=(0, 1))
+    mean, half = (eps + shifted) / 2, np.hypot((eps - shifted) / 2, J / 2)
+    check(pq.spin.spiral(shape, wave), [mean + half, mean - half])
+    if shape[0] % 2 == shape[1] % 2 == 0:
+        gap = np.sqrt(eps**2 + J**2 / 4)
+        check(pq.spin.neel(shape, (0, 1, 1)), [gap, -gap])
+    free = pq.SpinFermion(shape, t=t, J=0.0, T=0.1)
+    spins = pq.spin.random(shape, rng=3)
+    assert np.abs(free.energies(spins) - np.sort(np.ravel([eps, eps]))).max() < 1e-12
+    atoms = pq.SpinFermion(shape, t=0.0, J=J, T=0.1).energies(spins)
+    assert np.abs(np.abs(atoms) - J / 2).max() < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (5, 3), (1, 1), (2, 1), (3, 8)])
+@pytest.mark.parametrize("mu", [0.0, -0.7, 9.0])
+def test_energies_and_weight_against_numpy(shape, mu):
+    model = pq.SpinFermion(shape, J=1.1, mu=mu, T=0.07)
+    spins = pq.spin.random(shape, rng=1, count=3)
+    matrix = model.hamiltonian(spins)
+    assert np.array_equal(matrix, matrix.conj().swapaxes(-1, -2))
+    expected = np.linalg.eigvalsh(matrix)
+    assert np.abs(model.energies(spins) - expected).max() < 1e-13
+    weight = np.logaddexp(0, -(expected - mu) / model.T).sum(axis=-1)
+    assert np.allclose(model.log_weight(spins), weight, rtol=1e-13, atol=1e-12)
+    assert model.log_weight(spins[0]) == model.log_weight(spins)[0]
+
+
+def test_spectrum_is_symmetric_on_bipartite_lattices():
+    energies = pq.SpinFermion((6, 4), J=1.0, T=0.1).energies(pq.spin.random((6, 4), rng=2))
+    assert np.abs(energies + energies[::-1]).max() < 1e-14
+
+
+@pytest.mark.parametrize("kind", ["exact", *FAMILIES])
+def test_symmetries(kind):
+    shape = (6, 6)
+    log_weight = (pq.SpinFermion(shape, J=1.0, T=0.05) if kind == "exact" else effective(kind)).log_weight
+    spins = pq.spin.random(shape, rng=5)
+    value = log_weight(spins)
+    images = [
+        spins @ rotation(1, 1).T,
+        spins @ rotation(2, -1).T,
+        -spins,
+        np.roll(spins, (1, 2), axis=(0, 1)),
+        np.rot90(spins),
+        spins[::-1],
+        spins.swapaxes(0, 1),
+    ]
+    scale = 1e-10 * max(1, abs(value))
+    assert np.abs(log_weight(np.array(images)) - value).max() < scale
+    other = spins.copy()
+    other[0, 0] *= -1
+    assert abs(log_weight(other) - value) > 1e-3
+
+
+def test_weak_coupling_expansion():
+    """log W = log W_0 + (beta J^2 / 4) sum_ij chi_ij S_i . S_j + O(J^4): RKKY."""
+    shape, T = (6, 4), 0.3
+    eps, beta = band(shape).ravel(), 1 / T
+    f = 1 / (1 + np.exp(beta * eps))
+    gap = eps[:, None] - eps[None, :]
+    near = np.abs(gap) < 1e-9
+    ratio = np.where(near, -beta * f[:, None] * (1 - f[:, None]), (f[:, None] - f[None, :]) / np.where(near, 1, gap))
+    sites = np.indices(shape).reshape(2, -1)
+    phase = np.exp(2j * np.pi * (np.outer(sites[0], sites[0]) / shape[0] + np.outer(sites[1], sites[1]) / shape[1]))
+    green = np.einsum("kr,qr,kq->r", phase, phase.conj(), -ratio).real / len(eps) ** 2
+    index = (sites[:, :, None] - sites[:, None, :]) % np.array(shape)[:, None, None]
+    chi = green[index[0] * shape[1] + index[1]]
+    spins = pq.spin.random(shape, rng=4)
+    flat = spins.reshape(-1, 3)
+    quadratic = np.sum(chi * (flat @ flat.T)) * beta / 4
+    free = pq.SpinFermion(shape, J=0.0, T=T).log_weight(spins)
+    errors = [
+        (pq.SpinFermion(shape, J=J, T=T).log_weight(spins) - free) / (quadratic * J**2) - 1 for J in (0.05, 0.1, 0.2)
+    ]
+    assert abs(errors[0]) < 2e-3
+    assert np.allclose([errors[1] / errors[0], errors[2] / errors[1]], 4, rtol=0.05)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_gradients_are_derivatives(kind):
+    model, spins = effective(kind, (4, 5)), pq.spin.random((4, 5), rng=1)
+    rng, h = np.random.default_rng(2), 1e-6
+    direction = np.cross(spins, rng.normal(size=spins.shape))
+
+    def moved(step):
+        new = spins + step * direction
+        return model.log_weight(new / np.linalg.norm(new, axis=-1, keepdims=True))
+
+    assert (moved(h) - moved(-h)) / (2 * h) == pytest.approx(np.sum(model.gradient(spins) * direction), rel=1e-7)
+    parameters, step = model.parameters, rng.normal(size=model.n_parameters)
+    values = []
+    for sign in (1, -1):
+        model.parameters = parameters + sign * h * step
+        values.append(model.log_weight(spins))
+    model.parameters = parameters
+    assert (values[0] - values[1]) / (2 * h) == pytest.approx(model.parameter_gradient(spins) @ step, rel=1e-7)
+
+
+def test_untrained_blocks_give_the_linear_model_bit_for_bit():
+    linear = effective("linear")
+    spins = pq.spin.random((6, 6), rng=1, count=20)
+    for block in FAMILIES[1:]:
+        network = pq.EquivariantAttention((6, 6), 3, 9, block=block, rng=2)
+        network.couplings, network.constant = linear.couplings, linear.constant
+        assert np.array_equal(network.log_weight(spins), linear.log_weight(spins))
+        assert np.array_equal(network.with_layer("relu", rng=3).log_weight(spins), linear.log_weight(spins))
+
+
+def test_attention_by_hand():
+    """One block on 3x4 against the formula with dense matrices."""
+    shape = (3, 4)
+    network = pq.EquivariantAttention(shape, 1, [(1, 0), (2, 1)], [(1, 1)], rng=1)
+    network.parameters = np.random.default_rng(1).normal(size=network.n_parameters)
+    spins = pq.spin.random(shape, rng=2)
+    flat, named = spins.reshape(-1, 3), network.named_parameters()
+
+    def adjacency(shell):
+        x, y = np.indices(shape).reshape(2, -1)
+        dx, dy = (np.abs(z[:, None] - z[None, :]) for z in (x, y))
+        dx, dy = np.minimum(dx, shape[0] - dx), np.minimum(dy, shape[1] - dy)
+        return ((np.maximum(dx, dy) == shell[0]) & (np.minimum(dx, dy) == shell[1])).astype(float)
+
+    def field(name):
+        matrices = [np.eye(12), adjacency((1, 0)), adjacency((2, 1))]
+        return sum(w * m @ flat for w, m in zip(named[f"block0.{name}"], matrices, strict=True))
+
+    scores = field("query") @ field("key").T / np.sqrt(3)
+    new = flat + np.maximum(scores, 0) @ field("value")
+    new /= np.linalg.norm(new, axis=1, keepdims=True)
+    assert np.allclose(network.effective_spins(spins)[1].reshape(-1, 3), new, atol=1e-13)
+    value = named["couplings"][0] * 0.5 * np.sum(adjacency((1, 1)) * (new @ new.T)) + named["constant"][0]
+    assert network.log_weight(spins) == pytest.approx(value, rel=1e-13)
+
+
+def test_linear_fit_recovers_couplings():
+    truth = effective("linear")
+    spins = pq.spin.random((6, 6), rng=1, count=100)
+    found = pq.LinearSpinModel((6, 6), 9).fit(spins, truth.log_weight(spins))
+    assert np.allclose(found.parameters, truth.parameters, atol=1e-10)
+    assert found.mean_square_error(spins, truth.log_weight(spins)) < 1e-20
+    ridge = pq.LinearSpinModel((6, 6), 9).fit(spins, truth.log_weight(spins), ridge=0.1)
+    assert np.linalg.norm(ridge.couplings) < np.linalg.norm(found.couplings)
+
+
+def test_predicted_acceptance_of_the_reference():
+    mse = [0.019, 0.231, 0.362, 0.429, 0.621, 1.07]
+    assert np.allclose(pq.spin.predicted_acceptance(mse), [0.922, 0.734, 0.670, 0.643, 0.577, 0.465], atol=6e-4)
+
+
+def test_training_beats_the_linear_model_and_keeps_the_best():
+    model = pq.SpinFermion((4, 4), J=1.0, T=0.05)
+    state = pq.SpinMetropolis(model).run(
+        pq.spin.random((4, 4), rng=1), 600, rng=1, progress=False, observables={"S": lambda S: S}
+    )
+    spins = state["S"]
+    weights = model.log_weight(spins)
+    linear = pq.LinearSpinModel((4, 4), 5).fit(spins[:450], weights[:450])
+    network = pq.EquivariantAttention((4, 4), 1, 5, rng=1)
+    history = network.fit(spins, weights, steps=400, rng=1, progress=False)
+    assert list(history.step) == list(range(50, 401, 50))
+    found = network.mean_square_error(spins[450:], weights[450:])
+    assert found <= history.validation.min() * (1 + 1e-12)
+    assert found < 0.85 * linear.mean_square_error(spins[450:], weights[450:])
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_weights_survive_files_and_pickle(kind, tmp_path):
+    model, spins = effective(kind, (4, 6)), pq.spin.random((4, 6), rng=1)
+    assert pickle.loads(pickle.dumps(model)).log_weight(spins) == model.log_weight(spins)
+    if kind == "linear":
+        return
+    model.save(tmp_path / "net.safetensors")
+    again = pq.EquivariantAttention.load(tmp_path / "net.safetensors")
+    assert np.array_equal(again.parameters, model.parameters)
+    assert again.log_weight(spins) == model.log_weight(spins)
+    larger = again.on((8, 8))
+    assert larger.shape == (8, 8)
+    assert np.array_equal(larger.parameters, model.parameters)
+
+
+def test_other_architectures_are_refused_by_name(tmp_path):
+    path = tmp_path / "net.safetensors"
+    pq.EquivariantAttention((6, 6), 2, 4, 3, rng=1).save(path)
+    network = pq.EquivariantAttention((6, 6), 1, 4, 2, rng=1)
+    before = network.parameters
+    with pytest.raises(ValueError, match="another architecture") as caught:
+        network.load_weights(path)
+    assert "blocks: the file has ['relu', 'relu']" in str(caught.value)
+    assert "coupling_shells" in str(caught.value)
+    assert np.array_equal(network.parameters, before)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(pq.FormatError):
+        pq.EquivariantAttention.load(path)
+    path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
+    with pytest.raises(pq.FormatError):
+        pq.EquivariantAttention.load(path)
+
+
+S4 = pq.spin.random((4, 4), rng=1)
+BAD = {
+    "spins not of unit length": (lambda: pq.SpinFermion((4, 4), J=1, T=1).log_weight(1.01 * S4), "unit vectors"),
+    "spins with NaN": (lambda: pq.SpinFermion((4, 4), J=1, T=1).energies(S4 * np.nan), "unit vectors"),
+    "spins of another shape": (lambda: pq.SpinFermion((4, 6), J=1, T=1).log_weight(S4), r"needs \(..., 4, 6, 3\)"),
+    "complex spins": (lambda: pq.SpinFermion((4, 4), J=1, T=1).log_weight(S4 + 0j), "real numbers"),
+    "T = 0": (lambda: pq.SpinFermion((4, 4), J=1, T=0), "T = 0"),
+    "T < 0": (lambda: pq.SpinFermion((4, 4), J=1, T=-1), "T = -1"),
+    "J = NaN": (lambda: pq.SpinFermion((4, 4), J=np.nan, T=1), "J = NaN"),
+    "three extents": (lambda: pq.SpinFermion((4, 4, 4), J=1, T=1), "square lattice"),
+    "extent 0": (lambda: pq.SpinFermion((4, 0), J=1, T=1), "at least 1"),
+    "unknown shell": (lambda: pq.LinearSpinModel((4, 4), [(3, 0)]), r"shell \(3, 0\) does not exist"),
+    "shell given twice": (lambda: pq.LinearSpinModel((4, 4), [(1, 0), (1, 0)]), "twice"),
+    "too many shells": (lambda: pq.LinearSpinModel((4, 4), 9), "has 5"),
+    "no shell": (lambda: pq.LinearSpinModel((4, 4), 0), "empty"),
+    "unknown block": (lambda: pq.EquivariantAttention((4, 4), 1, 2, block="tanh", rng=1), "relu, softmax, local"),
+    "shells missing on a smaller lattice": (
+        lambda: pq.EquivariantAttention((6, 6), 1, 9, rng=1).on((4, 4)),
+        "does not exist on a 4x4",
+    ),
+    "wrong number of parameters": (
+        lambda: setattr(pq.LinearSpinModel((4, 4), 2), "parameters", np.zeros(5)),
+        "5 parameters; this network has 3",
+    ),
+    "NaN parameters": (
+        lambda: setattr(pq.LinearSpinModel((4, 4), 2), "parameters", np.full(3, np.nan)),
+        "must be finite",
+    ),
+    "NaN targets": (lambda: pq.LinearSpinModel((4, 4), 2).fit(S4[None], [np.nan]), "finite targets"),
+    "targets of another length": (lambda: pq.LinearSpinModel((4, 4), 2).fit(S4[None], [1, 2]), "one a configuration"),
+    "one configuration": (lambda: pq.LinearSpinModel((4, 4), 2).fit(S4[None], [1.0]), "at least two"),
+    "models of two shapes": (
+        lambda: pq.SelfLearningMC(pq.SpinFermion((4, 4), J=1, T=1), pq.LinearSpinModel((6, 6), 2)),
+        "shape",
+    ),
+    "heat bath for a network": (
+        lambda: pq.SelfLearningMC(
+            pq.SpinFermion((4, 4), J=1, T=1), pq.EquivariantAttention((4, 4), 1, 2, rng=1), inner="heatbath"
+        ),
+        "allowed are metropolis, hmc",
+    ),
+    "step size 0": (
+        lambda: pq.SelfLearningMC(
+            pq.SpinFermion((4, 4), J=1, T=1), pq.EquivariantAttention((4, 4), 1, 2, rng=1), hmc_step_size=0.0
+        ),
+        "positive step size",
+    ),
+    "no sweeps": (lambda: pq.SpinMetropolis(pq.SpinFermion((4, 4), J=1, T=1), sweeps=0), "at least 1"),
+    "learning rate NaN": (lambda: pq.optimizers.Adam(np.nan).start(3), "learning_rate"),
+    "momentum 1": (lambda: pq.optimizers.SGD(0.1, momentum=1.0).start(3), "momentum"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case):
+    call, message = BAD[case]
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_divergent_training_is_reported():
+    spins = pq.spin.random((4, 4), rng=1, count=40)
+    weights = pq.SpinFermion((4, 4), J=1.0, T=0.2).log_weight(spins)
+    network = pq.EquivariantAttention((4, 4), 1, 2, rng=1)
+    with pytest.raises(ValueError, match=r"(loss is|gradient\[).*learning rate"):
+        network.fit(spins, weights, steps=20, optimizer=pq.optimizers.SGD(1e200), rng=1, progress=False)
+
+
+def test_spins_are_drawn():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    axes = pq.plot.spins(pq.spin.spiral((6, 6), (1, 1)), staggered=True)
+    assert axes.get_xlabel() == "x"
+    with pytest.raises(ValueError, match="one configuration"):
+        pq.plot.spins(np.zeros((2, 6, 6, 3)))
+    plt.close("all")
