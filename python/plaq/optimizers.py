@@ -4,17 +4,29 @@ from dataclasses import astuple, dataclass, field
 
 from plaq._plaq import OptimizerCore
 
-__all__ = ["SGD", "Adam", "AdamW", "Constant", "Cosine", "Schedule", "Step", "WarmUp"]
+__all__ = ["SGD", "Adam", "AdamW", "Constant", "Cosine", "Step", "WarmUp"]
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Factor 1 at every step."""
+    """Factor 1 at every step.
+
+    Examples
+    --------
+    >>> Adam(1e-3, schedule=Constant()).start(2).learning_rate
+    0.001
+    """
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Factor ``floor + (1 - floor) (1 + cos(pi step / steps)) / 2``, then ``floor`` (arXiv 1608.03983)."""
+    """Factor ``floor + (1 - floor) (1 + cos(pi step / steps)) / 2``, then ``floor`` (arXiv 1608.03983).
+
+    Examples
+    --------
+    >>> Adam(1e-3, schedule=Cosine(100)).start(2).learning_rate
+    0.001
+    """
 
     steps: int
     floor: float = 0.0
@@ -22,7 +34,13 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Linear rise over `steps`, then a cosine down to `floor` at step `total` (``total = 0``: stay at 1)."""
+    """Linear rise over `steps`, then a cosine down to `floor` at step `total` (``total = 0``: stay at 1).
+
+    Examples
+    --------
+    >>> Adam(1.0, schedule=WarmUp(4, 100)).start(2).learning_rate
+    0.25
+    """
 
     steps: int
     total: int = 0
@@ -31,7 +49,13 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Step:
-    """Factor ``factor ** (step // every)``."""
+    """Factor ``factor ** (step // every)``.
+
+    Examples
+    --------
+    >>> Adam(1e-3, schedule=Step(100, 0.5)).start(2).learning_rate
+    0.001
+    """
 
     every: int
     factor: float = 0.5
@@ -86,7 +110,13 @@ class SGD(_Rule):
 
 @dataclass(frozen=True)
 class Adam(_Rule):
-    """Adam (arXiv 1412.6980)."""
+    """Adam (arXiv 1412.6980).
+
+    Examples
+    --------
+    >>> Adam(1e-3).start(2).step
+    0
+    """
 
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
@@ -98,7 +128,13 @@ class Adam(_Rule):
 
 @dataclass(frozen=True)
 class AdamW(_Rule):
-    """Adam with decoupled weight decay (arXiv 1711.05101)."""
+    """Adam with decoupled weight decay (arXiv 1711.05101).
+
+    Examples
+    --------
+    >>> AdamW(1e-3, weight_decay=1e-4, schedule=Cosine(1000)).start(2).step
+    0
+    """
 
     weight_decay: float = 1e-2
     betas: tuple[float, float] = (0.9, 0.999)

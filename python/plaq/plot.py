@@ -275,6 +275,11 @@ def spins(
     ------
     ValueError
         Another shape.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> ax = spins(pq.spin.spiral((6, 6), (1, 1)))
     """
     values = np.asarray(spins, dtype=float)
     if values.ndim != 3 or values.shape[2] != 3:

@@ -163,7 +163,7 @@ class SelfLearningMC(_SpinSampler):
     >>> S = pq.spin.random((4, 4), rng=1, count=200)
     >>> effective = pq.LinearSpinModel((4, 4), 3).fit(S, model.log_weight(S))
     >>> chain = pq.SelfLearningMC(model, effective).run(S[0], 100, rng=2, progress=False)
-    >>> chain.acceptance > 0.9
+    >>> chain.acceptance > 0.7
     True
     """
 
