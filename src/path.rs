@@ -260,7 +260,7 @@ impl Program {
         (Factor { shift: self.lattice.shift(x), mu, adjoint: step < 0 }, end)
     }
 
-    /// slot[target] (+)= weight + sum of children.
+    /// `slot[target] (+)= weight + sum of children`.
     fn emit_sum(&mut self, node: &Node, x: Displacement, target: usize, mut accumulate: bool) {
         for (step, child) in &node.children {
             self.emit_product(*step, child, x, target, accumulate);
@@ -271,7 +271,7 @@ impl Program {
         }
     }
 
-    /// slot[target] (+)= link(step) * (node's sum): unbranched stretches alternate between two slots.
+    /// `slot[target] (+)= link(step) * (sum of node)`: unbranched stretches alternate between two slots.
     fn emit_product(&mut self, step: i8, node: &Node, x: Displacement, target: usize, accumulate: bool) {
         let (mut chain, mut node, mut at) = (vec![self.factor(step, x)], node, x);
         at.clone_from(&chain[0].1);
