@@ -21,6 +21,7 @@ pub mod path;
 pub mod real;
 pub mod rng;
 pub mod sampler;
+pub mod scalar;
 pub mod smear;
 pub mod spin_fermion;
 

@@ -13,6 +13,7 @@ from plaq.gauge import GaugeField, read_gauge, read_header
 from plaq.gauge_samplers import HMC, Heatbath
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
+from plaq.scalar_field import ScalarField
 from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
 from plaq.smear import CovariantNet, StoutLayer
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
@@ -36,6 +37,7 @@ __all__ = [
     "LinearSpinModel",
     "ObservableError",
     "Sampler",
+    "ScalarField",
     "SelfLearningMC",
     "SpinFermion",
     "SpinMetropolis",

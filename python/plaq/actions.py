@@ -6,17 +6,18 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plaq import _plaq
 from plaq.gauge import GaugeField
+from plaq.scalar_field import ScalarField
 from plaq.smear import CovariantNet
 from plaq.suggest import unknown
 
-__all__ = ["DBW2", "Action", "Custom", "Iwasaki", "Loops", "Mapped", "Sum", "Symanzik", "Wilson"]
+__all__ = ["DBW2", "Action", "Custom", "Iwasaki", "Loops", "Mapped", "Scalar", "Sum", "Symanzik", "Wilson"]
 
 Loop: TypeAlias = str | Sequence[int]
 Links: TypeAlias = NDArray[np.complex128]
@@ -52,6 +53,9 @@ class Action:
     (0.0, (2, 4, 4, 1, 1))
     """
 
+    field_class: ClassVar[type] = GaugeField
+    """The kind of field that the action is a function of."""
+
     def terms(self) -> list[Action]:
         """The actions this one is the sum of."""
         return [self]
@@ -75,7 +79,9 @@ class Action:
         -------
         float
         """
-        return float(_plaq.action_value(_field(U)._core, self.core_terms()))
+        core = _core_of(U, self.field_class)
+        value = _plaq.scalar_value if self.field_class is ScalarField else _plaq.action_value
+        return float(value(core, self.core_terms()))
 
     def force(self, U: GaugeField) -> Links:
         r"""Force F with :math:`dS = \langle F, \delta\rangle` for :math:`U \to e^\delta U`.
@@ -99,19 +105,24 @@ class Action:
         >>> float(abs(S.force(pq.GaugeField.cold((4, 4, 4, 4)))).max())
         0.0
         """
-        force: Links = _plaq.action_force(_field(U)._core, self.core_terms())
+        core = _core_of(U, self.field_class)
+        compute: Any = _plaq.scalar_force if self.field_class is ScalarField else _plaq.action_force
+        force: Links = compute(core, self.core_terms())
         return force
 
     def __add__(self, other: Action) -> Action:
         if not isinstance(other, Action):
             return NotImplemented
+        if self.field_class is not other.field_class:
+            kinds = f"{self.field_class.__name__} and {other.field_class.__name__}"
+            raise TypeError(f"actions of different fields cannot be added: {kinds}")
         return Sum((*self.terms(), *other.terms()))
 
 
-def _field(U: object) -> GaugeField:
-    if not isinstance(U, GaugeField):
-        raise TypeError(f"an action of gauge links needs a GaugeField; got {type(U).__name__}")
-    return U
+def _core_of(field: Any, kind: type) -> Any:
+    if not isinstance(field, kind):
+        raise TypeError(f"this action needs a {kind.__name__}; got {type(field).__name__}")
+    return field._core  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,11 @@ class Sum(Action):
     """
 
     parts: tuple[Action, ...]
+
+    @property
+    def field_class(self) -> type:  # type: ignore[override]
+        """The kind of field that the action is a function of."""
+        return self.parts[0].field_class
 
     def terms(self) -> list[Action]:
         """The summands."""
@@ -387,3 +403,52 @@ class Mapped(Action):
         """The physics input as plain data."""
         layers = [[layer.architecture(), layer.rho.tolist()] for layer in self.net.layers]
         return [["Mapped", self.action.fingerprint(), layers]]
+
+
+@dataclass(frozen=True)
+class Scalar(Action):
+    r"""Action of a scalar field with quartic self-interaction.
+
+    :math:`S = \sum_x \frac12\sum_\mu |\phi(x+\hat\mu)-\phi(x)|^2 + \frac{m^2}{2}|\phi|^2 + \lambda|\phi|^4`, where
+    :math:`|\phi|^2` is summed over components. ``S.force(phi)`` is dS/dphi, an array like the field.
+
+    Parameters
+    ----------
+    mass2 : float
+        :math:`m^2`; may be negative if `lam` is positive.
+    lam : float
+        :math:`\lambda`, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not finite; an action that is not bounded from below.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> S = pq.actions.Scalar(1.0, 0.5)
+    >>> S(pq.ScalarField.from_numpy(np.ones((4, 4, 1))))
+    16.0
+    """
+
+    field_class: ClassVar[type] = ScalarField
+    mass2: float
+    lam: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mass2", _finite("mass2", self.mass2))
+        object.__setattr__(self, "lam", _finite("lam", self.lam))
+        if self.lam < 0 or (self.lam == 0 and self.mass2 <= 0):
+            raise ValueError(
+                f"mass2 = {self.mass2}, lam = {self.lam}: exp(-S) has no integral; lam must be above 0, or lam = 0 and "
+                "mass2 above 0"
+            )
+
+    def core_terms(self) -> list[Any]:
+        """The terms as the core takes them."""
+        return [(self.mass2, self.lam)]
+
+    def fingerprint(self) -> list[Any]:
+        """The physics input as plain data."""
+        return [["Scalar", self.mass2, self.lam]]

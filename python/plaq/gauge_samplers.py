@@ -1,4 +1,4 @@
-"""Samplers of gauge fields: heatbath with overrelaxation, and hybrid Monte Carlo."""
+"""Heatbath with overrelaxation for gauge fields, and hybrid Monte Carlo for gauge and scalar fields."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from plaq import _plaq, observables
 from plaq.actions import Action
 from plaq.gauge import GaugeField
 from plaq.sampler import Info, Sampler
+from plaq.scalar_field import ScalarField
 from plaq.suggest import unknown
 
 __all__ = ["HMC", "Heatbath"]
@@ -26,33 +27,43 @@ def _count(name: str, value: object, least: int) -> int:
     return int(value)
 
 
-def _field(state: object) -> GaugeField:
-    if not isinstance(state, GaugeField):
-        raise TypeError(f"the state is a GaugeField; got {type(state).__name__} (GaugeField.from_numpy takes arrays)")
-    return state
+def _phi2(phi: ScalarField) -> float:
+    """Mean of phi^2 over sites, summed over components."""
+    return float((np.asarray(phi) ** 2).sum(axis=-1).mean())
 
 
-class _GaugeSampler(Sampler[GaugeField]):
-    _core: _plaq.GaugeSampler
+class _FieldSampler(Sampler[Any]):
+    """A sampler of the field that its action is a function of."""
+
+    _core: Any
 
     def __init__(self, action: Action) -> None:
         if not isinstance(action, Action):
             raise TypeError(f"action is one of plaq.actions or a sum of them; got {action!r}")
         self.action = action
 
-    def advance(self, state: GaugeField, seed: int, sweep: int) -> tuple[GaugeField, Info]:
-        """One update; see :meth:`plaq.Sampler.advance`."""
-        core, info = self._core.step(_field(state)._core, seed, sweep)
-        return GaugeField(core), info
+    def _checked(self, state: Any) -> Any:
+        kind = self.action.field_class
+        if not isinstance(state, kind):
+            name = kind.__name__
+            raise TypeError(f"the state is a {name}; got {type(state).__name__} ({name}.from_numpy takes arrays)")
+        return state
 
-    def default_observables(self, state: GaugeField) -> dict[str, Callable[[GaugeField], Any]]:
-        """The plaquette (in one dimension the Polyakov loop)."""
-        if _field(state).ndim > 1:
+    def advance(self, state: Any, seed: int, sweep: int) -> tuple[Any, Info]:
+        """One update; see :meth:`plaq.Sampler.advance`."""
+        core, info = self._core.step(self._checked(state)._core, seed, sweep)
+        return self.action.field_class(core), info
+
+    def default_observables(self, state: Any) -> dict[str, Callable[[Any], Any]]:
+        """The plaquette (in one dimension the Polyakov loop); phi^2 of a scalar field."""
+        if isinstance(self._checked(state), ScalarField):
+            return {"phi2": _phi2}
+        if state.ndim > 1:
             return {"plaquette": observables.plaquette}
         return {"polyakov": observables.polyakov}
 
 
-class Heatbath(_GaugeSampler):
+class Heatbath(_FieldSampler):
     """Heatbath for any action made of loops, followed by microcanonical overrelaxation.
 
     SU(N): SU(2) subgroups one after another (Cabibbo and Marinari), each by Kennedy-Pendleton, or by Creutz' algorithm
@@ -87,6 +98,8 @@ class Heatbath(_GaugeSampler):
 
     def __init__(self, action: Action, overrelaxation: int = 0) -> None:
         super().__init__(action)
+        if action.field_class is not GaugeField:
+            raise TypeError(f"Heatbath updates gauge links; {type(action).__name__} is an action of another field")
         self.overrelaxation = _count("overrelaxation", overrelaxation, 0)
         self._core = _plaq.GaugeSampler.heatbath(action.core_terms(), self.overrelaxation)
 
@@ -95,7 +108,7 @@ class Heatbath(_GaugeSampler):
         return {"action": self.action.fingerprint(), "overrelaxation": self.overrelaxation}
 
 
-class HMC(_GaugeSampler):
+class HMC(_FieldSampler):
     r"""Hybrid Monte Carlo: Gaussian momenta, molecular dynamics, Metropolis test on :math:`H = S + K`.
 
     :math:`\dot U = A U,\ \dot A = -F`, :math:`K = \frac12\sum (a^c)^2` with :math:`A = i a^c T^c`,
@@ -122,6 +135,8 @@ class HMC(_GaugeSampler):
 
     Notes
     -----
+    Scalar fields (:class:`plaq.actions.Scalar`) have momenta :math:`\pi_a(x)` and :math:`K = \frac12\sum\pi^2`.
+
     ``info``: ``accepted``, ``delta_h`` (:math:`\langle e^{-\delta H}\rangle = 1`), ``action``.
 
     Examples
@@ -154,7 +169,9 @@ class HMC(_GaugeSampler):
         self.integrator: str = integrator
         self.levels: list[tuple[Action, int]] = _checked_levels(levels)
         self._scales: list[tuple[list[int], int, str]] = self._time_scales()
-        self._core = _plaq.GaugeSampler.hmc(action.core_terms(), self._scales, self.length)
+        scalar = action.field_class is ScalarField
+        build = _plaq.ScalarSampler if scalar else _plaq.GaugeSampler.hmc
+        self._core = build(action.core_terms(), self._scales, self.length)
 
     def _time_scales(self) -> list[tuple[list[int], int, str]]:
         terms = self.action.terms()

@@ -4,6 +4,7 @@ mod gauge;
 mod io;
 mod optimizer;
 mod sampler;
+mod scalar;
 mod smear;
 mod spin;
 
@@ -70,6 +71,7 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     io::register(module)?;
     optimizer::register(module)?;
     sampler::register(module)?;
+    scalar::register(module)?;
     smear::register(module)?;
     spin::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
