@@ -3,6 +3,7 @@
 mod gauge;
 mod io;
 mod optimizer;
+mod rbm;
 mod sampler;
 mod smear;
 mod spin;
@@ -77,5 +78,6 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FormatError", py.get_type::<FormatError>())?;
     module.add("ConvergenceError", py.get_type::<ConvergenceError>())?;
     module.add("CheckpointError", py.get_type::<CheckpointError>())?;
+    rbm::register(module)?;
     Ok(())
 }

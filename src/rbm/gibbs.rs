@@ -1,0 +1,99 @@
+//! Block Gibbs sampling of many chains in parallel, and its overrelaxed form (Adler, PRD 23, 2901), which turns
+//! the autocorrelation time 1/(1 - r) into 1/sqrt(1 - r).
+
+use super::layer::{Float, Units};
+use super::model::{BLOCK, Model};
+use crate::error::{Error, Result};
+use crate::interrupt::poll;
+use crate::rng::{Purpose, Stream};
+use rayon::prelude::*;
+
+/// How a layer moves given the other one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kick {
+    /// A fresh draw from the conditional law.
+    Fresh,
+    /// Overrelaxation with parameter omega in (0, 2); 1 is a fresh draw.
+    Overrelaxed(f64),
+}
+
+/// Advances chains (rows of `visible`) by `sweeps` steps v -> h -> v' and keeps every configuration: `(sweeps, chains, n)`.
+///
+/// Half step `j` of the run uses sweep `first + j` of the Gibbs streams and chain number as site.
+/// Overrelaxed hidden units start from a fresh draw, or from `hidden` (updated in place) when it is given.
+pub fn sample<R: Float>(
+    model: &Model<R>,
+    visible: &mut [R],
+    hidden: &mut Option<Vec<R>>,
+    sweeps: usize,
+    keep_every: usize,
+    kick: Kick,
+    seed: u64,
+    first: u64,
+) -> Result<Vec<R>> {
+    check(model, kick)?;
+    let (n, m) = (model.visible.len(), model.hidden.len());
+    let chains = visible.len() / n;
+    let fresh_start = hidden.is_none();
+    let state = hidden.get_or_insert_with(|| vec![R::ZERO; chains * m]);
+    let mut kept = Vec::with_capacity(sweeps / keep_every * visible.len());
+    for sweep in 0..sweeps {
+        poll()?;
+        let step = first + 2 * sweep as u64;
+        let first_draw = fresh_start && sweep == 0;
+        let streams = [Stream::new(seed, Purpose::Gibbs, step), Stream::new(seed, Purpose::Gibbs, step + 1)];
+        let work = |(block, (v, h)): (usize, (&mut [R], &mut [R]))| {
+            advance(model, v, h, (block * BLOCK) as u32, if first_draw { Kick::Fresh } else { kick }, kick, &streams);
+        };
+        visible.par_chunks_mut(BLOCK * n).zip(state.par_chunks_mut(BLOCK * m)).enumerate().for_each(work);
+        if (sweep + 1) % keep_every == 0 {
+            kept.extend_from_slice(visible);
+        }
+    }
+    Ok(kept)
+}
+
+fn check<R: Float>(model: &Model<R>, kick: Kick) -> Result<()> {
+    let Kick::Overrelaxed(omega) = kick else { return Ok(()) };
+    if model.visible.units != Units::Gaussian || model.hidden.units != Units::Gaussian {
+        return Err(Error::value("overrelaxation is defined for Gaussian units in both layers; use method=\"gibbs\""));
+    }
+    if !(omega > 0.0 && omega < 2.0) {
+        return Err(Error::value(format!("omega = {omega} is not between 0 and 2; 1 is the ordinary Gibbs step")));
+    }
+    Ok(())
+}
+
+fn advance<R: Float>(
+    model: &Model<R>,
+    visible: &mut [R],
+    hidden: &mut [R],
+    site: u32,
+    hidden_kick: Kick,
+    visible_kick: Kick,
+    streams: &[Stream; 2],
+) {
+    let mut mean = vec![R::ZERO; hidden.len()];
+    model.hidden_mean(visible, &mut mean);
+    move_layer(&model.hidden, &streams[0], site, hidden_kick, mean, hidden);
+    let mut mean = vec![R::ZERO; visible.len()];
+    model.visible_mean(hidden, &mut mean);
+    move_layer(&model.visible, &streams[1], site, visible_kick, mean, visible);
+}
+
+fn move_layer<R: Float>(
+    layer: &super::Layer<R>,
+    stream: &Stream,
+    site: u32,
+    kick: Kick,
+    mut mean: Vec<R>,
+    state: &mut [R],
+) {
+    match kick {
+        Kick::Overrelaxed(omega) => layer.overrelax(stream, site, R::of(omega), &mean, state),
+        Kick::Fresh => {
+            layer.sample(stream, site, &mut mean);
+            state.copy_from_slice(&mean);
+        }
+    }
+}
