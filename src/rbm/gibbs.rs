@@ -3,10 +3,12 @@
 
 use super::layer::{Float, Units};
 use super::model::{BLOCK, Model};
+use super::train::BETWEEN_POLLS;
 use crate::error::{Error, Result};
 use crate::interrupt::poll;
 use crate::rng::{Purpose, Stream};
 use rayon::prelude::*;
+use std::time::Instant;
 
 /// How a layer moves given the other one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,18 +39,25 @@ pub fn sample<R: Float>(
     let fresh_start = hidden.is_none();
     let state = hidden.get_or_insert_with(|| vec![R::ZERO; chains * m]);
     let mut kept = Vec::with_capacity(sweeps / keep_every * visible.len());
-    for sweep in 0..sweeps {
+    let mut sweep = 0;
+    while sweep < sweeps {
         poll()?;
-        let step = first + 2 * sweep as u64;
-        let first_draw = fresh_start && sweep == 0;
-        let streams = [Stream::new(seed, Purpose::Gibbs, step), Stream::new(seed, Purpose::Gibbs, step + 1)];
-        let work = |(block, (v, h)): (usize, (&mut [R], &mut [R]))| {
-            advance(model, v, h, (block * BLOCK) as u32, if first_draw { Kick::Fresh } else { kick }, kick, &streams);
-        };
-        visible.par_chunks_mut(BLOCK * n).zip(state.par_chunks_mut(BLOCK * m)).enumerate().for_each(work);
-        if (sweep + 1) % keep_every == 0 {
-            kept.extend_from_slice(visible);
-        }
+        rayon::scope(|_| {
+            let start = Instant::now();
+            while sweep < sweeps && start.elapsed() < BETWEEN_POLLS {
+                let step = first + 2 * sweep as u64;
+                let hidden_kick = if fresh_start && sweep == 0 { Kick::Fresh } else { kick };
+                let streams = [Stream::new(seed, Purpose::Gibbs, step), Stream::new(seed, Purpose::Gibbs, step + 1)];
+                let work = |(block, (v, h)): (usize, (&mut [R], &mut [R]))| {
+                    advance(model, v, h, (block * BLOCK) as u32, hidden_kick, kick, &streams);
+                };
+                visible.par_chunks_mut(BLOCK * n).zip(state.par_chunks_mut(BLOCK * m)).enumerate().for_each(work);
+                sweep += 1;
+                if sweep % keep_every == 0 {
+                    kept.extend_from_slice(visible);
+                }
+            }
+        });
     }
     Ok(kept)
 }

@@ -12,6 +12,10 @@ use crate::rng::{Purpose, Stream};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Steps are done inside the thread pool, so that small ones do not pay for the way in; Ctrl-C is looked for in between.
+pub(super) const BETWEEN_POLLS: Duration = Duration::from_millis(20);
 
 /// What the machine learns.
 #[derive(Debug, Clone)]
@@ -270,7 +274,13 @@ impl<R: Float> Trainer<R> {
         let end = self.state.epoch + epochs;
         while self.state.epoch < end {
             poll()?;
-            self.step()?;
+            in_pool(|| {
+                let start = Instant::now();
+                while self.state.epoch < end && start.elapsed() < BETWEEN_POLLS {
+                    self.step()?;
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -787,6 +797,10 @@ impl<R: Float> Trainer<R> {
             history: Vec::new(),
         }
     }
+}
+
+fn in_pool<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    rayon::scope(|_| work())
 }
 
 /// Where one phase of the gradient comes from.

@@ -1,5 +1,6 @@
 """Restricted Boltzmann machines as lattice field theories (Aarts, Lucini, Park, arXiv 2309.15002 and 2407.16427)."""
 
+from plaq.rbm import figures
 from plaq.rbm.bernoulli import BernoulliRBM
 from plaq.rbm.dyson import (
     dyson,
@@ -41,6 +42,7 @@ __all__ = [
     "action_density",
     "cd_factor",
     "dyson",
+    "figures",
     "fixed_point_kl",
     "fixed_points",
     "flow",

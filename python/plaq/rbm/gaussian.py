@@ -348,6 +348,7 @@ class GaussianRBM(Machine):
         >>> round(float(history.kl[-1]), 9)
         0.149843923
         """
+        checked_count("epochs", epochs, 0)
         rows = 64 if batch is None else batch
         target = self._target(data, correlation, kernel, mean, method, rows)
         number = rows if chains is None else chains
