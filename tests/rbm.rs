@@ -37,8 +37,9 @@ fn rows(count: usize, n: usize) -> Vec<f64> {
     (0..count * n).map(|_| 0.4 * rng.normal()).collect()
 }
 
-fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Option<T> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok().map(|pool| pool.install(work))
+fn on_threads<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    plaq::field::set_num_threads(threads)?;
+    work()
 }
 
 #[test]
@@ -54,8 +55,7 @@ fn training_has_the_same_bits_on_one_and_on_three_threads() {
             Ok(trainer.model().weights)
         };
         let (one, three) = (on_threads(1, run), on_threads(3, run));
-        assert!(one.as_ref().is_some_and(|w| w.is_ok()), "{method:?}");
-        assert!(matches!((one, three), (Some(Ok(a)), Some(Ok(b))) if a == b), "{method:?}");
+        assert_eq!(one?, three?, "{method:?}");
     }
 }
 
@@ -66,7 +66,7 @@ fn chains_have_the_same_bits_on_any_threads_and_when_cut() -> Result<()> {
         [(Units::Gaussian, Units::Gaussian), (Units::Bernoulli, Units::Gaussian), (Units::Spin, Units::Bernoulli)]
     {
         let model = machine(visible, hidden, n, m)?;
-        let run = |threads: usize, parts: &[usize]| -> Option<Result<Vec<f64>>> {
+        let run = |threads: usize, parts: &[usize]| -> Result<Vec<f64>> {
             on_threads(threads, || {
                 let (mut v, mut h, mut first) = (vec![0.0; chains * n], None, 0);
                 for &part in parts {
@@ -76,10 +76,9 @@ fn chains_have_the_same_bits_on_any_threads_and_when_cut() -> Result<()> {
                 Ok(v)
             })
         };
-        let whole = run(1, &[7]);
-        for other in [run(3, &[7]), run(2, &[3, 4])] {
-            assert!(matches!((&whole, &other), (Some(Ok(a)), Some(Ok(b))) if a == b));
-        }
+        let whole = run(1, &[7])?;
+        assert_eq!(whole, run(3, &[7])?);
+        assert_eq!(whole, run(2, &[3, 4])?);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 """Long runs of the spectrum under stochastic training: mean spacing of degenerate pairs at several alpha and |B|.
 
-Writes dyson.json beside this file: command, commit and seed, and for every run the measured spacings with errors. Takes about
-15 minutes on 2 cores: python benches/physics/dyson.py
+Writes dyson.json beside this file: command, commit and seed, and for every run the measured spacings with errors.
+Takes a few minutes on 2 cores: python benches/physics/dyson.py
 """
 
 import json
@@ -11,21 +11,23 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 import plaq as pq
 
 SEED = 20240716
-RATIOS = {1 / 6400: ((0.005, 32), (0.0025, 16), (0.01, 64)), 1 / 1600: ((0.01, 16), (0.02, 32), (0.04, 64)),
-          1 / 640: ((0.025, 16), (0.05, 32), (0.1, 64)), 1 / 160: ((0.05, 8), (0.1, 16), (0.2, 32))}
+RATIOS = {
+    1 / 1600: ((0.01, 16), (0.02, 32), (0.04, 64)),
+    1 / 640: ((0.025, 16), (0.05, 32), (0.1, 64)),
+    1 / 160: ((0.05, 8), (0.1, 16), (0.2, 32)),
+}
+MEMBERS, RECORDS, K = 24, 120, 1
 PAIRS = [(1, 2), (3, 4), (5, 6), (7, 8)]
 
 
 def measure(rate, batch, seed):
     kernel = pq.rbm.free_field_kernel(10, 4.0)
     start = time.perf_counter()
-    spectra = pq.rbm.dyson(
-        kernel, mu2=9.0, learning_rate=rate, batch=batch, members=48, records=150, every=round(4 / rate), warmup=round(60 / rate), k=1, rng=seed
-    )
+    options = {"members": MEMBERS, "records": RECORDS, "every": round(3 / rate), "warmup": round(40 / rate), "k": K}
+    spectra = pq.rbm.dyson(kernel, mu2=9.0, learning_rate=rate, batch=batch, rng=seed, **options)
     spacings = np.stack([spectra[..., b] - spectra[..., a] for a, b in PAIRS], axis=-1)
     by_member = spacings.mean(1)
     return {
@@ -50,7 +52,8 @@ def main():
             sys.stdout.write(f"{rate} {batch} {runs[-1]['spacing']} {runs[-1]['seconds']:.0f} s\n")
             sys.stdout.flush()
     facts = {"command": "python benches/physics/dyson.py", "commit": commit, "seed": SEED, "version": pq.__version__}
-    setup = {"n": 10, "m2": 4.0, "mu2": 9.0, "k": 1, "members": 48, "records": 150, "every": "4/alpha", "warmup": "60/alpha"}
+    setup = {"n": 10, "m2": 4.0, "mu2": 9.0, "k": K, "members": MEMBERS, "records": RECORDS}
+    setup |= {"every": "3/alpha", "warmup": "40/alpha"}
     Path(__file__).with_suffix(".json").write_text(json.dumps(facts | {"setup": setup, "runs": runs}, indent=1) + "\n")
 
 

@@ -60,7 +60,8 @@ def mnist(path: str | PathLike[str], *, key: str | None = None) -> Array:
     path : path
         For example ``train-images-idx3-ubyte.gz`` or ``mnist.npz``. The format is found from the content.
     key : str, optional
-        Name of the array in a npz file; by default ``x_train``, ``train_images``, ``images`` or ``data``, or the only array.
+        Name of the array in a npz file; by default ``x_train``, ``train_images``, ``images`` or ``data``, or the only
+        array.
 
     Returns
     -------
@@ -85,28 +86,38 @@ def mnist(path: str | PathLike[str], *, key: str | None = None) -> Array:
         try:
             content = gzip.decompress(content)
         except (EOFError, OSError, ValueError) as error:
-            raise FormatError(f"{path}: the gzip stream is damaged or truncated ({error}); get the file again") from error
+            raise FormatError(
+                f"{path}: the gzip stream is damaged or truncated ({error}); get the file again"
+            ) from error
     images = _npz(content, path, key) if content[:2] == b"PK" else _idx(content, path)
     if images.ndim < 2 or not images.size:
-        raise FormatError(f"{path}: an array of shape {images.shape} holds no images; give the file of images, not of labels")
+        raise FormatError(
+            f"{path}: an array of shape {images.shape} holds no images; give the file of images, not of labels"
+        )
     flat = images.reshape(len(images), -1)
     return np.ascontiguousarray(flat, dtype=float) / 255.0
 
 
 def _idx(content: bytes, path: str | PathLike[str]) -> NDArray[np.uint8]:
     if len(content) < 4 or content[:2] != b"\0\0":
-        raise FormatError(f"{path}: magic number {content[:4].hex()} at byte 0; an IDX file starts with 0000, npz with 504b")
+        raise FormatError(
+            f"{path}: magic number {content[:4].hex()} at byte 0; an IDX file starts with 0000, npz with 504b"
+        )
     kind, dimensions = content[2], content[3]
     if kind != UNSIGNED_BYTES:
         raise FormatError(f"{path}: data type 0x{kind:02x} at byte 2; images are unsigned bytes, 0x08")
     header = 4 + 4 * dimensions
     if dimensions == 0 or len(content) < header:
-        raise FormatError(f"{path}: {len(content)} bytes; the header of {dimensions} dimensions needs {header}; it is cut off")
+        raise FormatError(
+            f"{path}: {len(content)} bytes; the header of {dimensions} dimensions needs {header}; it is cut off"
+        )
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     wanted = header + math.prod(shape)
     if len(content) != wanted:
         what = "truncated" if len(content) < wanted else "longer than it says"
-        raise FormatError(f"{path}: {what}: {len(content)} bytes where shape {shape} needs {wanted}; get the file again")
+        raise FormatError(
+            f"{path}: {what}: {len(content)} bytes where shape {shape} needs {wanted}; get the file again"
+        )
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
 
 

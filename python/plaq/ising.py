@@ -1,4 +1,5 @@
-"""The two-dimensional Ising model with Metropolis and Wolff cluster updates, as data for machines and as a sampler test."""
+"""The two-dimensional Ising model with Metropolis and Wolff cluster updates, as data for machines and as a sampler
+test."""
 
 import math
 from typing import Any
@@ -57,8 +58,8 @@ def energy(spins: ArrayLike) -> float:
 def onsager_energy(beta: float) -> float:
     r"""Energy per site of the infinite lattice (Onsager 1944).
 
-    :math:`-\coth 2\beta\,[1 + \frac2\pi (2\tanh^2 2\beta - 1) F(k)]`, :math:`k = 2\sinh 2\beta/\cosh^2 2\beta`, with the complete
-    elliptic integral F by the arithmetic-geometric mean.
+    :math:`-\coth 2\beta\,[1 + \frac2\pi (2\tanh^2 2\beta - 1) F(k)]`, :math:`k = 2\sinh 2\beta/\cosh^2 2\beta`, with
+    the complete elliptic integral F by the arithmetic-geometric mean.
 
     Examples
     --------

@@ -5,6 +5,7 @@ use super::layer::{Layer, Units};
 use super::model::Model;
 use super::train::{Mass, Method, Settings, Target, Trainer};
 use crate::error::{Error, Result};
+use crate::field::inside;
 use crate::interrupt::poll;
 use crate::rng::{Purpose, Stream};
 use faer::{MatRef, Side};
@@ -93,7 +94,7 @@ fn advance(members: &mut [Trainer<f64>], epochs: u64) -> Result<()> {
     while left > 0 {
         poll()?;
         let now = left.min(BETWEEN_POLLS);
-        members.par_iter_mut().try_for_each(|trainer| trainer.advance(now))?;
+        inside(|| members.par_iter_mut().try_for_each(|trainer| trainer.advance(now)))?;
         left -= now;
     }
     Ok(())

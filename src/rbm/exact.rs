@@ -3,9 +3,9 @@
 //! For a common mass K^{-1} W = W M^{-1} with M = mu^2 - s W^T W, positive exactly when K is: the smaller matrix is factored.
 
 use crate::error::{Error, Result};
-use faer::linalg::cholesky::llt::solve::solve_in_place;
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Llt;
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
@@ -31,12 +31,14 @@ fn gram(a: MatRef<'_, f64>) -> Vec<f64> {
 /// A factored kernel.
 #[derive(Debug, Clone)]
 pub struct Kernel {
-    factor: Llt<f64>,
+    /// L of L L^T, row-major lower triangle.
+    factor: Vec<f64>,
+    size: usize,
     by_hidden: bool,
 }
 
 /// Cholesky factor of diag(diagonal) - s A^T A, or nothing if that is not positive.
-fn shifted(a: MatRef<'_, f64>, diagonal: &[f64], s: f64) -> Option<Llt<f64>> {
+fn shifted(a: MatRef<'_, f64>, diagonal: &[f64], s: f64) -> Option<Vec<f64>> {
     let n = a.ncols();
     let mut k = gram(a);
     for i in 0..n {
@@ -45,8 +47,49 @@ fn shifted(a: MatRef<'_, f64>, diagonal: &[f64], s: f64) -> Option<Llt<f64>> {
         }
         k[i * n + i] += diagonal[i];
     }
-    let factor = Llt::new(MatRef::from_row_major_slice(&k, n, n), Side::Lower).ok()?;
-    (0..n).all(|i| factor.L()[(i, i)].is_finite()).then_some(factor)
+    cholesky(k, n)
+}
+
+/// Right-looking blocked Cholesky of a row-major lower triangle; panels and trailing updates in parallel over rows.
+fn cholesky(mut a: Vec<f64>, n: usize) -> Option<Vec<f64>> {
+    let block = if n < 256 { n } else { n.div_ceil(8) };
+    for start in (0..n).step_by(block) {
+        let width = block.min(n - start);
+        let end = start + width;
+        let corner = MatRef::from_row_major_slice(&a, n, n).submatrix(start, start, width, width);
+        let factor = Llt::new(corner, Side::Lower).ok()?;
+        let l = factor.L();
+        for i in 0..width {
+            for j in 0..=i {
+                a[(start + i) * n + start + j] = l[(i, j)];
+            }
+        }
+        if !(0..width).all(|i| l[(i, i)].is_finite()) {
+            return None;
+        }
+        if end < n {
+            eliminate(l, &mut a[end * n..], n, start, end);
+        }
+    }
+    Some(a)
+}
+
+/// Panel and trailing update of the rows below a factored corner.
+fn eliminate(corner: MatRef<'_, f64>, below: &mut [f64], n: usize, start: usize, end: usize) {
+    let (width, rows) = (end - start, chunk_rows(n - end, n));
+    below.par_chunks_mut(rows * n).for_each(|part| {
+        let count = part.len() / n;
+        let panel = MatMut::from_row_major_slice_mut(part, count, n).subcols_mut(start, width);
+        solve_lower_triangular_in_place(corner, panel.transpose_mut(), Par::Seq);
+    });
+    let panel: Vec<f64> = below.chunks_exact(n).flat_map(|row| &row[start..end]).copied().collect();
+    let panel = MatRef::from_row_major_slice(&panel, n - end, width);
+    below.par_chunks_mut(rows * n).enumerate().for_each(|(c, part)| {
+        let (first, count) = (c * rows, part.len() / n);
+        let out = MatMut::from_row_major_slice_mut(part, count, n).subcols_mut(end, first + count);
+        let rhs = panel.subrows(0, first + count).transpose();
+        matmul(out, Accum::Add, panel.subrows(first, count), rhs, -1.0, Par::Seq);
+    });
 }
 
 /// Is `top - s W^T W` positive?
@@ -65,7 +108,8 @@ impl Kernel {
         } else {
             shifted(weights.transpose(), precision, s)?
         };
-        Some(Self { factor, by_hidden })
+        let size = if by_hidden { weights.ncols() } else { weights.nrows() };
+        Some(Self { factor, size, by_hidden })
     }
 
     /// K^{-1} W, row-major, in parallel over independent right-hand sides.
@@ -101,9 +145,10 @@ impl Kernel {
         x
     }
 
-    fn solve_columns(&self, x: MatMut<'_, f64>) {
-        let stack = &mut faer::dyn_stack::MemBuffer::new(faer::dyn_stack::StackReq::EMPTY);
-        solve_in_place(self.factor.L(), x, Par::Seq, faer::dyn_stack::MemStack::new(stack));
+    fn solve_columns(&self, mut x: MatMut<'_, f64>) {
+        let l = MatRef::from_row_major_slice(&self.factor, self.size, self.size);
+        solve_lower_triangular_in_place(l, x.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(l.transpose(), x, Par::Seq);
     }
 
     /// Diagonal of K^{-1}; `weights`, `precision` and `s` as in [`Kernel::factor`].

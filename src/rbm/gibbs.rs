@@ -1,13 +1,13 @@
 //! Block Gibbs sampling of many chains in parallel, and its overrelaxed form (Adler, PRD 23, 2901), which turns
 //! the autocorrelation time 1/(1 - r) into 1/sqrt(1 - r).
 
-use super::layer::{Float, Units};
-use super::model::{BLOCK, Model};
+use super::layer::{Float, Layer, Units};
+use super::model::Model;
 use super::train::BETWEEN_POLLS;
 use crate::error::{Error, Result};
+use crate::field::inside;
 use crate::interrupt::poll;
 use crate::rng::{Purpose, Stream};
-use rayon::prelude::*;
 use std::time::Instant;
 
 /// How a layer moves given the other one.
@@ -39,19 +39,20 @@ pub fn sample<R: Float>(
     let fresh_start = hidden.is_none();
     let state = hidden.get_or_insert_with(|| vec![R::ZERO; chains * m]);
     let mut kept = Vec::with_capacity(sweeps / keep_every * visible.len());
+    let (mut hidden_means, mut visible_means) = (vec![R::ZERO; chains * m], vec![R::ZERO; chains * n]);
     let mut sweep = 0;
     while sweep < sweeps {
         poll()?;
-        rayon::scope(|_| {
+        inside(|| {
             let start = Instant::now();
             while sweep < sweeps && start.elapsed() < BETWEEN_POLLS {
                 let step = first + 2 * sweep as u64;
                 let hidden_kick = if fresh_start && sweep == 0 { Kick::Fresh } else { kick };
                 let streams = [Stream::new(seed, Purpose::Gibbs, step), Stream::new(seed, Purpose::Gibbs, step + 1)];
-                let work = |(block, (v, h)): (usize, (&mut [R], &mut [R]))| {
-                    advance(model, v, h, (block * BLOCK) as u32, hidden_kick, kick, &streams);
-                };
-                visible.par_chunks_mut(BLOCK * n).zip(state.par_chunks_mut(BLOCK * m)).enumerate().for_each(work);
+                model.hidden_mean(visible, &mut hidden_means);
+                move_layer(&model.hidden, &streams[0], hidden_kick, &hidden_means, state);
+                model.visible_mean(state, &mut visible_means);
+                move_layer(&model.visible, &streams[1], kick, &visible_means, visible);
                 sweep += 1;
                 if sweep % keep_every == 0 {
                     kept.extend_from_slice(visible);
@@ -73,36 +74,9 @@ fn check<R: Float>(model: &Model<R>, kick: Kick) -> Result<()> {
     Ok(())
 }
 
-fn advance<R: Float>(
-    model: &Model<R>,
-    visible: &mut [R],
-    hidden: &mut [R],
-    site: u32,
-    hidden_kick: Kick,
-    visible_kick: Kick,
-    streams: &[Stream; 2],
-) {
-    let mut mean = vec![R::ZERO; hidden.len()];
-    model.hidden_mean(visible, &mut mean);
-    move_layer(&model.hidden, &streams[0], site, hidden_kick, mean, hidden);
-    let mut mean = vec![R::ZERO; visible.len()];
-    model.visible_mean(hidden, &mut mean);
-    move_layer(&model.visible, &streams[1], site, visible_kick, mean, visible);
-}
-
-fn move_layer<R: Float>(
-    layer: &super::Layer<R>,
-    stream: &Stream,
-    site: u32,
-    kick: Kick,
-    mut mean: Vec<R>,
-    state: &mut [R],
-) {
+fn move_layer<R: Float>(layer: &Layer<R>, stream: &Stream, kick: Kick, means: &[R], state: &mut [R]) {
     match kick {
-        Kick::Overrelaxed(omega) => layer.overrelax(stream, site, R::of(omega), &mean, state),
-        Kick::Fresh => {
-            layer.sample(stream, site, &mut mean);
-            state.copy_from_slice(&mean);
-        }
+        Kick::Overrelaxed(omega) => layer.overrelax_all(stream, R::of(omega), means, state),
+        Kick::Fresh => layer.draw_around(means, stream, state),
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 use crate::rng::array::{Draw, fill_normals, fill_uniforms};
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -101,6 +102,8 @@ pub struct Layer<R> {
 
 /// Numbers drawn before they are used: small enough for the first-level cache.
 const SCRATCH: usize = 1024;
+/// Numbers that one task handles: a sixteenth of a megabyte.
+const TASK: usize = 8192;
 
 impl<R: Float> Layer<R> {
     /// Number of units.
@@ -123,6 +126,41 @@ impl<R: Float> Layer<R> {
                 Units::Spin => terms.for_each(|(x, (&b, _))| *x = (*x + b).hyperbolic_tangent()),
             }
         }
+    }
+
+    /// Turns rows of fields into conditional means, in parallel.
+    pub fn means(&self, rows: &mut [R]) {
+        rows.par_chunks_mut(self.task()).for_each(|rows| self.mean(rows));
+    }
+
+    /// Turns rows of fields into samples, in parallel; row `r` uses the numbers of site `r`.
+    pub fn draw(&self, stream: &Stream, rows: &mut [R]) {
+        rows.par_chunks_mut(self.task()).enumerate().for_each(|(task, rows)| {
+            self.mean(rows);
+            self.sample(stream, (task * self.task() / self.len()) as u32, rows);
+        });
+    }
+
+    /// Samples around rows of conditional means, in parallel; row `r` uses the numbers of site `r`.
+    pub fn draw_around(&self, means: &[R], stream: &Stream, out: &mut [R]) {
+        let work = |(task, (out, means)): (usize, (&mut [R], &[R]))| {
+            out.copy_from_slice(means);
+            self.sample(stream, (task * self.task() / self.len()) as u32, out);
+        };
+        out.par_chunks_mut(self.task()).zip(means.par_chunks(self.task())).enumerate().for_each(work);
+    }
+
+    /// Overrelaxes rows given their conditional means, in parallel.
+    pub fn overrelax_all(&self, stream: &Stream, omega: R, means: &[R], old: &mut [R]) {
+        let work = |(task, (old, means)): (usize, (&mut [R], &[R]))| {
+            self.overrelax(stream, (task * self.task() / self.len()) as u32, omega, means, old);
+        };
+        old.par_chunks_mut(self.task()).zip(means.par_chunks(self.task())).enumerate().for_each(work);
+    }
+
+    /// Numbers (whole rows) that one task handles.
+    fn task(&self) -> usize {
+        (TASK / self.len()).max(1) * self.len()
     }
 
     /// Turns rows of conditional means into samples; row `r` uses the numbers of site `first_site + r`.

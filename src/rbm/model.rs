@@ -2,11 +2,15 @@
 
 use super::layer::{Float, Layer};
 use crate::error::{Error, Result};
+use crate::rng::Stream;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
 
-/// Chains that are advanced together by one task; a fixed number, so that results do not depend on threads.
-pub const BLOCK: usize = 64;
+/// Rows of a product that one task computes, at most; its columns are cut in four if there are many. Fixed numbers, and
+/// sums over the inner index are never cut: results do not depend on threads.
+const ROWS: usize = 128;
+const NARROW: usize = 64;
 
 /// A restricted Boltzmann machine.
 #[derive(Debug, Clone)]
@@ -44,21 +48,46 @@ impl<R: Float> Model<R> {
 
     /// Conditional means of the hidden units given rows of visible units.
     pub fn hidden_mean(&self, visible: &[R], out: &mut [R]) {
-        let (n, m) = (self.visible.len(), self.hidden.len());
-        let rows = visible.len() / n;
-        let out_matrix = MatMut::from_row_major_slice_mut(out, rows, m);
-        let lhs = MatRef::from_row_major_slice(visible, rows, n);
-        matmul(out_matrix, Accum::Replace, lhs, self.matrix(), R::of(1.0), Par::Seq);
-        self.hidden.mean(out);
+        product(visible, self.matrix(), out);
+        self.hidden.means(out);
     }
 
     /// Conditional means of the visible units given rows of hidden units.
     pub fn visible_mean(&self, hidden: &[R], out: &mut [R]) {
-        let (n, m) = (self.visible.len(), self.hidden.len());
-        let rows = hidden.len() / m;
-        let out_matrix = MatMut::from_row_major_slice_mut(out, rows, n);
-        let lhs = MatRef::from_row_major_slice(hidden, rows, m);
-        matmul(out_matrix, Accum::Replace, lhs, self.matrix().transpose(), R::of(1.0), Par::Seq);
-        self.visible.mean(out);
+        product(hidden, self.matrix().transpose(), out);
+        self.visible.means(out);
     }
+
+    /// Samples of the visible units given rows of hidden units, mean and noise in one pass.
+    pub fn draw_visible(&self, hidden: &[R], stream: &Stream, out: &mut [R]) {
+        product(hidden, self.matrix().transpose(), out);
+        self.visible.draw(stream, out);
+    }
+}
+
+/// out = rows * matrix for row-major rows, in parallel over tiles.
+fn product<R: Float>(rows: &[R], matrix: MatRef<'_, R>, out: &mut [R]) {
+    let (inner, width) = (matrix.nrows(), matrix.ncols());
+    let columns = if width < NARROW { width } else { width.div_ceil(4) };
+    let tiles = out.par_chunks_mut(ROWS * width).zip(rows.par_chunks(ROWS * inner));
+    tiles.for_each(|(out, rows)| {
+        let count = rows.len() / inner;
+        let lhs = MatRef::from_row_major_slice(rows, count, inner);
+        let out = MatMut::from_row_major_slice_mut(out, count, width);
+        cut_columns(out, columns).into_par_iter().enumerate().for_each(|(c, out)| {
+            let rhs = matrix.subcols(c * columns, out.ncols());
+            matmul(out, Accum::Replace, lhs, rhs, R::of(1.0), Par::Seq);
+        });
+    });
+}
+
+fn cut_columns<R>(matrix: MatMut<'_, R>, width: usize) -> Vec<MatMut<'_, R>> {
+    let (mut parts, mut rest) = (Vec::new(), matrix);
+    while rest.ncols() > width {
+        let (part, right) = rest.split_at_col_mut(width);
+        parts.push(part);
+        rest = right;
+    }
+    parts.push(rest);
+    parts
 }

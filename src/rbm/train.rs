@@ -4,9 +4,10 @@
 use super::em;
 use super::exact::{CorrelationBasis, Kernel, chunk_rows, dominated};
 use super::layer::{Float, Units};
-use super::model::{BLOCK, Model};
+use super::model::Model;
 use super::record::{Record, Reference};
 use crate::error::{Error, Result};
+use crate::field::inside;
 use crate::interrupt::poll;
 use crate::rng::{Purpose, Stream};
 use faer::linalg::matmul::matmul;
@@ -165,7 +166,7 @@ impl<R: Float> Trainer<R> {
             negative: none(),
             step_norm: 0.0,
         };
-        trainer.prepare()?;
+        inside(|| trainer.prepare())?;
         Ok(trainer)
     }
 
@@ -274,7 +275,7 @@ impl<R: Float> Trainer<R> {
         let end = self.state.epoch + epochs;
         while self.state.epoch < end {
             poll()?;
-            in_pool(|| {
+            inside(|| -> Result<()> {
                 let start = Instant::now();
                 while self.state.epoch < end && start.elapsed() < BETWEEN_POLLS {
                     self.step()?;
@@ -437,48 +438,30 @@ impl<R: Float> Trainer<R> {
     }
 
     fn mean_of_data(&mut self) {
-        let (n, m) = (self.model.visible.len(), self.model.hidden.len());
-        let (model, rows) = (&self.model, &mut self.positive);
-        rows.hidden.resize(rows.visible.len() / n * m, R::ZERO);
-        let blocks = rows.visible.par_chunks(BLOCK * n).zip(rows.hidden.par_chunks_mut(BLOCK * m));
-        blocks.for_each(|(v, h)| model.hidden_mean(v, h));
+        let rows = &mut self.positive;
+        rows.hidden.resize(rows.visible.len() / self.model.visible.len() * self.model.hidden.len(), R::ZERO);
+        self.model.hidden_mean(&rows.visible, &mut rows.hidden);
     }
 
     /// CD: the chains start at the minibatch; hidden means at both ends are kept.
     fn run_from_data(&mut self, k: usize) {
-        let (n, m) = (self.model.visible.len(), self.model.hidden.len());
         let draws: Vec<Stream> = (0..2 * k).map(|_| self.next_draw()).collect();
-        let (model, data, chain) = (&self.model, &mut self.positive, &mut self.negative);
-        let rows = data.visible.len() / n;
-        data.hidden.resize(rows * m, R::ZERO);
-        chain.visible.resize(rows * n, R::ZERO);
-        chain.hidden.resize(rows * m, R::ZERO);
-        chain.sample.resize(rows * m, R::ZERO);
-        let blocks = (data.visible.par_chunks(BLOCK * n), data.hidden.par_chunks_mut(BLOCK * m));
-        let ends = (chain.visible.par_chunks_mut(BLOCK * n), chain.hidden.par_chunks_mut(BLOCK * m));
-        let work = blocks.0.zip(blocks.1).zip(ends.0.zip(ends.1)).zip(chain.sample.par_chunks_mut(BLOCK * m));
-        work.enumerate().for_each(|(block, (((v0, h0), (v, h)), sample))| {
-            let site = (block * BLOCK) as u32;
-            model.hidden_mean(v0, h0);
-            sample.copy_from_slice(h0);
-            model.hidden.sample(&draws[0], site, sample);
-            gibbs(model, v, h, sample, k, site, &draws[1..]);
-        });
+        self.mean_of_data();
+        let (model, data, chain) = (&self.model, &self.positive, &mut self.negative);
+        chain.visible.resize(data.visible.len(), R::ZERO);
+        chain.hidden.resize(data.hidden.len(), R::ZERO);
+        chain.sample.resize(data.hidden.len(), R::ZERO);
+        model.hidden.draw_around(&data.hidden, &draws[0], &mut chain.sample);
+        gibbs(model, &mut chain.visible, &mut chain.hidden, &mut chain.sample, k, &draws[1..]);
     }
 
     /// PCD: the chains go on from their hidden units.
     fn run_chains(&mut self, k: usize) {
-        let (n, m) = (self.model.visible.len(), self.model.hidden.len());
         let draws: Vec<Stream> = (0..2 * k).map(|_| self.next_draw()).collect();
         let (model, chain, state) = (&self.model, &mut self.negative, &mut self.state);
         chain.hidden.resize(state.chains_hidden.len(), R::ZERO);
-        let rows = state.chains.par_chunks_mut(BLOCK * n).zip(chain.hidden.par_chunks_mut(BLOCK * m));
-        rows.zip(state.chains_hidden.par_chunks_mut(BLOCK * m)).enumerate().for_each(|(block, ((v, h), sample))| {
-            let site = (block * BLOCK) as u32;
-            gibbs(model, v, h, sample, k, site, &draws);
-            sample.copy_from_slice(h);
-            model.hidden.sample(&draws[2 * k - 1], site, sample);
-        });
+        gibbs(model, &mut state.chains, &mut chain.hidden, &mut state.chains_hidden, k, &draws);
+        model.hidden.draw_around(&chain.hidden, &draws[2 * k - 1], &mut state.chains_hidden);
     }
 
     /// The positive phase, where it is not an average over rows.
@@ -799,10 +782,6 @@ impl<R: Float> Trainer<R> {
     }
 }
 
-fn in_pool<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    rayon::scope(|_| work())
-}
-
 /// Where one phase of the gradient comes from.
 enum Part {
     Rows,
@@ -830,23 +809,13 @@ impl Averages {
     }
 }
 
-/// k steps h -> v -> h of one block; leaves the last visible sample and the hidden means given it.
-fn gibbs<R: Float>(
-    model: &Model<R>,
-    v: &mut [R],
-    h: &mut [R],
-    sample: &mut [R],
-    k: usize,
-    site: u32,
-    draws: &[Stream],
-) {
+/// k steps h -> v -> h; leaves the last visible sample and the hidden means given it.
+fn gibbs<R: Float>(model: &Model<R>, v: &mut [R], h: &mut [R], sample: &mut [R], k: usize, draws: &[Stream]) {
     for j in 0..k {
-        model.visible_mean(sample, v);
-        model.visible.sample(&draws[2 * j], site, v);
+        model.draw_visible(sample, &draws[2 * j], v);
         model.hidden_mean(v, h);
         if j + 1 < k {
-            sample.copy_from_slice(h);
-            model.hidden.sample(&draws[2 * j + 1], site, sample);
+            model.hidden.draw_around(h, &draws[2 * j + 1], sample);
         }
     }
 }

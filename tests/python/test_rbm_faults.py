@@ -7,9 +7,8 @@ import struct
 import threading
 
 import numpy as np
-import pytest
-
 import plaq as pq
+import pytest
 
 KERNEL = pq.rbm.free_field_kernel(4, 1.0)
 DATA = pq.rbm.free_field(4, 1.0, 50, rng=1)
@@ -35,13 +34,33 @@ TABLE = {
     "no data": (lambda: fit(DATA[:0]), ValueError, "n at least 1"),
     "complex data": (lambda: fit(DATA + 0j), TypeError, "real numbers"),
     "integer images": (lambda: fit(np.full((5, 4), 255, np.uint8)), ValueError, "scale them, data / 255"),
-    "images for binary units": (lambda: pq.BernoulliRBM(4, 2, rng=1).fit(DATA, epochs=1, rng=1), ValueError, "from 0.0 to 1.0"),
-    "spins out of range": (lambda: pq.BernoulliRBM(4, 2, visible="spin", rng=1).fit(3 * DATA, epochs=1, rng=1), ValueError, "-1.0 to 1.0"),
-    "correlation not symmetric": (lambda: fit(correlation=np.triu(np.ones((4, 4)))), ValueError, r"not symmetric.*\(A \+ A.T\)/2"),
-    "correlation not positive": (lambda: fit(correlation=np.diag([1, 1, 1, -1.0])), ValueError, "not positive semidefinite"),
+    "images for binary units": (
+        lambda: pq.BernoulliRBM(4, 2, rng=1).fit(DATA, epochs=1, rng=1),
+        ValueError,
+        "from 0.0 to 1.0",
+    ),
+    "spins out of range": (
+        lambda: pq.BernoulliRBM(4, 2, visible="spin", rng=1).fit(3 * DATA, epochs=1, rng=1),
+        ValueError,
+        "-1.0 to 1.0",
+    ),
+    "correlation not symmetric": (
+        lambda: fit(correlation=np.triu(np.ones((4, 4)))),
+        ValueError,
+        r"not symmetric.*\(A \+ A.T\)/2",
+    ),
+    "correlation not positive": (
+        lambda: fit(correlation=np.diag([1, 1, 1, -1.0])),
+        ValueError,
+        "not positive semidefinite",
+    ),
     "correlation of wrong size": (lambda: fit(correlation=np.eye(3)), ValueError, r"must be \(4, 4\)"),
     "correlation with NaN": (lambda: fit(correlation=with_nan(np.eye(4))), ValueError, "NaN"),
-    "correlation smaller than its mean": (lambda: fit(correlation=np.eye(4), mean=[2.0, 0, 0, 0]), ValueError, "about zero"),
+    "correlation smaller than its mean": (
+        lambda: fit(correlation=np.eye(4), mean=[2.0, 0, 0, 0]),
+        ValueError,
+        "about zero",
+    ),
     "singular kernel": (lambda: fit(kernel=np.diag([1, 1, 1, 0.0])), ValueError, "not positive definite"),
     "two targets": (lambda: fit(DATA, kernel=KERNEL), ValueError, "exactly one of data, correlation and kernel"),
     "no target": (lambda: fit(), ValueError, "got none"),
@@ -62,18 +81,38 @@ TABLE = {
     "no rng": (lambda: machine(rng=None), TypeError, "rng is needed"),
     "unknown method": (lambda: fit(DATA, method="sgd"), ValueError, '"exact", "em", "cd", "pcd"'),
     "CD without data": (lambda: fit(kernel=KERNEL, method="cd"), ValueError, "starts its chains at data"),
-    "EM with a trained mass": (lambda: machine(mass="global").fit(DATA, method="em", epochs=1, rng=1), ValueError, "eta = 0 and one fixed mass"),
+    "EM with a trained mass": (
+        lambda: machine(mass="global").fit(DATA, method="em", epochs=1, rng=1),
+        ValueError,
+        "eta = 0 and one fixed mass",
+    ),
     "negative rate": (lambda: fit(DATA, learning_rate=-0.1), ValueError, "greater than 0"),
     "rate NaN": (lambda: fit(DATA, learning_rate=float("nan")), ValueError, "learning_rate"),
     "momentum one": (lambda: fit(DATA, momentum=1.0), ValueError, "below 1"),
     "no Gibbs step": (lambda: fit(DATA, method="cd", k=0), ValueError, "k = 0"),
     "empty batch": (lambda: fit(DATA, method="cd", batch=0), ValueError, "batch = 0"),
     "negative epochs": (lambda: fit(DATA, epochs=-1), ValueError, "epochs = -1"),
-    "closed form of a local mass": (lambda: machine(mu2=[1.0, 2, 3, 4], mass="local", weight_scale=0.01).optimum(np.eye(4)), ValueError, "one mass"),
+    "closed form of a local mass": (
+        lambda: machine(mu2=[1.0, 2, 3, 4], mass="local", weight_scale=0.01).optimum(np.eye(4)),
+        ValueError,
+        "one mass",
+    ),
     "unknown sampler": (lambda: machine().sample(3, rng=1, method="magic"), ValueError, '"modes"'),
-    "start of wrong length": (lambda: machine().sample(3, start=np.zeros((2, 4)), rng=1), ValueError, "2 rows for n = 3"),
-    "both layers Gaussian": (lambda: pq.BernoulliRBM(4, 2, visible="gaussian", hidden="gaussian", rng=1), ValueError, "GaussianRBM"),
-    "unknown units": (lambda: pq.BernoulliRBM(4, 2, visible="potts", rng=1), ValueError, '"bernoulli", "spin" or "gaussian"'),
+    "start of wrong length": (
+        lambda: machine().sample(3, start=np.zeros((2, 4)), rng=1),
+        ValueError,
+        "2 rows for n = 3",
+    ),
+    "both layers Gaussian": (
+        lambda: pq.BernoulliRBM(4, 2, visible="gaussian", hidden="gaussian", rng=1),
+        ValueError,
+        "GaussianRBM",
+    ),
+    "unknown units": (
+        lambda: pq.BernoulliRBM(4, 2, visible="potts", rng=1),
+        ValueError,
+        '"bernoulli", "spin" or "gaussian"',
+    ),
     "ln Z of many units": (lambda: pq.BernoulliRBM(20, 20, rng=1).log_partition(), ValueError, "at most 16"),
     "resume of nothing": (lambda: fit(DATA, resume=True), pq.CheckpointError, "nothing to resume"),
     "field without mass": (lambda: pq.rbm.free_field_kernel(4, 0.0), ValueError, "positive mass"),
@@ -84,7 +123,11 @@ TABLE = {
     "Ising beta": (lambda: pq.ising.Wolff(float("nan")), ValueError, "inverse temperature"),
     "Ising clusters": (lambda: pq.ising.Wolff(0.4, clusters=0), ValueError, "at least 1"),
     "Ising lattice": (lambda: pq.ising.sample((1, 4), 0.4, 2, rng=1), ValueError, "2 or more"),
-    "Ising method": (lambda: pq.ising.sample((4, 4), 0.4, 2, method="swendsen", rng=1), ValueError, '"wolff" or "metropolis"'),
+    "Ising method": (
+        lambda: pq.ising.sample((4, 4), 0.4, 2, method="swendsen", rng=1),
+        ValueError,
+        '"wolff" or "metropolis"',
+    ),
 }
 
 
@@ -105,19 +148,23 @@ def test_more_hidden_than_visible_units_are_redundant():
 def test_a_step_that_is_too_large_warns_and_fails_clearly():
     lone = machine()
     before = lone.weights.copy()
-    with pytest.warns(pq.rbm.StabilityWarning, match="past the stability bound 0.125"):
-        with pytest.raises(pq.ConvergenceError, match=r"stop being positive.*safe=True") as caught:
-            lone.fit(kernel=KERNEL, epochs=500, learning_rate=30.0, progress=False, rng=1)
+    with (
+        pytest.warns(pq.rbm.StabilityWarning, match=r"past the stability bound 0\.125"),
+        pytest.raises(pq.ConvergenceError, match=r"stop being positive.*safe=True") as caught,
+    ):
+        lone.fit(kernel=KERNEL, epochs=500, learning_rate=30.0, progress=False, rng=1)
     assert caught.value.history.records >= 1
-    assert lone.spectrum()[0] > 0 and not np.array_equal(before, lone.weights)
+    assert lone.spectrum()[0] > 0
+    assert not np.array_equal(before, lone.weights)
 
 
 def test_safe_steps_keep_the_kernel_and_count():
+    lone = machine()
     with pytest.warns(pq.rbm.StabilityWarning):
-        lone = machine()
         history = lone.fit(kernel=KERNEL, epochs=500, learning_rate=30.0, safe=True, progress=False, rng=1)
     assert np.all(history.eigenvalues > 0)
-    assert history.backtracks[-1] > 0 and np.all(np.diff(history.backtracks) >= 0)
+    assert history.backtracks[-1] > 0
+    assert np.all(np.diff(history.backtracks) >= 0)
 
 
 @pytest.mark.parametrize("method", ["cd", "pcd"])
@@ -149,10 +196,12 @@ def test_resumed_training_has_the_same_bits(name, dtype, tmp_path):
     half.fit(epochs=9, **options)
     half.save(tmp_path / "half.npz")
     loaded = pq.GaussianRBM.load(tmp_path / "half.npz")
-    assert loaded.dtype == half.dtype and np.array_equal(loaded.weights, half.weights)
+    assert loaded.dtype == half.dtype
+    assert np.array_equal(loaded.weights, half.weights)
     for part in (half, loaded):
         history = part.fit(epochs=20, **(options | {"resume": True}))
-        assert history.epoch[0] == 9 and history.epoch[-1] == 20
+        assert history.epoch[0] == 9
+        assert history.epoch[-1] == 20
         assert np.array_equal(part.weights, whole.weights)
         assert np.array_equal(part.eta, whole.eta)
 
@@ -190,7 +239,8 @@ def test_ctrl_c_returns_the_history_and_resumes_to_the_same_bits():
     history = lone.fit(kernel=KERNEL, epochs=10_000_000, **options)
     assert history.interrupted
     done = int(history.epoch[-1])
-    assert 0 < done < 10_000_000 and history.records > 2
+    assert 0 < done < 10_000_000
+    assert history.records > 2
     lone.fit(kernel=KERNEL, epochs=done + 120, resume=True, **options)
     whole.fit(kernel=KERNEL, epochs=done + 120, **options)
     assert np.array_equal(lone.weights, whole.weights)
@@ -219,7 +269,7 @@ def test_damaged_machine_files(tmp_path):
     path = tmp_path / "machine.npz"
     machine().save(path)
     content = path.read_bytes()
-    with pytest.raises(pq.FormatError, match="use GaussianRBM.load"):
+    with pytest.raises(pq.FormatError, match=r"use GaussianRBM\.load"):
         pq.BernoulliRBM.load(path)
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(pq.FormatError, match="damaged"):

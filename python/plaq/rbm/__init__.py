@@ -14,7 +14,7 @@ from plaq.rbm.dyson import (
 from plaq.rbm.gaussian import GaussianRBM
 from plaq.rbm.hopfield import retrieval
 from plaq.rbm.machine import StabilityWarning, TrainingHistory
-from plaq.rbm.stochastic import FokkerPlanck, langevin
+from plaq.rbm.stochastic import FokkerPlanck, langevin, minibatch_noise
 from plaq.rbm.theory import (
     action_density,
     cd_factor,
@@ -51,6 +51,7 @@ __all__ = [
     "gibbs_coefficient",
     "gibbs_tau",
     "langevin",
+    "minibatch_noise",
     "momenta_squared",
     "overrelaxation",
     "relaxation_rate",

@@ -22,8 +22,8 @@ class BernoulliRBM(Machine):
 
     .. math:: p(v, h) = \frac1Z \exp(v^T W h + b^T v + c^T h), \qquad v_i, h_a \in \{0, 1\}
 
-    and for Gaussian units a factor :math:`e^{-\mu^2 v^2/2}` or :math:`e^{-h^2/2\sigma_h^2}` each. Spin visible and Gaussian hidden
-    units make a Hopfield model with couplings :math:`\sigma_h^2 W W^T`.
+    and for Gaussian units a factor :math:`e^{-\mu^2 v^2/2}` or :math:`e^{-h^2/2\sigma_h^2}` each. Spin visible and
+    Gaussian hidden units make a Hopfield model with couplings :math:`\sigma_h^2 W W^T`.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ class BernoulliRBM(Machine):
         Returns
         -------
         TrainingHistory
-            ``epoch``, ``singular_values`` of W, ``reconstruction_error`` (mean square), ``step_norm``, ``backtracks``, and for
-            machines with a countable layer of up to 16 units the exact ``log_likelihood``.
+            ``epoch``, ``singular_values`` of W, ``reconstruction_error`` (mean square), ``step_norm``,
+            ``backtracks``, and for machines with a countable layer of up to 16 units the exact ``log_likelihood``.
 
         Raises
         ------

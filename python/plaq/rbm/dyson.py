@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import rbm_ensemble
-from plaq.rbm.theory import generator
+from plaq.rbm.theory import generator, gibbs_coefficient
 from plaq.sampler import Rng, seed_of
 
 Array = NDArray[np.float64]
@@ -85,10 +85,24 @@ def semicircle(x: ArrayLike, radius: float) -> Array:
     return np.asarray(2.0 / (np.pi * radius**2) * np.sqrt(np.maximum(radius**2 - values**2, 0.0)))
 
 
-def spread_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch: int) -> Array:
+def chain_memory(kappa: ArrayLike, mu2: float, k: int | None) -> Array:
+    r"""Noise of persistent chains over that of fresh ones, :math:`(1 + r^{2k})/(1 - r^{2k})`, :math:`r = 1 -
+    \kappa/\mu^2`.
+
+    Slow modes of W average over many updates, and after k Gibbs steps a chain remembers :math:`r^{2k}` of its square.
+    """
+    if k is None:
+        return np.ones_like(np.asarray(kappa, dtype=float))
+    memory = gibbs_coefficient(kappa, mu2) ** (2 * k)
+    return np.asarray((1.0 + memory) / (1.0 - memory))
+
+
+def spread_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch: int, k: int | None = None) -> Array:
     r"""Stationary width of a non-degenerate eigenvalue, :math:`\sqrt{2(\alpha/|B|)(\mu^2-\kappa)}`, no free parameter.
 
-    Leading order in alpha/B, for noise of the model average over `batch` independent chains.
+    Leading order in alpha/B, for noise of the model average over `batch` independent chains. Persistent chains with k
+    Gibbs steps an update remember their last state: the variance grows by :math:`(1 + r^{2k})/(1 - r^{2k})`,
+    :math:`r = 1 - \kappa/\mu^2`.
 
     Parameters
     ----------
@@ -98,6 +112,8 @@ def spread_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch:
         Mass squared and learning rate alpha.
     batch : int
         Chains B.
+    k : int, optional
+        Gibbs steps an update of persistent chains; by default the chains are taken as independent (k to infinity).
 
     Returns
     -------
@@ -108,15 +124,17 @@ def spread_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch:
     >>> float(spread_prediction(4.0, 9.0, 0.1, 64).round(4))
     0.125
     """
-    return np.sqrt(2.0 * learning_rate / batch * (mu2 - np.asarray(kappa, dtype=float)))
+    width = 2.0 * learning_rate / batch * (mu2 - np.asarray(kappa, dtype=float))
+    return np.asarray(np.sqrt(width * chain_memory(kappa, mu2, k)))
 
 
-def spacing_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch: int) -> Array:
-    r"""Mean spacing of a doubly degenerate eigenvalue, :math:`\sqrt{2\pi(\alpha/|B|)(\mu^2-\kappa)}`, no free parameter.
+def spacing_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch: int, k: int | None = None) -> Array:
+    r"""Mean spacing of a doubly degenerate eigenvalue, :math:`\sqrt{2\pi(\alpha/|B|)(\mu^2-\kappa)}`, no free
+    parameter.
 
     Parameters
     ----------
-    kappa, mu2, learning_rate, batch
+    kappa, mu2, learning_rate, batch, k
         As for :func:`spread_prediction`.
 
     Returns
@@ -128,7 +146,7 @@ def spacing_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch
     >>> float(spacing_prediction(4.381966, 9.0, 0.1, 64).round(4))
     0.2129
     """
-    return math.sqrt(math.pi) * spread_prediction(kappa, mu2, learning_rate, batch)
+    return math.sqrt(math.pi) * spread_prediction(kappa, mu2, learning_rate, batch, k)
 
 
 def dyson(
@@ -147,8 +165,8 @@ def dyson(
 ) -> Array:
     """Spectra of many machines with ``n_hidden = n_visible`` trained by PCD-k at constant rate, in parallel.
 
-    All start at the maximum of the likelihood and differ by their noise only; `warmup` epochs lead to the stationary state
-    (a few times ``kappa**2 / (2 learning_rate (mu2 - kappa))`` of the slowest mode).
+    All start at the maximum of the likelihood and differ by their noise only; `warmup` epochs lead to the stationary
+    state (a few times ``kappa**2 / (2 learning_rate (mu2 - kappa))`` of the slowest mode).
 
     Parameters
     ----------
@@ -220,9 +238,10 @@ def teacher_student(
 ) -> Array:
     r"""Eigenvalues of linear students of the teacher :math:`W_t = \tau 1` with orthogonal-ensemble gradient noise.
 
-    :math:`W_s \leftarrow W_s + \alpha[(W_t - W_s)\,\overline{x x^T} + a]_\mathrm{sym}` with unit Gaussian inputs averaged over the
-    batch and a symmetric noise a of width ``noise / sqrt(batch)`` (its diagonal larger by sqrt 2): near the teacher the
-    off-diagonal part diffuses with :math:`\sigma^2 = \alpha\,\mathrm{noise}^2/(2 |B|)` at leading order.
+    :math:`W_s \leftarrow W_s + \alpha[(W_t - W_s)\,\overline{x x^T} + a]_\mathrm{sym}` with unit Gaussian inputs
+    averaged over the batch and a symmetric noise a of width ``noise / sqrt(batch)`` (its diagonal larger by sqrt 2):
+    near the teacher the off-diagonal part diffuses with :math:`\sigma^2 = \alpha\,\mathrm{noise}^2/(2 |B|)` at
+    leading order.
 
     Parameters
     ----------

@@ -1,4 +1,5 @@
-"""Figures of machines: spectrum along training, images, spacings. Every function takes `ax=None` and returns the Axes."""
+"""Figures of machines: spectrum along training, images, spacings. Every function takes `ax=None` and returns the
+Axes."""
 
 import math
 from typing import TYPE_CHECKING
@@ -6,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plaq.plot import COLORS, GREY, _axes, _dress
+from plaq.figure import axes as new_axes
+from plaq.figure import dress
+from plaq.plot import COLORS, GREY
 from plaq.rbm.dyson import wigner
 from plaq.train import History
 
@@ -44,7 +47,7 @@ def spectrum(
     """
     import matplotlib
 
-    axes = _axes(ax)
+    axes = new_axes(ax)
     epoch, lines = history["epoch"], history["eigenvalues"].T
     first = 1 if log and epoch[0] == 0 else 0
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lines)))
@@ -54,11 +57,19 @@ def spectrum(
         axes.axhline(level, color=GREY, lw=0.8, ls=":")
     if mu2 is not None:
         axes.axhline(mu2, color=COLORS[1], lw=1.0, ls="--")
-        axes.annotate(r"$\mu^2$", (1, mu2), xycoords=("axes fraction", "data"), color=COLORS[1], va="center", xytext=(3, 0), textcoords="offset points")
+        axes.annotate(
+            r"$\mu^2$",
+            (1, mu2),
+            xycoords=("axes fraction", "data"),
+            color=COLORS[1],
+            va="center",
+            xytext=(3, 0),
+            textcoords="offset points",
+        )
     if log:
         axes.set_xscale("log")
     axes.set(xlabel="epoch", ylabel=r"eigenvalues of $K$")
-    return _dress(axes)
+    return dress(axes)
 
 
 def images(rows: ArrayLike, shape: tuple[int, int], *, columns: int = 10, ax: "Axes | None" = None) -> "Axes":
@@ -85,13 +96,15 @@ def images(rows: ArrayLike, shape: tuple[int, int], *, columns: int = 10, ax: "A
     for n, picture in enumerate(pictures):
         top, left = (n // columns) * (height + 1), (n % columns) * (width + 1)
         mosaic[top : top + height, left : left + width] = picture
-    axes = _axes(ax)
+    axes = new_axes(ax)
     axes.imshow(mosaic, cmap="gray", interpolation="nearest")
     axes.set_axis_off()
     return axes
 
 
-def spacings(values: ArrayLike, *, label: str | None = None, color: str = COLORS[0], ax: "Axes | None" = None) -> "Axes":
+def spacings(
+    values: ArrayLike, *, label: str | None = None, color: str = COLORS[0], ax: "Axes | None" = None
+) -> "Axes":
     """Histogram of level spacings in units of their mean, with the Wigner surmise.
 
     Parameters
@@ -108,10 +121,10 @@ def spacings(values: ArrayLike, *, label: str | None = None, color: str = COLORS
     -------
     matplotlib Axes
     """
-    axes = _axes(ax)
+    axes = new_axes(ax)
     s = np.asarray(values, dtype=float).ravel()
     axes.hist(s / s.mean(), bins=40, range=(0, 4), density=True, color=color, alpha=0.45, label=label)
     grid = np.linspace(0, 4, 200)
     axes.plot(grid, wigner(grid), color=GREY, lw=1.4)
     axes.set(xlabel=r"$S/\langle S\rangle$", ylabel="density", xlim=(0, 4))
-    return _dress(axes)
+    return dress(axes)

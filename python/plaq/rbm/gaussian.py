@@ -32,15 +32,16 @@ class GaussianRBM(Machine):
               - \tfrac{1}{2\sigma_h^2}(h-\eta)^T(h-\eta)\Big),\qquad
               p(\phi) \propto \exp(-\tfrac12\phi^T K\phi + J^T\phi)
 
-    with :math:`K = \mu^2 1 - \sigma_h^2 W W^T` and :math:`J = W\eta` (eqs. (22)-(25) of arXiv 2309.15002). It exists if K is
-    positive, :math:`\sigma_h^2 \xi_{\max}^2 < \mu^2`. With eta = 0 it is probabilistic PCA with noise :math:`1/\mu^2`.
+    with :math:`K = \mu^2 1 - \sigma_h^2 W W^T` and :math:`J = W\eta` (eqs. (22)-(25) of arXiv 2309.15002). It exists
+    if K is positive, :math:`\sigma_h^2 \xi_{\max}^2 < \mu^2`. With eta = 0 it is probabilistic PCA with noise
+    :math:`1/\mu^2`.
 
     Parameters
     ----------
     n_visible, n_hidden : int
         Numbers of units. With ``n_hidden < n_visible`` only the `n_hidden` lowest modes can be learnt (the ultraviolet
-        cut-off); with ``n_hidden > n_visible`` the extra hidden units add nothing, since :math:`W W^T` has rank `n_visible`
-        at most (allowed, with a warning).
+        cut-off); with ``n_hidden > n_visible`` the extra hidden units add nothing, since :math:`W W^T` has rank
+        `n_visible` at most (allowed, with a warning).
     mu2 : float or array_like, shape (n_visible,)
         Mass squared, one number or (for ``mass="local"``) one a site.
     sigma2_h : float
@@ -92,7 +93,7 @@ class GaussianRBM(Machine):
         self.mass = mass
         self.sigma2_h = checked_number("sigma2_h", sigma2_h, 0.0)
         self._mu2 = self._checked_masses(mu2)
-        self.eta: Array = np.zeros(self.n_hidden) if eta is None else np.array(eta, dtype=float)
+        self.eta: Array = np.zeros(self.n_hidden) if eta is None else np.array(eta, dtype=np.float64)
         if self.eta.shape != (self.n_hidden,) or not np.all(np.isfinite(self.eta)):
             raise ValueError(f"eta has shape {self.eta.shape}; it must be ({self.n_hidden},) with finite entries")
         if self.n_hidden > self.n_visible:
@@ -107,7 +108,7 @@ class GaussianRBM(Machine):
         if masses.ndim and self.mass == "global":
             raise ValueError('mass="global" is one number: give mu2 as a float')
         if not np.all(masses > 0) or not np.all(np.isfinite(masses)):
-            raise ValueError(f"mu2 = {mu2}: the mass squared must be positive and finite")
+            raise ValueError(f"mu2 = {mu2!r}: the mass squared must be positive and finite")
         return np.array(np.broadcast_to(masses, self.n_visible))
 
     def _check_positive(self) -> None:
@@ -115,7 +116,8 @@ class GaussianRBM(Machine):
         if not lowest > 0:
             raise ValueError(
                 f"K has eigenvalue {lowest:.6g}: sigma2_h * (largest singular value of W)^2 = "
-                f"{self.sigma2_h * self.singular_values()[0] ** 2:.6g} must stay below mu2; use smaller weights or larger mu2"
+                f"{self.sigma2_h * self.singular_values()[0] ** 2:.6g} must stay below mu2; use smaller weights or "
+                f"larger mu2"
             )
 
     def __repr__(self) -> str:
@@ -163,8 +165,7 @@ class GaussianRBM(Machine):
         [[9.0, -0.0], [-0.0, 9.0]]
         """
         w = self._weights.astype(float)
-        kernel: Array = np.diag(self._mu2) - self.sigma2_h * (w @ w.T)
-        return kernel
+        return np.asarray(np.diag(self._mu2) - self.sigma2_h * (w @ w.T), dtype=np.float64)
 
     def source(self) -> Array:
         """J = W eta, shape (n_visible,)."""
@@ -181,8 +182,7 @@ class GaussianRBM(Machine):
 
     def spectrum(self) -> Array:
         """Eigenvalues of K, ascending, shape (n_visible,)."""
-        values: Array = np.linalg.eigvalsh(self.kernel())
-        return values
+        return np.asarray(np.linalg.eigvalsh(self.kernel()), dtype=np.float64)
 
     def log_partition(self) -> float:
         r"""ln Z of p(phi): :math:`\frac{N}{2}\ln 2\pi - \frac12\ln\det K + \frac12 J^T K^{-1} J`."""
@@ -207,7 +207,8 @@ class GaussianRBM(Machine):
         return float(np.mean(rows @ self.source() - 0.5 * quadratic) - self.log_partition())
 
     def optimum(self, correlation: ArrayLike) -> "GaussianRBM":
-        r"""The machine of highest likelihood, in closed form (Tipping, Bishop 1999), with this mass and size and eta = 0.
+        r"""The machine of highest likelihood, in closed form (Tipping, Bishop 1999), with this mass and size and eta
+        = 0.
 
         :math:`W^* = U_n\,\mathrm{diag}\sqrt{(\mu^2 - \kappa_\alpha)/\sigma_h^2}` with the leading eigenvectors of the
         correlation matrix, those with :math:`1/\kappa_\alpha > 1/\mu^2`, at most `n_hidden`.
@@ -231,9 +232,7 @@ class GaussianRBM(Machine):
         if not np.all(self._mu2 == self._mu2[0]):
             raise ValueError("the closed form needs one mass for all sites; use fit with a local mass")
         mu2 = float(self._mu2[0])
-        values, vectors = np.linalg.eigh(
-            checked_kernel(correlation, "correlation", self.n_visible, semidefinite=True)
-        )
+        values, vectors = np.linalg.eigh(checked_kernel(correlation, "correlation", self.n_visible, semidefinite=True))
         kept = min(self.n_hidden, int(np.sum(values > 1.0 / mu2)))
         weights = np.zeros((self.n_visible, self.n_hidden))
         lead = values[::-1][:kept]
@@ -274,8 +273,9 @@ class GaussianRBM(Machine):
                   = \sigma_h^2 (C_\mathrm{target} - C_\mathrm{model}) W + (m_\mathrm{target} - m_\mathrm{model})\eta^T
 
         updated as :math:`v \leftarrow \beta v + (1-\beta)\,\partial L/\partial W`,
-        :math:`W \leftarrow (1 - \alpha\,\mathrm{decay}_w) W + \alpha v`. K > 0 is certified at every step. Ctrl-C ends the
-        training and returns the history so far (``history.interrupted``); ``resume=True`` goes on to the same bits.
+        :math:`W \leftarrow (1 - \alpha\,\mathrm{decay}_w) W + \alpha v`. K > 0 is certified at every step. Ctrl-C
+        ends the training and returns the history so far (``history.interrupted``); ``resume=True`` goes on to the
+        same bits.
 
         Parameters
         ----------
@@ -290,8 +290,8 @@ class GaussianRBM(Machine):
         epochs : int
             Epochs in all (also with `resume`); one epoch is one pass over minibatches of the data, else one update.
         method : {"exact", "em", "cd", "pcd"}
-            Model average by Cholesky; expectation maximisation (no learning rate, K stays positive: for stiff targets such
-            as images); k Gibbs steps from the data; k Gibbs steps of persistent chains.
+            Model average by Cholesky; expectation maximisation (no learning rate, K stays positive: for stiff targets
+            such as images); k Gibbs steps from the data; k Gibbs steps of persistent chains.
         k : int
             Gibbs steps an update.
         batch : int, optional
@@ -319,10 +319,10 @@ class GaussianRBM(Machine):
         Returns
         -------
         TrainingHistory
-            ``epoch``; ``eigenvalues`` of K, ascending, (records, n_visible); ``singular_values``, descending; ``angles``
-            between the k-th eigenvector of K and the k-th eigenspace of the target, ascending in kappa, in [0, pi/2];
-            ``log_likelihood`` of the target in nats; ``kl`` to the Gaussian of the same moments (infinite if it is
-            singular); ``step_norm`` of the last update of W; ``backtracks``.
+            ``epoch``; ``eigenvalues`` of K, ascending, (records, n_visible); ``singular_values``, descending;
+            ``angles`` between the k-th eigenvector of K and the k-th eigenspace of the target, ascending in kappa, in
+            [0, pi/2]; ``log_likelihood`` of the target in nats; ``kl`` to the Gaussian of the same moments (infinite
+            if it is singular); ``step_norm`` of the last update of W; ``backtracks``.
 
         Warns
         -----
@@ -391,7 +391,11 @@ class GaussianRBM(Machine):
         method: str,
         batch: int,
     ) -> dict[str, Any]:
-        given = [name for name, value in (("data", data), ("correlation", correlation), ("kernel", kernel)) if value is not None]
+        given = [
+            name
+            for name, value in (("data", data), ("correlation", correlation), ("kernel", kernel))
+            if value is not None
+        ]
         if len(given) != 1:
             raise ValueError(f"give exactly one of data, correlation and kernel; got {', '.join(given) or 'none'}")
         if mean is not None and correlation is None:
@@ -442,9 +446,9 @@ class GaussianRBM(Machine):
         r"""Configurations after `steps` steps of `n` independent chains in parallel.
 
         ``"gibbs"``: blocks h ~ p(h|phi), phi ~ p(phi|h); a mode with eigenvalue lambda of K has
-        :math:`\tau_\mathrm{int} = (2\mu^2-\lambda)/2\lambda`. ``"overrelaxed"``: the same blocks with the best overrelaxation,
-        whose time grows like :math:`\mu/\sqrt\lambda` only. ``"modes"``: all modes are drawn from their joint law at once
-        (Cholesky), so every step is independent; costs one factorisation.
+        :math:`\tau_\mathrm{int} = (2\mu^2-\lambda)/2\lambda`. ``"overrelaxed"``: the same blocks with the best
+        overrelaxation, whose time grows like :math:`\mu/\sqrt\lambda` only. ``"modes"``: all modes are drawn from
+        their joint law at once (Cholesky), so every step is independent; costs one factorisation.
 
         Parameters
         ----------
@@ -480,7 +484,7 @@ class GaussianRBM(Machine):
             return self._gibbs(n, steps, start, rng, every, omega)
         if method != "modes":
             raise ValueError(f'method = "{method}" is not known; use "gibbs", "overrelaxed" or "modes"')
-        shape = (checked_count("n", n), self.n_visible)
+        shape: tuple[int, ...] = (checked_count("n", n), self.n_visible)
         if every is not None:
             shape = (checked_count("steps", steps) // checked_count("every", every), *shape)
         noise = generator(rng).standard_normal(shape)

@@ -1,4 +1,5 @@
-"""Phase diagram of the spin-Gaussian machine, a Hopfield model (Amit, Gutfreund, Sompolinsky, Ann. Phys. 173, 30 (1987))."""
+"""Phase diagram of the spin-Gaussian machine, a Hopfield model (Amit, Gutfreund, Sompolinsky, Ann. Phys. 173, 30
+(1987))."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,14 +1,17 @@
-"""Noise along training: Langevin equation of a squared singular value and its Fokker-Planck operator (arXiv 2407.16427)."""
+"""Noise along training: Langevin equation of a squared singular value and its Fokker-Planck operator (arXiv
+2407.16427)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plaq.rbm.dyson import chain_memory
 from plaq.rbm.theory import generator
 from plaq.sampler import Rng
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 Noise = float | Callable[[Array], Array]
 
 
@@ -18,20 +21,43 @@ def drift(x: ArrayLike, kappa: float, mu2: float) -> Array:
     return np.asarray(2.0 * values * (1.0 / kappa - 1.0 / (mu2 - values)))
 
 
-def minibatch_noise(kappa: float, mu2: float, learning_rate: float, batch: int) -> Callable[[Array], Array]:
+def minibatch_noise(
+    kappa: float, mu2: float, learning_rate: float, batch: int, k: int | None = None
+) -> Callable[[Array], Array]:
     r"""Diffusion of x in training time (learning rate times steps) from a model average over `batch` chains.
 
-    The sampled second moment has variance :math:`2/(\lambda^2 B)`, so :math:`D(x) = 4 x^2 \alpha/(B (\mu^2-x)^2)`.
+    The sampled second moment has variance :math:`2/(\lambda^2 B)`, so :math:`D(x) = 4 x^2 \alpha/(B (\mu^2-x)^2)`,
+    times the memory :math:`(1 + r^{2k})/(1 - r^{2k})` of persistent chains with k Gibbs steps an update, taken at the
+    fixed point.
+
+    Parameters
+    ----------
+    kappa, mu2, learning_rate, batch
+        Target eigenvalue, mass squared, alpha and number of chains.
+    k : int, optional
+        Gibbs steps an update; by default the chains are taken as independent.
+
+    Returns
+    -------
+    callable
+        D of an array of x, for :class:`FokkerPlanck` and :func:`langevin`.
+
+    Examples
+    --------
+    >>> float(minibatch_noise(4.0, 9.0, 0.1, 64)(np.array([5.0]))[0].round(6))
+    0.009766
     """
-    return lambda x: 4.0 * x**2 * learning_rate / (batch * (mu2 - x) ** 2)
+    memory = float(chain_memory(kappa, mu2, k))
+    return lambda x: 4.0 * memory * x**2 * learning_rate / (batch * (mu2 - x) ** 2)
 
 
 class FokkerPlanck:
-    r"""Fokker-Planck operator :math:`\partial_t P = \partial_x[-f P + \partial_x(D P)]` of one mode on 0 < x < mu2 (Ito).
+    r"""Fokker-Planck operator :math:`\partial_t P = \partial_x[-f P + \partial_x(D P)]` of one mode on 0 < x < mu2
+    (Ito).
 
-    f is the gradient flow of :math:`x = \xi^2` (:math:`2x[1/\kappa - 1/(\mu^2-x)]`, sigma_h = 1) and D the diffusion. The
-    operator is put on cells of equal width with the exact stationary density as weight, so that it is symmetric and conserves
-    probability; its spectrum is real.
+    f is the gradient flow of :math:`x = \xi^2` (:math:`2x[1/\kappa - 1/(\mu^2-x)]`, sigma_h = 1) and D the diffusion.
+    The operator is put on cells of equal width with the exact stationary density as weight, so that it is symmetric
+    and conserves probability; its spectrum is real.
 
     Parameters
     ----------
@@ -106,9 +132,32 @@ class FokkerPlanck:
         -------
         ndarray, shape (n,)
         """
-        matrix = np.diag(-self._diagonal) - np.diag(self._off, 1) - np.diag(self._off, -1)
-        rates: Array = np.linalg.eigvalsh(matrix)[1 : n + 1]
+        rates: Array = np.linalg.eigvalsh(self._matrix())[1 : n + 1]
         return rates
+
+    def modes(self, n: int = 1) -> tuple[Array, Array]:
+        r"""The `n` lowest rates above zero and the functions of x that decay with them on average.
+
+        Along a run :math:`\langle f_n(x_t) f_n(x_0)\rangle = e^{-\lambda_n t}` in the stationary state.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        rates : ndarray, shape (n,)
+        functions : ndarray, shape (n, cells)
+            Eigenfunctions of the backward operator at :attr:`x`, of mean zero and variance one.
+        """
+        rates, vectors = np.linalg.eigh(self._matrix())
+        functions = vectors.T[1 : n + 1] / np.sqrt(self.density * self.h)
+        return rates[1 : n + 1], functions
+
+    def _matrix(self) -> Array:
+        matrix: Array = np.diag(-self._diagonal) - np.diag(self._off, 1) - np.diag(self._off, -1)
+        return matrix
 
     def moments(self) -> tuple[float, float]:
         """Mean and standard deviation of the stationary density."""

@@ -1,5 +1,6 @@
 """Exact statements about the Gaussian machine: spectra, fixed points, flows, autocorrelation (arXiv 2309.15002)."""
 
+import itertools
 import math
 
 import numpy as np
@@ -145,7 +146,8 @@ def fixed_points(kappa: ArrayLike, mu2: float, n_hidden: int | None = None) -> A
 
 
 def fixed_point_kl(kappa: ArrayLike, mu2: float, n_hidden: int | None = None) -> float:
-    r"""KL(target || model) at the fixed point, :math:`\sum g(\lambda_\alpha/\kappa_\alpha)`, :math:`g(x) = (x - 1 - \ln x)/2`.
+    r"""KL(target || model) at the fixed point, :math:`\sum g(\lambda_\alpha/\kappa_\alpha)`, :math:`g(x) = (x - 1 -
+    \ln x)/2`.
 
     Parameters
     ----------
@@ -169,8 +171,8 @@ def fixed_point_kl(kappa: ArrayLike, mu2: float, n_hidden: int | None = None) ->
 def flow(kappa: ArrayLike, mu2: ArrayLike, xi0: ArrayLike, t: ArrayLike) -> Array:
     r"""Exact singular value :math:`\xi(t)` of one aligned mode under gradient flow, sigma_h = 1, eq. (10).
 
-    :math:`\dot\xi = [1/\kappa - 1/(\mu^2 - \xi^2)]\,\xi`. With :math:`x = \xi^2`, :math:`a = \mu^2 - \kappa` the solution is
-    implicit: :math:`\mu^2 \ln(x/x_0) - \kappa \ln[(a-x)/(a-x_0)] = 2 a t/\kappa`, solved to rounding.
+    :math:`\dot\xi = [1/\kappa - 1/(\mu^2 - \xi^2)]\,\xi`. With :math:`x = \xi^2`, :math:`a = \mu^2 - \kappa` the
+    solution is implicit: :math:`\mu^2 \ln(x/x_0) - \kappa \ln[(a-x)/(a-x_0)] = 2 a t/\kappa`, solved to rounding.
 
     Parameters
     ----------
@@ -195,7 +197,8 @@ def flow(kappa: ArrayLike, mu2: ArrayLike, xi0: ArrayLike, t: ArrayLike) -> Arra
     k, m, start, time = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (kappa, mu2, xi0, t)))
     if not (np.all(k > 0) and np.all(m > 0) and np.all(start > 0) and np.all(start**2 < m) and np.all(time >= 0)):
         raise ValueError("flow needs kappa > 0, mu2 > 0, 0 < xi0**2 < mu2 and t >= 0")
-    return np.sqrt(np.vectorize(_mode, otypes=[float])(k, m, start**2, time))
+    x: Array = np.vectorize(_mode, otypes=[float])(k, m, start**2, time)
+    return np.sqrt(x)
 
 
 def _mode(kappa: float, mu2: float, x0: float, t: float) -> float:
@@ -229,7 +232,8 @@ def _mode(kappa: float, mu2: float, x0: float, t: float) -> float:
 
 
 def relaxation_rate(kappa: ArrayLike, mu2: float, sigma2_h: float = 1.0) -> Array:
-    r"""Late relaxation rate of :math:`\xi` and :math:`\xi^2`: :math:`2 \sigma_h^2 (\mu^2 - \kappa)/\kappa^2` for kappa < mu2.
+    r"""Late relaxation rate of :math:`\xi` and :math:`\xi^2`: :math:`2 \sigma_h^2 (\mu^2 - \kappa)/\kappa^2` for
+    kappa < mu2.
 
     The talk's :math:`\lambda_1 \sim (\mu^2-\kappa)/\kappa^2` belongs to its eq. (17), which leaves out the factor 2.
 
@@ -256,8 +260,9 @@ def relaxation_rate(kappa: ArrayLike, mu2: float, sigma2_h: float = 1.0) -> Arra
 def stability_bound(kappa: ArrayLike, mu2: float, sigma2_h: float = 1.0, momentum: float = 0.0) -> float:
     r"""Largest learning rate at which gradient ascent is stable at the fixed point of the stiffest mode.
 
-    :math:`\frac{1+\beta}{1-\beta}\,\frac{\kappa^2}{\sigma_h^2 (\mu^2 - \kappa)}` for the smallest kappa: the multiplier of a
-    deviation is :math:`1 - 2\,\mathrm{lr}\,\sigma_h^2(\mu^2-\kappa)/\kappa^2`. Infinite if no mode is learnt.
+    :math:`\frac{1+\beta}{1-\beta}\,\frac{\kappa^2}{\sigma_h^2 (\mu^2 - \kappa)}` for the smallest kappa: the
+    multiplier of a deviation is :math:`1 - 2\,\mathrm{lr}\,\sigma_h^2(\mu^2-\kappa)/\kappa^2`. Infinite if no mode is
+    learnt.
 
     Parameters
     ----------
@@ -328,8 +333,8 @@ def gibbs_tau(eigenvalue: ArrayLike, mu2: float) -> Array:
 def overrelaxation(eigenvalue: ArrayLike, mu2: float) -> tuple[float, float]:
     r"""Best overrelaxation parameter and its convergence factor for the slowest mode.
 
-    With :math:`r = 1 - \lambda_{\min}/\mu^2`: :math:`\omega = 2/(1 + \sqrt{1-r})`, factor :math:`\omega - 1` a sweep instead of
-    r (Young's theory of successive overrelaxation, with noise: Adler, PRD 23, 2901 (1981)).
+    With :math:`r = 1 - \lambda_{\min}/\mu^2`: :math:`\omega = 2/(1 + \sqrt{1-r})`, factor :math:`\omega - 1` a sweep
+    instead of r (Young's theory of successive overrelaxation, with noise: Adler, PRD 23, 2901 (1981)).
 
     Parameters
     ----------
@@ -351,7 +356,8 @@ def overrelaxation(eigenvalue: ArrayLike, mu2: float) -> tuple[float, float]:
 
 
 def cd_factor(eigenvalue: ArrayLike, mu2: float, k: int) -> Array:
-    r"""Expected CD-k gradient divided by the exact one, :math:`1 - r^{2k}`, mode by mode: the fixed points are the same.
+    r"""Expected CD-k gradient divided by the exact one, :math:`1 - r^{2k}`, mode by mode: the fixed points are the
+    same.
 
     Parameters
     ----------
@@ -373,10 +379,11 @@ def cd_factor(eigenvalue: ArrayLike, mu2: float, k: int) -> Array:
 
 
 def action_density(target: ArrayLike, kernel: ArrayLike) -> tuple[float, float]:
-    r"""Mean and width of :math:`s = \phi^T K_\phi \phi/(2N)` when phi is drawn from a machine with kernel K and zero mean.
+    r"""Mean and width of :math:`s = \phi^T K_\phi \phi/(2N)` when phi is drawn from a machine with kernel K and zero
+    mean.
 
-    :math:`\langle s\rangle = \mathrm{tr}(K_\phi K^{-1})/2N`, :math:`\sigma_s^2 = \mathrm{tr}(K_\phi K^{-1})^2/2N^2`; a perfect
-    machine has 1/2 and :math:`1/\sqrt{2N}`.
+    :math:`\langle s\rangle = \mathrm{tr}(K_\phi K^{-1})/2N`, :math:`\sigma_s^2 = \mathrm{tr}(K_\phi K^{-1})^2/2N^2`;
+    a perfect machine has 1/2 and :math:`1/\sqrt{2N}`.
 
     Parameters
     ----------
@@ -401,7 +408,8 @@ def action_density(target: ArrayLike, kernel: ArrayLike) -> tuple[float, float]:
 def two_node_angle(t: ArrayLike, angle: float, kappa: tuple[float, float], sigma2_h: float = 1.0) -> Array:
     r"""Angle between W and the first eigenvector of the target for N_v = 2, N_h = 1.
 
-    :math:`\tan\Delta\theta(t) = \tan\Delta\theta(0)\, e^{\tilde\rho t}`, :math:`\tilde\rho = \sigma_h^2(1/\kappa_2 - 1/\kappa_1)`.
+    :math:`\tan\Delta\theta(t) = \tan\Delta\theta(0)\, e^{\tilde\rho t}`, :math:`\tilde\rho = \sigma_h^2(1/\kappa_2 -
+    1/\kappa_1)`.
 
     Parameters
     ----------
@@ -432,8 +440,8 @@ def two_node_flow(
 ) -> tuple[Array, Array]:
     r"""Angle and singular value for N_v = 2, N_h = 1; the smaller of the two eigenvalues is the one that is learnt.
 
-    :math:`\dot\xi = \sigma_h^2\xi[\cos^2\Delta\theta/\kappa_1 + \sin^2\Delta\theta/\kappa_2 - 1/(\mu^2 - \sigma_h^2\xi^2)]`, with the
-    angle of :func:`two_node_angle`; integrated by the classical Runge-Kutta rule.
+    :math:`\dot\xi = \sigma_h^2\xi[\cos^2\Delta\theta/\kappa_1 + \sin^2\Delta\theta/\kappa_2 - 1/(\mu^2 -
+    \sigma_h^2\xi^2)]`, with the angle of :func:`two_node_angle`; integrated by the classical Runge-Kutta rule.
 
     Parameters
     ----------
@@ -464,7 +472,7 @@ def two_node_flow(
 
     values = [float(xi)]
     limit = 0.02 * min(kappa) ** 2 / (sigma2_h * mu2)
-    for start, stop in zip(times[:-1], times[1:], strict=True):
+    for start, stop in itertools.pairwise(times):
         steps = max(1, math.ceil((stop - start) / limit))
         h, x = (stop - start) / steps, values[-1]
         for step in range(steps):
