@@ -12,7 +12,7 @@ import numpy as np
 import plaq as pq
 import scipy.linalg
 
-N, BATCH, ROUNDS, STEPS = 784, 128, 15, 8
+N, BATCH, ROUNDS, STEPS = 784, 128, 40, 3
 
 
 def timed(work, count=1):
@@ -85,16 +85,16 @@ def compare_exact(mu2=144.0):
         return weights + 1e-6 * gradient
 
     for _ in range(ROUNDS):
-        ours.append(timed(lambda: trainer.advance(4), 4))
+        ours.append(timed(lambda: trainer.advance(3), 3))
         solves.append(
             timed(
                 lambda: [
-                    scipy.linalg.cho_solve(scipy.linalg.cho_factor(kernel, lower=True), weights) for _ in range(4)
+                    scipy.linalg.cho_solve(scipy.linalg.cho_factor(kernel, lower=True), weights) for _ in range(3)
                 ],
                 4,
             )
         )
-        whole.append(timed(lambda: [lapack_step() for _ in range(4)], 4))
+        whole.append(timed(lambda: [lapack_step() for _ in range(3)], 3))
     report("exact step, plaq", ours)
     report("Cholesky solve alone, LAPACK", solves)
     report("exact step, NumPy and LAPACK", whole)

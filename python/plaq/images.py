@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaq._plaq import FormatError
+from plaq.export import require
 
 Array = NDArray[np.float64]
 UNSIGNED_BYTES = 0x08
@@ -43,11 +44,7 @@ def digits(*, labels: bool = False) -> Array | tuple[Array, NDArray[np.int64]]:
     >>> round(float((images**2).sum(1).mean()), 4)  # the trace of the correlation matrix
     15.0142
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError("the digits come with scikit-learn: pip install plaq[datasets]") from error
-    bunch = load_digits()
+    bunch = require("sklearn.datasets", "datasets").load_digits()
     images = np.ascontiguousarray(bunch.data, dtype=float) / 16.0
     return (images, bunch.target.astype(np.int64)) if labels else images
 

@@ -194,7 +194,7 @@ impl RbmTrainer {
     }
 
     fn record<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let record = each!(&mut self.inner, t => enter(py, || crate::field::inside(|| t.record())))?;
+        let record = each!(&mut self.inner, t => enter(py, || t.record()))?;
         let dict = PyDict::new(py);
         dict.set_item("eigenvalues", record.eigenvalues.into_pyarray(py))?;
         dict.set_item("singular_values", record.singular_values.into_pyarray(py))?;

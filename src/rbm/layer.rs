@@ -103,7 +103,7 @@ pub struct Layer<R> {
 /// Numbers drawn before they are used: small enough for the first-level cache.
 const SCRATCH: usize = 1024;
 /// Numbers that one task handles: a sixteenth of a megabyte.
-const TASK: usize = 8192;
+pub(super) const TASK: usize = 8192;
 
 impl<R: Float> Layer<R> {
     /// Number of units.

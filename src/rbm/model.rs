@@ -7,9 +7,10 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-/// Rows of a product that one task computes, at most; its columns are cut in four if there are many. Fixed numbers, and
-/// sums over the inner index are never cut: results do not depend on threads.
+/// A product is cut into tiles of at least so many rows and so many multiplications; the columns are cut in four if there
+/// are many. Fixed numbers, and sums over the inner index are never cut: results do not depend on threads.
 const ROWS: usize = 128;
+const WORK: usize = 1 << 20;
 const NARROW: usize = 64;
 
 /// A restricted Boltzmann machine.
@@ -69,7 +70,8 @@ impl<R: Float> Model<R> {
 fn product<R: Float>(rows: &[R], matrix: MatRef<'_, R>, out: &mut [R]) {
     let (inner, width) = (matrix.nrows(), matrix.ncols());
     let columns = if width < NARROW { width } else { width.div_ceil(4) };
-    let tiles = out.par_chunks_mut(ROWS * width).zip(rows.par_chunks(ROWS * inner));
+    let height = ROWS.max(WORK / (inner * width));
+    let tiles = out.par_chunks_mut(height * width).zip(rows.par_chunks(height * inner));
     tiles.for_each(|(out, rows)| {
         let count = rows.len() / inner;
         let lhs = MatRef::from_row_major_slice(rows, count, inner);

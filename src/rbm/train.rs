@@ -3,7 +3,7 @@
 
 use super::em;
 use super::exact::{CorrelationBasis, Kernel, chunk_rows, dominated};
-use super::layer::{Float, Units};
+use super::layer::{Float, TASK, Units};
 use super::model::Model;
 use super::record::{Record, Reference};
 use crate::error::{Error, Result};
@@ -275,13 +275,23 @@ impl<R: Float> Trainer<R> {
         let end = self.state.epoch + epochs;
         while self.state.epoch < end {
             poll()?;
-            inside(|| -> Result<()> {
-                let start = Instant::now();
-                while self.state.epoch < end && start.elapsed() < BETWEEN_POLLS {
-                    self.step()?;
-                }
-                Ok(())
-            })?;
+            if self.small() { self.steps_until(end) } else { inside(|| self.steps_until(end)) }?;
+        }
+        Ok(())
+    }
+
+    /// Too small to be cut into tasks: the calling thread does it alone.
+    fn small(&self) -> bool {
+        let batch = if let Target::Data(_, batch) = &self.target { *batch } else { 0 };
+        let rows = batch.max(self.state.chains.len() / self.model.visible.len());
+        let widest = self.model.visible.len().max(self.model.hidden.len());
+        widest < 64 && rows * widest <= TASK
+    }
+
+    fn steps_until(&mut self, end: u64) -> Result<()> {
+        let start = Instant::now();
+        while self.state.epoch < end && start.elapsed() < BETWEEN_POLLS {
+            self.step()?;
         }
         Ok(())
     }

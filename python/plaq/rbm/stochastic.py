@@ -99,10 +99,16 @@ class FokkerPlanck:
             raise ValueError("noise: the diffusion must be positive")
         width = float(np.sqrt(self._noise(np.array([fixed]))[0] / (2.0 * fixed / kappa**2)))
         low, high = support or (max(fixed - 8 * width, 1e-3 * fixed), min(fixed + 8 * width, mu2 * (1 - 1e-6)))
-        self.h = (high - low) / cells
-        edges = low + self.h * np.arange(cells + 1)
+        # Where the density is below e^-40 of its maximum nothing happens, but the matrix would lose its digits.
+        for _ in range(2):
+            self.h = (high - low) / cells
+            edges = low + self.h * np.arange(cells + 1)
+            self._log_centre, log_edge = self._potential(kappa, mu2, low, cells)
+            bulk = np.flatnonzero(self._log_centre > -40.0)
+            low, high = edges[bulk[0]], edges[bulk[-1] + 1]
+        edges, log_edge = edges[bulk[0] : bulk[-1] + 2], log_edge[bulk[0] : bulk[-1]]
+        self._log_centre = self._log_centre[bulk]
         self.x = 0.5 * (edges[1:] + edges[:-1])
-        self._log_centre, log_edge = self._potential(kappa, mu2, low, cells)
         weight = np.exp(self._log_centre)
         self.density = weight / (weight.sum() * self.h)
         inner = self._noise(edges[1:-1]) * np.exp(log_edge) / self.h**2
