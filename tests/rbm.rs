@@ -43,7 +43,7 @@ fn on_threads<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> 
 }
 
 #[test]
-fn training_has_the_same_bits_on_one_and_on_three_threads() {
+fn training_has_the_same_bits_on_one_and_on_three_threads() -> Result<()> {
     let (n, m) = (90, 70);
     for method in [Method::Exact, Method::Em, Method::Cd(2), Method::Pcd(2, 150)] {
         let run = || -> Result<Vec<f64>> {
@@ -57,6 +57,7 @@ fn training_has_the_same_bits_on_one_and_on_three_threads() {
         let (one, three) = (on_threads(1, run), on_threads(3, run));
         assert_eq!(one?, three?, "{method:?}");
     }
+    Ok(())
 }
 
 #[test]

@@ -13,6 +13,7 @@ use numpy::{
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+type Parameters<'py> = (Bound<'py, PyAny>, [Bound<'py, PyArray1<f64>>; 3]);
 type LayerData<'py> = (String, PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>);
 
 fn layer<R: Float>(data: &LayerData<'_>) -> PyResult<Layer<R>> {
@@ -209,7 +210,7 @@ impl RbmTrainer {
     }
 
     /// Weights, visible bias, hidden bias and visible variance.
-    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, [Bound<'py, PyArray1<f64>>; 3])> {
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Parameters<'py>> {
         each!(&self.inner, t => {
             let model = t.model();
             let wide = |x: &[_]| x.iter().map(|x| Float::wide(*x)).collect::<Vec<f64>>().into_pyarray(py);

@@ -189,11 +189,11 @@ impl<R: Float> Layer<R> {
                 _ => fill_uniforms(stream, site, width, noise),
             }
             for (row, noise) in rows.chunks_exact_mut(width).zip(noise.chunks_exact(width)) {
-                let units = row.iter_mut().zip(noise).enumerate();
+                let units = row.iter_mut().zip(noise);
                 match self.units {
-                    Units::Gaussian => units.for_each(|(i, (x, &z))| *x = gaussian(i, *x, z)),
-                    Units::Bernoulli => units.for_each(|(_, (x, &u))| *x = R::of(f64::from(u8::from(u < *x)))),
-                    Units::Spin => units.for_each(|(_, (x, &u))| {
+                    Units::Gaussian => units.enumerate().for_each(|(i, (x, &z))| *x = gaussian(i, *x, z)),
+                    Units::Bernoulli => units.for_each(|(x, &u)| *x = R::of(f64::from(u8::from(u < *x)))),
+                    Units::Spin => units.for_each(|(x, &u)| {
                         let up = u < (R::of(1.0) + *x) * R::of(0.5);
                         *x = R::of(if up { 1.0 } else { -1.0 });
                     }),
