@@ -230,7 +230,7 @@ class Machine(ABC):
             interrupted = True
             self._record(recorder, trainer)
         except ConvergenceError as error:
-            error.history = TrainingHistory(recorder.history())
+            error.history = TrainingHistory(recorder.history())  # type: ignore[assignment]
             raise
         finally:
             display.close(trainer.epoch)
