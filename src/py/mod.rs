@@ -70,6 +70,7 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gauge::register(module)?;
     io::register(module)?;
     optimizer::register(module)?;
+    rbm::register(module)?;
     sampler::register(module)?;
     smear::register(module)?;
     spin::register(module)?;
@@ -78,6 +79,5 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FormatError", py.get_type::<FormatError>())?;
     module.add("ConvergenceError", py.get_type::<ConvergenceError>())?;
     module.add("CheckpointError", py.get_type::<CheckpointError>())?;
-    rbm::register(module)?;
     Ok(())
 }
