@@ -29,7 +29,7 @@ def test_fokker_planck_converges_with_the_cells():
 @pytest.mark.parametrize("noise", [0.1, 0.5])
 def test_langevin_runs_have_the_stationary_density_and_the_rate(noise):
     operator = pq.rbm.FokkerPlanck(4.0, 9.0, noise)
-    step, every, walkers = 0.01, 10, 1500
+    step, every, walkers = 0.01, 10, 3000
     runs = pq.rbm.langevin(4.0, 9.0, noise, walkers=walkers, steps=10_000, step=step, every=every, rng=3)[200:]
     mean, width = operator.moments()
     (rate,), (slow,) = operator.modes(1)
