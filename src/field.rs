@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::lattice::Lattice;
 use crate::real::{Real, Work};
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 /// Site vectors per chunk; also the granularity of ordered sums.
 const CHUNK: usize = 32;
@@ -151,6 +151,18 @@ fn setting() -> Setting {
 
 fn pool() -> Option<Arc<rayon::ThreadPool>> {
     setting().pool
+}
+
+/// Runs `work` on a thread of the pool, where parallel iterators of rayon use the set number of threads.
+pub fn inside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    static SINGLE: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
+    if let Some(pool) = pool() {
+        return pool.install(work);
+    }
+    match SINGLE.get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()) {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
 }
 
 /// Number of threads that kernels use: `RAYON_NUM_THREADS`, or all cores.

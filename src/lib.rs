@@ -10,6 +10,7 @@ pub mod gauge;
 pub mod group;
 pub mod interrupt;
 pub mod io;
+pub mod ising;
 mod lanes;
 pub mod lattice;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod matrix;
 pub mod nn;
 pub mod observable;
 pub mod path;
+pub mod rbm;
 pub mod real;
 pub mod rng;
 pub mod sampler;

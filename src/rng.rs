@@ -6,6 +6,8 @@
 
 use crate::real::{MAX_LANES, Real};
 
+pub mod array;
+
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;

@@ -5,12 +5,13 @@ Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables
 write them.
 """
 
-from plaq import actions, datasets, observables, optimizers, plot, smear, spin, statistics
+from plaq import actions, datasets, ising, observables, optimizers, plot, rbm, smear, spin, statistics
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
 from plaq.gauge import GaugeField, read_gauge, read_header
 from plaq.gauge_samplers import HMC, Heatbath
+from plaq.rbm import BernoulliRBM, GaussianRBM
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
 from plaq.scalar_field import ScalarField
@@ -23,6 +24,7 @@ from plaq.train import History
 
 __all__ = [
     "HMC",
+    "BernoulliRBM",
     "Chain",
     "CheckpointError",
     "ConvergenceError",
@@ -32,6 +34,7 @@ __all__ = [
     "Estimate",
     "FormatError",
     "GaugeField",
+    "GaussianRBM",
     "Heatbath",
     "History",
     "LinearSpinModel",
@@ -45,10 +48,12 @@ __all__ = [
     "__version__",
     "actions",
     "datasets",
+    "ising",
     "num_threads",
     "observables",
     "optimizers",
     "plot",
+    "rbm",
     "read_gauge",
     "read_header",
     "set_num_threads",

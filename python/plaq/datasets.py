@@ -1,4 +1,4 @@
-"""Real configurations that come with the package."""
+"""Real configurations that come with the package, and images of digits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from plaq._plaq import FormatError
 from plaq.gauge import GaugeField, read_gauge
+from plaq.images import digits, mnist
 from plaq.suggest import unknown
 
-__all__ = ["Configuration", "configurations", "gauge", "path"]
+__all__ = ["Configuration", "configurations", "digits", "gauge", "mnist", "path"]
 
 _FOLDER = Path(__file__).parent / "data"
 

@@ -3,6 +3,7 @@
 mod gauge;
 mod io;
 mod optimizer;
+mod rbm;
 mod sampler;
 mod scalar;
 mod smear;
@@ -70,6 +71,7 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gauge::register(module)?;
     io::register(module)?;
     optimizer::register(module)?;
+    rbm::register(module)?;
     sampler::register(module)?;
     scalar::register(module)?;
     smear::register(module)?;

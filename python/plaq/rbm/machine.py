@@ -1,0 +1,345 @@
+"""What all machines share: argument checks, the training loop, resume, files."""
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from plaq._plaq import CheckpointError, ConvergenceError, FormatError, RbmTrainer, rbm_sample
+from plaq.checkpoint import replacing
+from plaq.progress import Progress
+from plaq.sampler import Rng, seed_of
+from plaq.train import History, Recorder
+
+Array = NDArray[np.float64]
+Layer = tuple[str, Array, Array]
+M = TypeVar("M", bound="Machine")
+
+RECORDS = 100
+SMALL = 64
+
+
+class StabilityWarning(UserWarning):
+    """The learning rate is past the bound at which gradient ascent is stable."""
+
+
+class TrainingHistory(History):
+    """A :class:`plaq.History` that also knows whether Ctrl-C ended the training (``interrupted``)."""
+
+    interrupted: bool
+
+    def __init__(self, columns: Mapping[str, ArrayLike], interrupted: bool = False) -> None:
+        super().__init__(columns)
+        self.interrupted = interrupted
+
+
+def checked_count(name: str, value: Any, least: int = 1) -> int:
+    """An int that is at least `least`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} is an int, at least {least}; got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} = {value}: at least {least} is needed")
+    return int(value)
+
+
+def checked_number(name: str, value: Any, low: float, high: float = math.inf, *, closed: bool = False) -> float:
+    """A finite number above `low` (or equal to it) and below `high`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is a number; got {value!r}") from error
+    if not (math.isfinite(number) and (number >= low if closed else number > low) and number < high):
+        sign = "at least" if closed else "greater than"
+        above = "" if high == math.inf else f" and below {high}"
+        raise ValueError(f"{name} = {value}: it must be {sign} {low}{above}")
+    return number
+
+
+def checked_kernel(matrix: ArrayLike, name: str, size: int | None, *, semidefinite: bool = False) -> Array:
+    """A symmetric positive matrix."""
+    values = np.asarray(matrix, dtype=float)
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or (size is not None and len(values) != size):
+        wanted = "square" if size is None else f"({size}, {size})"
+        raise ValueError(f"{name} has shape {values.shape}; it must be {wanted}")
+    if not np.all(np.isfinite(values)):
+        raise ValueError(f"{name} has entries that are NaN or infinite; remove them first")
+    scale = float(np.abs(values).max())
+    asymmetry = float(np.abs(values - values.T).max())
+    if asymmetry > 1e-10 * scale:
+        raise ValueError(f"{name} is not symmetric (largest difference {asymmetry:.3g}); give (A + A.T)/2")
+    symmetric: Array = np.ascontiguousarray(0.5 * (values + values.T))
+    lowest, highest = np.linalg.eigvalsh(symmetric)[[0, -1]]
+    if lowest < -1e-10 * highest or highest <= 0 or (not semidefinite and lowest <= 1e-14 * highest):
+        kind = "positive semidefinite" if semidefinite else "positive definite"
+        raise ValueError(f"{name} is not {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}")
+    return symmetric
+
+
+class Machine(ABC):
+    """Base of all machines: p(v, h) ~ exp(v^T W h) times the laws of the single units."""
+
+    _method_names: tuple[str, ...] = ("cd", "pcd")
+
+    def __init__(
+        self, n_visible: int, n_hidden: int, *, weight_scale: float, dtype: DTypeLike, rng: Rng | None
+    ) -> None:
+        self.n_visible = checked_count("n_visible", n_visible)
+        if n_hidden == 0:
+            raise ValueError("n_hidden = 0 leaves independent visible units and nothing to train; give at least 1")
+        self.n_hidden = checked_count("n_hidden", n_hidden)
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f'dtype = {dtype!r}: weights are "float64" or "float32"')
+        if rng is None:
+            raise TypeError("rng is needed for the first weights: give an int, a numpy Generator or a SeedSequence")
+        scale = checked_number("weight_scale", weight_scale, 0.0, closed=True)
+        random = np.random.Generator(np.random.Philox(key=seed_of(rng)))
+        self._weights = (scale * random.standard_normal((self.n_visible, self.n_hidden))).astype(self.dtype)
+        self._trainer: RbmTrainer | None = None
+        self._run: dict[str, Any] = {}
+
+    @abstractmethod
+    def _layers(self) -> tuple[Layer, Layer]:
+        """Visible and hidden units: kind, bias, variance."""
+
+    @abstractmethod
+    def _take(self, visible_bias: Array, hidden_bias: Array, variance: Array) -> None:
+        """Store what training changed besides the weights."""
+
+    @abstractmethod
+    def _facts(self) -> dict[str, Any]:
+        """Constructor arguments, for files and fingerprints."""
+
+    @abstractmethod
+    def _observe(self, trainer: RbmTrainer) -> dict[str, Any]:
+        """One line of the record."""
+
+    @property
+    def weights(self) -> NDArray[Any]:
+        """Weights, shape (n_visible, n_hidden); assign an array of this shape to set them."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, values: ArrayLike) -> None:
+        array = np.array(values, dtype=self.dtype, order="C")
+        if array.shape != (self.n_visible, self.n_hidden):
+            raise ValueError(f"weights of shape {array.shape}; they must be ({self.n_visible}, {self.n_hidden})")
+        if not np.all(np.isfinite(array)):
+            raise ValueError("weights have entries that are NaN or infinite")
+        self._weights = array
+
+    @property
+    def chains(self) -> NDArray[Any]:
+        """Visible state of the persistent chains of the last training, shape (chains, n_visible)."""
+        if self._trainer is None:
+            raise ValueError('no training was done; chains belong to fit(..., method="pcd")')
+        rows: NDArray[Any] = self._trainer.chains()
+        return rows
+
+    def _checked_rows(self, data: ArrayLike, name: str, low: float = -math.inf, high: float = math.inf) -> NDArray[Any]:
+        values = np.asarray(data)
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"{name} holds {values.dtype}; it must hold real numbers")
+        if values.ndim > 2 and math.prod(values.shape[1:]) == self.n_visible:
+            values = values.reshape(len(values), self.n_visible)
+        if values.ndim != 2 or values.shape[1] != self.n_visible or not len(values):
+            raise ValueError(f"{name} has shape {values.shape}; it must be (n, {self.n_visible}) with n at least 1")
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"{name} has entries that are NaN or infinite; remove them first")
+        least, most = values.min(), values.max()
+        if values.dtype.kind in "iu" and most > 1 and least >= 0:
+            raise ValueError(f"{name} holds integers from {least} to {most}, as images do: scale them, {name} / {most}")
+        if least < low or most > high:
+            raise ValueError(f"{name} runs from {least} to {most}; these units need values from {low} to {high}")
+        return np.ascontiguousarray(values, dtype=self.dtype)
+
+    def _options(self, method: str, options: dict[str, Any], rng: Rng | None) -> dict[str, Any]:
+        if method not in self._method_names:
+            known = ", ".join(f'"{name}"' for name in self._method_names)
+            raise ValueError(f'method = "{method}" is not known here; use one of {known}')
+        checked = dict(options, method=method)
+        for name in ("k", "chains", "batch", "decay_every"):
+            checked[name] = checked_count(name, options[name])
+        checked["learning_rate"] = checked_number("learning_rate", options["learning_rate"], 0.0)
+        checked["momentum"] = checked_number("momentum", options["momentum"], 0.0, 1.0, closed=True)
+        checked["weight_decay"] = checked_number("weight_decay", options["weight_decay"], 0.0, closed=True)
+        checked["decay"] = checked_number("decay", options["decay"], 0.0, 1.0 + 1e-15)
+        if rng is None:
+            raise TypeError("rng is needed for training: give an int, a numpy Generator or a SeedSequence")
+        checked["seed"] = seed_of(rng)
+        return checked
+
+    def _train(
+        self,
+        target: dict[str, Any],
+        options: dict[str, Any],
+        start: NDArray[Any] | None,
+        *,
+        epochs: int,
+        record_every: int | None,
+        progress: bool,
+    ) -> TrainingHistory:
+        self._trainer = RbmTrainer(self._weights, *self._layers(), target, start, options)
+        self._run = {"options": options, "target": _digest(target)}
+        return self._loop(checked_count("epochs", epochs, 0), record_every, progress)
+
+    def _resume(
+        self, target: dict[str, Any], epochs: int, record_every: int | None, progress: bool, given: dict[str, Any]
+    ) -> TrainingHistory:
+        if self._trainer is None and "state" in self._run:
+            options = self._run["options"]
+            start = self._run["state"]["chains"].reshape(-1, self.n_visible)
+            trainer = RbmTrainer(self._weights, *self._layers(), target, start if start.size else None, options)
+            trainer.restore(self._run["state"])
+            self._trainer = trainer
+        if self._trainer is None:
+            raise CheckpointError("nothing to resume: this machine was not trained; call fit without resume=True")
+        if not np.array_equal(self._trainer.parameters()[0], self._weights):
+            raise CheckpointError("the weights were changed since the last training; call fit without resume=True")
+        if _digest(target) != self._run["target"]:
+            raise CheckpointError("resume=True needs the target (data, correlation or kernel) of the first part")
+        old = self._run["options"]
+        wrong = [f"{name} = {value!r}, was {old[name]!r}" for name, value in given.items() if old[name] != value]
+        if wrong:
+            raise CheckpointError("resume=True goes on with the settings of the first part: " + "; ".join(wrong))
+        return self._loop(checked_count("epochs", epochs, 0), record_every, progress)
+
+    def _loop(self, epochs: int, record_every: int | None, progress: bool) -> TrainingHistory:
+        trainer, recorder, interrupted = self._trainer, Recorder(), False
+        assert trainer is not None
+        left = max(epochs - trainer.epoch, 0)
+        every = (1 if self.n_visible <= SMALL else max(1, left // RECORDS)) if record_every is None else record_every
+        checked_count("record_every", every)
+        display = Progress(epochs, "epochs", str, enabled=progress)
+        try:
+            self._record(recorder, trainer)
+            while trainer.epoch < epochs:
+                trainer.advance(min(every - trainer.epoch % every, epochs - trainer.epoch))
+                self._record(recorder, trainer)
+                display.update(trainer.epoch)
+        except KeyboardInterrupt:
+            interrupted = True
+            self._record(recorder, trainer)
+        except ConvergenceError as error:
+            error.history = TrainingHistory(recorder.history())  # type: ignore[assignment]
+            raise
+        finally:
+            display.close(trainer.epoch)
+            weights, (visible_bias, hidden_bias, variance) = trainer.parameters()
+            self._weights = weights
+            self._take(visible_bias, hidden_bias, variance)
+        return TrainingHistory(recorder.history(), interrupted)
+
+    def _record(self, recorder: Recorder, trainer: RbmTrainer) -> None:
+        line = self._observe(trainer)
+        recorder.add(epoch=trainer.epoch, **line, step_norm=trainer.step_norm, backtracks=trainer.backtracks)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        steps: int = 100,
+        start: ArrayLike | None = None,
+        rng: Rng,
+        every: int | None = None,
+    ) -> NDArray[Any]:
+        """Configurations after `steps` block Gibbs steps h ~ p(h|v), v ~ p(v|h) of `n` independent chains in parallel.
+
+        Parameters
+        ----------
+        n : int
+            Number of chains.
+        steps : int
+            Gibbs steps of each.
+        start : array_like, shape (n, n_visible) or (n_visible,), optional
+            First visible configurations; by default all zero.
+        rng : int, Generator or SeedSequence
+            Randomness; chain c uses its own stream, so the result does not depend on threads.
+        every : int, optional
+            Keep every so many steps instead of only the last.
+
+        Returns
+        -------
+        ndarray, shape (n, n_visible), or (steps // every, n, n_visible) with `every`
+        """
+        return self._gibbs(n, steps, start, rng, every, None)
+
+    def _gibbs(
+        self, n: int, steps: int, start: ArrayLike | None, rng: Rng, every: int | None, omega: float | None
+    ) -> NDArray[Any]:
+        checked_count("n", n)
+        checked_count("steps", steps)
+        keep = steps if every is None else checked_count("every", every)
+        first = np.zeros(self.n_visible) if start is None else np.asarray(start)
+        rows = self._checked_rows(np.broadcast_to(first, (n, self.n_visible)) if first.ndim == 1 else first, "start")
+        if len(rows) != n:
+            raise ValueError(f"start has {len(rows)} rows for n = {n} chains")
+        run = (steps, keep, omega, seed_of(rng), 0)
+        kept, _, _ = rbm_sample(self._weights, *self._layers(), rows, None, run)
+        result: NDArray[Any] = kept[-1] if every is None else kept
+        return result
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write machine and training state to a npz file, from which training goes on to the same bits.
+
+        Parameters
+        ----------
+        path : path
+            File; replaced atomically.
+        """
+        arrays: dict[str, Any] = {"weights": self._weights}
+        facts = {"class": type(self).__name__, "machine": self._facts()}
+        if self._trainer is not None:
+            facts |= {"options": self._run["options"], "target": self._run["target"]}
+            arrays |= {f"state_{name}": values for name, values in self._trainer.state().items()}
+        layers = self._layers()
+        for side, (_, bias, variance) in zip(("visible", "hidden"), layers, strict=True):
+            arrays |= {f"{side}_bias": bias, f"{side}_variance": variance}
+        with replacing(Path(path)) as file:
+            np.savez(file, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
+
+    @classmethod
+    def load(cls: type[M], path: str | PathLike[str]) -> M:
+        """Read a file written by :meth:`save`.
+
+        Raises
+        ------
+        FormatError
+            The file is damaged, or belongs to another kind of machine.
+        """
+        content = io.BytesIO(Path(path).read_bytes())
+        try:
+            with np.load(content, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            facts = json.loads(str(arrays["facts"]))
+            if facts["class"] != cls.__name__:
+                raise FormatError(f"{path} holds a {facts['class']}; use {facts['class']}.load")
+            machine = cls(**facts["machine"], rng=0)
+            machine.weights = arrays["weights"]
+            machine._take(arrays["visible_bias"], arrays["hidden_bias"], arrays["visible_variance"])
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, TypeError) as error:
+            raise FormatError(f"{path} is damaged or no machine of plaq ({error}); write it again") from error
+        if "options" in facts:
+            state = {name[6:]: values for name, values in arrays.items() if name.startswith("state_")}
+            machine._run = {"options": facts["options"], "target": facts["target"], "state": state}
+        return machine
+
+
+def _digest(target: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(target):
+        value = target[name]
+        digest.update(name.encode() + (value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()))
+    return digest.hexdigest()
+
+
+Method = Literal["exact", "em", "cd", "pcd"]

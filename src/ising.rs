@@ -1,0 +1,208 @@
+//! The two-dimensional Ising model, S = -beta sum_<xy> s_x s_y, by Metropolis sweeps and by Wolff clusters (PRL 62, 361).
+
+use crate::error::{Error, Result};
+use crate::interrupt::poll;
+use crate::rng::array::fill_uniforms;
+use crate::rng::{Purpose, Stream};
+
+/// How spins are updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// One Metropolis attempt at every site, in the order of storage.
+    Metropolis,
+    /// So many Wolff clusters.
+    Wolff(usize),
+}
+
+/// Spins -1 and +1 on a periodic square lattice.
+#[derive(Debug, Clone)]
+pub struct Ising {
+    rows: usize,
+    columns: usize,
+    spins: Vec<i8>,
+}
+
+/// Observables after every step.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// -sum_<xy> s_x s_y / sites.
+    pub energy: Vec<f64>,
+    /// sum_x s_x / sites.
+    pub magnetization: Vec<f64>,
+    /// Sites flipped.
+    pub flipped: Vec<f64>,
+}
+
+impl Ising {
+    /// Spins row by row.
+    pub fn new(rows: usize, columns: usize, spins: Vec<i8>) -> Result<Self> {
+        if rows < 2 || columns < 2 || spins.len() != rows * columns {
+            return Err(Error::value(format!(
+                "a lattice {rows} x {columns} with {} spins; both sides must be 2 or more",
+                spins.len()
+            )));
+        }
+        match spins.iter().find(|s| s.abs() != 1) {
+            Some(s) => Err(Error::value(format!("a spin is {s}; only -1 and +1 are allowed"))),
+            None => Ok(Self { rows, columns, spins }),
+        }
+    }
+
+    /// The spins, row by row.
+    pub fn spins(&self) -> &[i8] {
+        &self.spins
+    }
+
+    fn neighbours(&self, site: usize) -> [usize; 4] {
+        let (r, c) = (site / self.columns, site % self.columns);
+        let row = |r: usize| r * self.columns + c;
+        let column = |c: usize| r * self.columns + c;
+        [
+            row((r + 1) % self.rows),
+            row((r + self.rows - 1) % self.rows),
+            column((c + 1) % self.columns),
+            column((c + self.columns - 1) % self.columns),
+        ]
+    }
+
+    /// Energy per site.
+    pub fn energy(&self) -> f64 {
+        let bond = |x: usize, y: usize| i64::from(self.spins[x] * self.spins[y]);
+        let forward = |x: usize| {
+            let near = self.neighbours(x);
+            bond(x, near[0]) + bond(x, near[2])
+        };
+        -(0..self.spins.len()).map(forward).sum::<i64>() as f64 / self.spins.len() as f64
+    }
+
+    /// Magnetisation per site.
+    pub fn magnetization(&self) -> f64 {
+        self.spins.iter().map(|s| i64::from(*s)).sum::<i64>() as f64 / self.spins.len() as f64
+    }
+
+    /// Runs `steps` steps, numbered from `first` on; every `keep_every`-th configuration is kept.
+    pub fn run(
+        &mut self,
+        update: Update,
+        beta: f64,
+        steps: usize,
+        keep_every: usize,
+        seed: u64,
+        first: u64,
+    ) -> Result<(Trace, Vec<i8>)> {
+        if !(beta.is_finite() && beta >= 0.0) {
+            return Err(Error::value(format!("beta = {beta} is not allowed; the cluster needs a finite beta >= 0")));
+        }
+        let (mut trace, mut kept) = (Trace::default(), Vec::new());
+        for step in 0..steps {
+            poll()?;
+            let stream = Stream::new(seed, Purpose::Spins, first + step as u64);
+            let flipped = match update {
+                Update::Metropolis => self.metropolis(beta, &stream),
+                Update::Wolff(clusters) => (0..clusters).map(|c| self.cluster(beta, &stream, c as u32)).sum(),
+            };
+            trace.flipped.push(flipped as f64);
+            trace.energy.push(self.energy());
+            trace.magnetization.push(self.magnetization());
+            if (step + 1) % keep_every == 0 {
+                kept.extend_from_slice(&self.spins);
+            }
+        }
+        Ok((trace, kept))
+    }
+
+    fn metropolis(&mut self, beta: f64, stream: &Stream) -> usize {
+        let mut uniforms = vec![0.0; self.spins.len()];
+        fill_uniforms(stream, 0, self.spins.len(), &mut uniforms);
+        let mut flipped = 0;
+        for site in 0..self.spins.len() {
+            let around: i32 = self.neighbours(site).iter().map(|&y| i32::from(self.spins[y])).sum();
+            let change = 2.0 * f64::from(around * i32::from(self.spins[site]));
+            if uniforms[site] < (-beta * change).exp() {
+                self.spins[site] = -self.spins[site];
+                flipped += 1;
+            }
+        }
+        flipped
+    }
+
+    fn cluster(&mut self, beta: f64, stream: &Stream, number: u32) -> usize {
+        let mut rng = stream.site(number);
+        let bond = 1.0 - (-2.0 * beta).exp();
+        let root = rng.below(self.spins.len());
+        let sign = self.spins[root];
+        self.spins[root] = -sign;
+        let (mut front, mut size) = (vec![root], 1);
+        while let Some(site) = front.pop() {
+            for y in self.neighbours(site) {
+                if self.spins[y] == sign && rng.uniform() < bond {
+                    self.spins[y] = -sign;
+                    front.push(y);
+                    size += 1;
+                }
+            }
+        }
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// <E>, <|m|>, <m^2> of a 4 x 3 lattice by the sum over all 4096 configurations.
+    fn enumerate(beta: f64) -> [f64; 3] {
+        let (mut z, mut sums) = (0.0, [0.0; 3]);
+        for bits in 0..4096u32 {
+            let spins = (0..12).map(|x| if bits >> x & 1 == 1 { 1 } else { -1 }).collect();
+            let Ok(ising) = Ising::new(4, 3, spins) else { unreachable!("the sizes agree") };
+            let (e, m) = (ising.energy(), ising.magnetization());
+            let weight = (-beta * e * 12.0).exp();
+            z += weight;
+            for (sum, value) in sums.iter_mut().zip([e, m.abs(), m * m]) {
+                *sum += weight * value;
+            }
+        }
+        sums.map(|s| s / z)
+    }
+
+    #[test]
+    fn both_updates_sample_the_boltzmann_weight() -> Result<()> {
+        let exact = enumerate(0.4);
+        for update in [Update::Metropolis, Update::Wolff(2)] {
+            let mut ising = Ising::new(4, 3, vec![1; 12])?;
+            ising.run(update, 0.4, 500, 1, 3, 0)?;
+            let (trace, _) = ising.run(update, 0.4, 200_000, 200_000, 3, 500)?;
+            let absolute: Vec<f64> = trace.magnetization.iter().map(|m| m.abs()).collect();
+            let square: Vec<f64> = trace.magnetization.iter().map(|m| m * m).collect();
+            for (values, expected) in [&trace.energy, &absolute, &square].into_iter().zip(exact) {
+                let bins: Vec<f64> = values.chunks(1000).map(|b| b.iter().sum::<f64>() / 1000.0).collect();
+                let mean = bins.iter().sum::<f64>() / 200.0;
+                let variance = bins.iter().map(|b| (b - mean).powi(2)).sum::<f64>() / (199.0 * 200.0);
+                let pull = (mean - expected) / variance.sqrt();
+                assert!(pull.abs() < 4.0, "{update:?}: {mean}, exact {expected}, {pull} sigma");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_can_be_cut() -> Result<()> {
+        let mut whole = Ising::new(8, 8, vec![1; 64])?;
+        let mut cut = whole.clone();
+        whole.run(Update::Wolff(1), 0.44, 40, 1, 9, 0)?;
+        cut.run(Update::Wolff(1), 0.44, 15, 1, 9, 0)?;
+        cut.run(Update::Wolff(1), 0.44, 25, 1, 9, 15)?;
+        assert_eq!(whole.spins(), cut.spins());
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_spins_are_refused() {
+        assert!(Ising::new(4, 4, vec![0; 16]).is_err());
+        assert!(Ising::new(1, 4, vec![1; 4]).is_err());
+        assert!(
+            Ising::new(2, 2, vec![1; 4]).is_ok_and(|mut i| i.run(Update::Metropolis, f64::NAN, 1, 1, 0, 0).is_err())
+        );
+    }
+}
