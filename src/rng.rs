@@ -43,8 +43,6 @@ pub enum Purpose {
     Metropolis = 3,
     /// Heatbath updates.
     Heatbath = 4,
-    /// Overrelaxation (choice of subgroup order).
-    Overrelaxation = 5,
     /// Pseudofermion heatbath.
     Pseudofermion = 6,
     /// Stochastic estimators.

@@ -65,6 +65,30 @@ class OptimizerCore:
     def step(self) -> int: ...
     def update(self, parameters: NDArray[np.float64], gradient: NDArray[np.float64]) -> None: ...
 
+class RbmTrainer:
+    def __init__(
+        self,
+        weights: Any,
+        visible: tuple[str, NDArray[np.float64], NDArray[np.float64]],
+        hidden: tuple[str, NDArray[np.float64], NDArray[np.float64]],
+        target: dict[str, Any],
+        start: Any,
+        options: dict[str, Any],
+    ) -> None: ...
+    def advance(self, epochs: int) -> None: ...
+    @property
+    def backtracks(self) -> int: ...
+    def chains(self) -> Any: ...
+    @property
+    def epoch(self) -> int: ...
+    def parameters(self) -> tuple[Any, list[NDArray[np.f]]]: ...
+    def record(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
+    def singular_values(self) -> NDArray[np.float64]: ...
+    def state(self) -> dict[str, Any]: ...
+    @property
+    def step_norm(self) -> float: ...
+
 class ScalarSampler:
     def __init__(
         self, action: Sequence[tuple[float, float]], levels: Sequence[tuple[Sequence[int], int, str]], length: float
@@ -162,6 +186,9 @@ def flow_step(
     field: Gauge, action: Sequence[Any], step: float, tolerance: float | None
 ) -> tuple[Gauge, float, float]: ...
 def hyp(field: Gauge, alphas: Sequence[float]) -> Gauge: ...
+def ising_run(
+    spins: NDArray[np.int8], beta: float, clusters: int | None, steps: int, keep_every: int, seed: int, first: int
+) -> tuple[NDArray[np.int8], NDArray[np.int8], list[NDArray[np.f]]]: ...
 def loop_family(name: str, shape: Sequence[int]) -> list[tuple[float, list[int]]]: ...
 def network_forward(
     field: Gauge,
@@ -174,6 +201,29 @@ def network_pullback(
     cotangent: NDArray[np.complex128],
 ) -> tuple[NDArray[np.complex128], list[float]]: ...
 def num_threads() -> int: ...
+def rbm_ensemble(
+    weights: NDArray[np.float64],
+    correlation: NDArray[np.float64],
+    *,
+    mu2: float,
+    sigma2_h: float,
+    k: int,
+    chains: int,
+    learning_rate: float,
+    warmup: int,
+    records: int,
+    every: int,
+    members: int,
+    seed: int,
+) -> NDArray[np.float64]: ...
+def rbm_sample(
+    weights: Any,
+    visible: tuple[str, NDArray[np.float64], NDArray[np.float64]],
+    hidden: tuple[str, NDArray[np.float64], NDArray[np.float64]],
+    start: Any,
+    start_hidden: Any,
+    run: tuple[int, int, float | None, int, int],
+) -> tuple[Any, Any, Any]: ...
 def read_gauge(
     path: str | PathLike[str],
     format: str | None,

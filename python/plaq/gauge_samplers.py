@@ -137,7 +137,8 @@ class HMC(_FieldSampler):
     -----
     Scalar fields (:class:`plaq.actions.Scalar`) have momenta :math:`\pi_a(x)` and :math:`K = \frac12\sum\pi^2`.
 
-    ``info``: ``accepted``, ``delta_h`` (:math:`\langle e^{-\delta H}\rangle = 1`), ``action``.
+    ``info``: ``accepted``, ``delta_h``, ``exp_minus_delta_h`` (its mean is 1), ``action``. With ``thin > 1`` each is the
+    mean over the updates of a draw, so take :math:`\langle e^{-\delta H}\rangle` from ``exp_minus_delta_h``.
 
     Examples
     --------
@@ -145,7 +146,7 @@ class HMC(_FieldSampler):
     >>> hmc = pq.HMC(pq.actions.Wilson(2.0), length=1.0, steps=8)
     >>> U, info = hmc.step(pq.GaugeField.cold((8, 8), "U(1)"), rng=1)
     >>> sorted(info)
-    ['accepted', 'action', 'delta_h']
+    ['accepted', 'action', 'delta_h', 'exp_minus_delta_h']
     """
 
     def __init__(

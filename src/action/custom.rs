@@ -103,6 +103,12 @@ pub fn build_stack<R: Real, const N: usize>(
 ) -> Result<Stack<GaugeField<R, N>>> {
     let layer = |layer: &LayerSpec| {
         let term = |(loops, directions): &(Vec<(f64, LoopSpec)>, u8)| {
+            if *directions != u8::MAX && u32::from(*directions) >> lattice.ndim() != 0 {
+                return Err(Error::value(format!(
+                    "a layer changes links of a direction that a {}-dimensional lattice does not have",
+                    lattice.ndim()
+                )));
+            }
             Ok(StoutTerm { loops: expand(loops, lattice.extents())?, directions: *directions })
         };
         let terms = layer.terms.iter().map(term).collect::<Result<_>>()?;

@@ -115,6 +115,7 @@ impl ScalarSampler {
         let dict = PyDict::new(py);
         dict.set_item("accepted", info.accepted)?;
         dict.set_item("delta_h", info.delta_h)?;
+        dict.set_item("exp_minus_delta_h", (-info.delta_h).exp())?;
         dict.set_item("action", info.action)?;
         Ok((Scalars { field }, dict))
     }

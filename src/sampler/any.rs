@@ -97,7 +97,15 @@ where
             let step = move |field: &GaugeField<R, N>, seed, sweep| {
                 let (field, info) = hmc.step(field, seed, sweep)?;
                 let accepted = f64::from(u8::from(info.accepted));
-                Ok((field, vec![("accepted", accepted), ("delta_h", info.delta_h), ("action", info.action)]))
+                Ok((
+                    field,
+                    vec![
+                        ("accepted", accepted),
+                        ("delta_h", info.delta_h),
+                        ("exp_minus_delta_h", (-info.delta_h).exp()),
+                        ("action", info.action),
+                    ],
+                ))
             };
             Arc::new(For { lattice, step, field: std::marker::PhantomData })
         }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 const CREUTZ_BELOW: f64 = 1.68;
 /// Below this concentration the von Mises angle is drawn by rejection from the uniform distribution.
 const UNIFORM_BELOW: f64 = 1e-3;
-/// Attempts after which a link is left as it is; reached only if a link is not a number.
+/// Attempts after which a link is left as it is.
 const MAX_ATTEMPTS: u32 = 2000;
 
 /// Heatbath followed by overrelaxation sweeps.
@@ -169,15 +169,18 @@ fn update_u1<R: Real, const N: usize>(
     let new = match update {
         // U V -> conj(U V)
         Update::Overrelaxation => (u * v).conj().scale(R::one() / k).blend(u, vanishes) * toward,
-        Update::Heatbath(stream) => von_mises(k.blend(R::zero(), vanishes), mask, site, stream) * toward,
+        Update::Heatbath(stream) => {
+            let (phase, done) = von_mises(k.blend(R::zero(), vanishes), mask, site, stream);
+            link.0[0][0] = u.blend(phase * toward, done);
+            return;
+        }
     };
-    let mask = if update == Update::Overrelaxation { mask & !vanishes } else { mask };
-    link.0[0][0] = u.blend(new, mask);
+    link.0[0][0] = u.blend(new, mask & !vanishes);
 }
 
-/// e^{i phi} with density exp(k cos phi), by rejection from a wrapped Cauchy distribution.
+/// e^{i phi} with density exp(k cos phi), by rejection from a wrapped Cauchy distribution; the lanes in which it was found.
 #[inline(always)]
-fn von_mises<R: Real>(k: R, mask: LaneMask, site: impl Fn(usize) -> u32, stream: Stream) -> Complex<R> {
+fn von_mises<R: Real>(k: R, mask: LaneMask, site: impl Fn(usize) -> u32, stream: Stream) -> (Complex<R>, LaneMask) {
     let one = R::one();
     let flat = k.less(R::splat(UNIFORM_BELOW));
     let safe = k.blend(one, flat);
@@ -191,7 +194,7 @@ fn von_mises<R: Real>(k: R, mask: LaneMask, site: impl Fn(usize) -> u32, stream:
         let f = (r.mul_add(z, one) / (r + z)).blend(z, flat);
         let c = safe * (r - f);
         let (cauchy, uniform) = ((c / u2).ln() + one - c, k * (f - one) - u2.ln());
-        let accept = !cauchy.blend(uniform, flat).less(R::zero()) & open;
+        let accept = (-cauchy.blend(uniform, flat)).less(R::splat(f64::MIN_POSITIVE)) & open;
         let (u3, _) = stream.lane_uniforms::<R>(&site, 2 * attempt + 1);
         let root = f.neg_mul_add(f, one);
         let root = root.blend(R::zero(), root.less(R::zero())).sqrt();
@@ -202,7 +205,7 @@ fn von_mises<R: Real>(k: R, mask: LaneMask, site: impl Fn(usize) -> u32, stream:
             break;
         }
     }
-    Complex::new(cosine, sine)
+    (Complex::new(cosine, sine), mask & !open)
 }
 
 /// U with density exp(Re tr(U V)/N), one SU(2) subgroup after another.

@@ -63,6 +63,8 @@ def test_flow_scales() -> None:
     flow = pq.smear.Flow(t, 0.15 / np.maximum(t, 1e-9), 0 * t, 0 * t, pq.GaugeField.cold((4, 4)), 80)
     assert flow.t0(0.3) == pytest.approx(2.0, abs=1e-9)  # t^2 E = 0.15 t
     assert flow.w0(0.3) == pytest.approx(np.sqrt(2.0), abs=1e-6)
+    curved = pq.smear.Flow(t, 0.05 * t, 0 * t, 0 * t, pq.GaugeField.cold((4, 4)), 80)  # t d(t^2 E)/dt = 0.15 t^3
+    assert curved.w0(0.3) == pytest.approx(2.0 ** (1 / 6), abs=1e-9)
     with pytest.raises(ValueError, match="flow further"):
         flow.t0(0.9)
 
@@ -93,6 +95,73 @@ def test_hyp_and_ape_of_an_abelian_link_by_hand() -> None:
     smeared = np.asarray(pq.smear.ape(pq.GaugeField.from_numpy(links), 0.4))
     expected = 0.6 * np.exp(0.7j) + 0.4
     assert smeared[0, 1, 2, 0, 0] == pytest.approx(expected / abs(expected), abs=1e-14)
+
+
+def dagger(m: np.ndarray) -> np.ndarray:
+    return m.conj().swapaxes(-1, -2)
+
+
+def project(m: np.ndarray) -> np.ndarray:
+    u, _, v = np.linalg.svd(m)
+    n = m.shape[-1]
+    return u @ v * np.exp(-1j * np.angle(np.linalg.det(u @ v)) / n)[..., None, None]
+
+
+def staples(side: np.ndarray, far: np.ndarray, mu: int, nu: int) -> np.ndarray:
+    """Both staples of links of direction mu in the plane with nu."""
+    up = side @ np.roll(far, -1, nu) @ dagger(np.roll(side, -1, mu))
+    back = [np.roll(side, 1, nu), np.roll(far, 1, nu), np.roll(np.roll(side, -1, mu), 1, nu)]
+    return up + dagger(back[0]) @ back[1] @ back[2]
+
+
+def plain_hyp(links: np.ndarray, alphas: tuple[float, ...]) -> np.ndarray:
+    """Level by level: a link is labelled by the directions that its staples may not use."""
+    ndim, depth = len(links), len(alphas)
+    thin = {mu: links[mu] for mu in range(ndim)}
+
+    def fat(mu: int, used: frozenset[int], inner: int) -> np.ndarray:
+        if inner == depth:
+            return thin[mu]
+        key = (mu, used, inner)
+        if key not in cache:
+            free = [nu for nu in range(ndim) if nu != mu and nu not in used]
+            total = sum(
+                staples(fat(nu, used | {mu}, inner + 1), fat(mu, used | {nu}, inner + 1), mu, nu) for nu in free
+            )
+            cache[key] = project((1 - alphas[inner]) * thin[mu] + alphas[inner] / (2 * len(free)) * total)
+        return cache[key]
+
+    cache: dict[tuple[int, frozenset[int], int], np.ndarray] = {}
+    return np.array([fat(mu, frozenset(), 0) for mu in range(ndim)])
+
+
+@pytest.mark.parametrize(("shape", "group"), [((4, 3, 2, 4), "SU(3)"), ((2, 4, 3, 4), "SU(4)"), ((4, 6, 3), "SU(2)")])
+def test_hyp_and_spatial_ape_against_plain_numpy(shape: tuple[int, ...], group: str) -> None:
+    U = pq.Heatbath(pq.actions.Wilson(6.0)).step(pq.GaugeField.hot(shape, group, rng=1), rng=2)[0]
+    links, alphas = np.asarray(U), (0.75, 0.6, 0.3)[: len(shape) - 1]
+    assert abs(np.asarray(pq.smear.hyp(U, alphas)) - plain_hyp(links, alphas)).max() < 1e-11
+    ape = [
+        project(0.5 * links[mu] + 0.5 / 4 * sum(staples(links[nu], links[mu], mu, nu) for nu in range(3) if nu != mu))
+        for mu in range(3)
+    ]
+    assert abs(np.asarray(pq.smear.ape(U, 0.5, directions=range(3)))[:3] - np.array(ape)).max() < 1e-11
+
+
+def test_polyakov_stout_against_plain_numpy() -> None:
+    """exp(rho TA(P^dagger)) U: the loop C U^dagger runs backwards through the link."""
+    U = pq.GaugeField.hot((3, 4), "SU(2)", rng=1)
+    links = np.asarray(U)
+    line = links[1]
+    for k in range(1, 4):
+        line = line @ np.roll(links[1], -k, 1)
+    a = (dagger(line) - line) / 2
+    a -= np.trace(a, axis1=-2, axis2=-1)[..., None, None] * np.eye(2) / 2
+    w, v = np.linalg.eigh(-1j * 0.07 * a)
+    expected = (v * np.exp(1j * w)[..., None, :]) @ dagger(v) @ links[1]
+    smeared = np.asarray(pq.smear.stout(U, 0.07, loops=["polyakov_t"]))
+    assert abs(smeared[1] - expected).max() < 1e-13
+    assert np.array_equal(smeared[0], links[0])
+    assert pq.observables.polyakov(pq.smear.stout(U, 0.07, loops=["polyakov_t"])).real > pq.observables.polyakov(U).real
 
 
 def test_mapped_action_drives_an_exact_hmc() -> None:
@@ -186,6 +255,13 @@ BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: pq.StoutLayer(["plaquette"], [float("inf")]), ValueError, "NaN or infinity"),
     (lambda: pq.StoutLayer([[1, 9]]), ValueError, "steps are"),
     (lambda: pq.StoutLayer(["plaquette"], per_direction=5), ValueError, "number of dimensions"),
+    (lambda: pq.StoutLayer(["plaquette"], directions=[7]), ValueError, "0 to 3"),
+    (lambda: pq.StoutLayer(["plaquette"], directions=[0], per_direction=3), ValueError, "not both"),
+    (
+        lambda: pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1], directions=[3])])(pq.GaugeField.cold((4, 4))),
+        ValueError,
+        "does not have",
+    ),
     (lambda: pq.CovariantNet([]), TypeError, "list of StoutLayer"),
     (lambda: pq.CovariantNet([pq.StoutLayer(["chair"])])(pq.GaugeField.cold((4, 4))), ValueError, "needs 3 dimensions"),
     (lambda: pq.CovariantNet([pq.StoutLayer(["polyakov_z"])])(pq.GaugeField.cold((4, 4))), ValueError, "dimensions"),
