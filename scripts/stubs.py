@@ -134,6 +134,8 @@ class Rust:
         name, _, inner = rust.partition("<")
         parts = split(inner[:-1]) if inner else []
         if re.fullmatch(r"Py(Readonly|Readwrite)?Array(\d|Dyn)?", name):
+            if len(parts[0]) == 1:  # a type parameter, f32 or f64
+                return "NDArray[Any]"
             return f"NDArray[np.{ELEMENTS.get(parts[0], parts[0].replace('u', 'uint').replace('i', 'int', 1))}]"
         if name == "Option":
             return f"{self.python(parts[0], owner, given)} | None"

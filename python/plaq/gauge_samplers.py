@@ -137,8 +137,8 @@ class HMC(_FieldSampler):
     -----
     Scalar fields (:class:`plaq.actions.Scalar`) have momenta :math:`\pi_a(x)` and :math:`K = \frac12\sum\pi^2`.
 
-    ``info``: ``accepted``, ``delta_h``, ``exp_minus_delta_h`` (its mean is 1), ``action``. With ``thin > 1`` each is the
-    mean over the updates of a draw, so take :math:`\langle e^{-\delta H}\rangle` from ``exp_minus_delta_h``.
+    ``info``: ``accepted``, ``delta_h``, ``exp_minus_delta_h`` (its mean is 1), ``action``. With ``thin > 1`` each is
+    the mean over the updates of a draw, so take :math:`\langle e^{-\delta H}\rangle` from ``exp_minus_delta_h``.
 
     Examples
     --------

@@ -189,8 +189,8 @@ def run(
         that a mistake shows at once.
     rng : int, numpy.random.Generator or numpy.random.SeedSequence
         Seed. The same int in two runs makes them use the same random numbers, which correlates their chains: continue
-        through a checkpoint, or give a Generator. A resumed run keeps its stored seed; an int or SeedSequence that differs from it is refused, while a
-        Generator (whose draw depends on what was drawn before) is not.
+        through a checkpoint, or give a Generator. A resumed run keeps its stored seed; an int or SeedSequence that
+        differs from it is refused, while a Generator (whose draw depends on what was drawn before) is not.
     progress : bool
         Show a progress bar (tqdm if installed) in notebooks and on terminals.
     checkpoint : path, optional

@@ -31,7 +31,9 @@ def public(module, prefix):
             yield f"{prefix}.{name}", obj
 
 
-PUBLIC = dict(public(pq, "pq"))
+PUBLIC = {
+    name: obj for name, obj in public(pq, "pq") if not isinstance(obj, int | float)
+}  # constants speak for themselves
 
 
 def python(code, **options):
