@@ -118,8 +118,10 @@ class Chain:
         name : str or sequence of str
             An observable, or several scalar ones for a derived quantity.
         f : callable, optional
-            Real function of the mean, as ``abs`` of a complex mean or ``lambda c: np.log(c[1] / c[2])`` of the means
-            of an array; with several names it takes one argument for each.
+            For an observable with one number per draw: a real function of each draw, whose mean is estimated, as
+            ``abs`` of a complex observable or ``lambda q: q**2`` for a susceptibility. For array draws or several
+            names: a real function of the means, as ``lambda c: np.log(c[1] / c[2])``; with several names it takes one
+            argument for each.
 
         Returns
         -------
@@ -138,9 +140,14 @@ class Chain:
         >>> chain = Chain({"a": rng.normal(6, 1, 10_000), "b": rng.normal(2, 1, 10_000)})
         >>> print(chain.estimate(["a", "b"], lambda a, b: a / b))
         3.012(16)
+        >>> print(chain.estimate("a", lambda a: a**2))  # 6^2 + 1
+        37.01(12)
         """
         if isinstance(name, str):
-            return estimate(self[name], f)
+            draws = self[name]
+            if f is None or draws.ndim > 1:
+                return estimate(draws, f)
+            return estimate(np.array([f(draw) for draw in draws]))
         columns = [self[each] for each in name]
         if f is None or any(column.ndim > 1 for column in columns):
             raise ValueError(f"several names {list(name)} need scalar draws and f, a function of their means")

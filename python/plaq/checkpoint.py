@@ -117,8 +117,8 @@ class Record:
             NotImplementedError,
         ) as error:
             raise CheckpointError(
-                f"{path} is damaged or no chain file of plaq ({type(error).__name__}: {error}); "
-                "delete it or restore a copy, or start anew with resume=False"
+                f"{path} is no chain file of plaq or is damaged ({type(error).__name__}: {error}); if it holds "
+                "anything else, name another checkpoint; delete it or restore a copy, or start anew with resume=False"
             ) from error
 
 

@@ -24,6 +24,8 @@ __all__ = ["CovariantNet", "Flow", "StoutLayer", "ape", "flow", "hyp", "stout"]
 Loop: TypeAlias = str | Sequence[int]
 FLOW_ACTIONS = {"wilson": 0.0, "symanzik": -1.0 / 12.0, "iwasaki": -0.331, "dbw2": -1.4088}
 ALL = 255
+STABLE = 2.51
+"""Runge-Kutta of order 3 damps exp(-lambda t) while step lambda < 2.51; the Wilson flow has lambda up to 4 D."""
 
 
 def _field(U: object, dimensions: int = 2) -> GaugeField:
@@ -259,7 +261,8 @@ def _crossing(t: NDArray[np.float64], values: NDArray[np.float64], level: float,
     above = np.nonzero(values >= level)[0]
     if len(above) == 0 or above[0] == 0:
         raise ValueError(
-            f"{name} goes from {values[0]:.4g} to {values[-1]:.4g} and does not cross {level}; flow further"
+            f"{name} stays between {values.min():.4g} and {values.max():.4g} up to t = {t[-1]:.4g} and does not cross "
+            f"{level}; flow further if it still grows, or take another level"
         )
     k = int(above[0])
     # Inverse interpolation of degree up to three through the points around the crossing, by Neville's scheme.
@@ -294,7 +297,8 @@ def flow(
     time : float
         Final flow time in lattice units, at least 0.
     step : float
-        Step (the last one is shortened to end at `time`); with ``adaptive`` the first one.
+        Step (the last one is shortened to end at `time`), at most 2.51/(4 D) for stability; with ``adaptive`` the
+        first one.
     action : str or Action
         ``"wilson"``, ``"symanzik"``, ``"iwasaki"``, ``"dbw2"``, or an action made of loops whose coefficients are taken
         as they are (``Loops([(1.0, "plaquette")])`` is the Wilson flow).
@@ -326,8 +330,12 @@ def flow(
     end, size = _number("time", time), _number("step", step)
     if end < 0 or size <= 0:
         raise ValueError(f"time = {time}, step = {step}: the flow time is at least 0 and the step above 0")
-    if not adaptive and size > 0.5:
-        raise ValueError(f"step = {step}: above 0.5 the integrator is unstable; take a smaller one or adaptive=True")
+    stable = STABLE / (4 * _field(U).ndim)
+    if not adaptive and size > stable:
+        raise ValueError(
+            f"step = {step}: above {stable:.3f} the integrator is unstable in {U.ndim} dimensions; take a smaller one "
+            "or adaptive=True"
+        )
     allowed = _number("tolerance", tolerance) if adaptive else None
     if allowed is not None and allowed <= 0:
         raise ValueError(f"tolerance = {tolerance}: it must be above 0")
