@@ -71,7 +71,10 @@ fn limits<R: Real, const N: usize>(_: &GaugeField<R, N>, isa: &str) {
     report(&format!("limit: multiply-add peak, {isa}"), 1, &times, "GFLOP/s", flops);
     let source = vec![1.0f64; 1 << 25];
     let mut target = vec![0.0f64; 1 << 25];
-    let times = time(|| target.copy_from_slice(black_box(&source)));
+    let times = time(|| {
+        target.copy_from_slice(black_box(&source));
+        black_box(&mut target);
+    });
     report("limit: memory copy", 1, &times, "GB/s (read + write)", (2 * source.len() * 8) as f64);
 }
 
@@ -110,7 +113,7 @@ fn samplers<R: Real<Total = f64>, const N: usize>(
     name: &str,
     threads: usize,
     beta: f64,
-    steps: usize,
+    (integrator, steps): (&str, usize),
 ) {
     let links = (u.lattice().volume() * u.lattice().ndim()) as f64;
     for overrelaxation in [0, 1] {
@@ -126,7 +129,7 @@ fn samplers<R: Real<Total = f64>, const N: usize>(
     }
     let level = Level {
         action: Box::new(wilson(u, beta)) as Box<dyn Action<_>>,
-        integrator: Integrator::named("omelyan2").expect("known"),
+        integrator: Integrator::named(integrator).expect("known"),
         steps,
     };
     let hmc = Hmc { energy: Box::new(wilson(u, beta)), levels: vec![level], length: 1.0 };
@@ -136,7 +139,7 @@ fn samplers<R: Real<Total = f64>, const N: usize>(
         field = hmc.step(&field, 1, sweep).expect("trajectory").0;
         sweep += 1;
     });
-    let title = format!("{name}: HMC trajectory, omelyan2, {steps} steps");
+    let title = format!("{name}: HMC trajectory, {integrator}, {steps} steps");
     report(&title, threads, &times, "G link updates/s", links * (2 * steps) as f64);
 }
 
@@ -175,14 +178,15 @@ fn main() {
     for threads in [1, 2] {
         set_num_threads(threads).expect("threads");
         typed!(&small, kernels, "SU(3) 8^4", threads);
-        typed!(&small, samplers, "SU(3) 8^4", threads, 6.0, 20);
+        typed!(&small, samplers, "SU(3) 8^4", threads, 6.0, ("omelyan2", 20));
         let large = hot(&[16; 4], 3);
         typed!(&large, kernels, "SU(3) 16^4", threads);
-        typed!(&large, samplers, "SU(3) 16^4", threads, 6.0, 20);
+        typed!(&large, samplers, "SU(3) 16^4", threads, 6.0, ("omelyan2", 20));
     }
     set_num_threads(1).expect("one thread");
-    typed!(&hot(&[6; 4], 3), samplers, "SU(3) 6^4", 1, 6.0, 10);
-    typed!(&hot(&[8; 4], 2), samplers, "SU(2) 8^4", 1, 2.5, 20);
+    typed!(&hot(&[6; 4], 3), samplers, "SU(3) 6^4", 1, 6.0, ("omelyan2", 10));
+    typed!(&hot(&[6; 4], 3), samplers, "SU(3) 6^4", 1, 6.0, ("leapfrog", 10));
+    typed!(&hot(&[8; 4], 2), samplers, "SU(2) 8^4", 1, 2.5, ("omelyan2", 20));
     typed!(&hot(&[8; 4], 4), kernels, "SU(4) 8^4", 1);
-    typed!(&hot(&[64, 64], 1), samplers, "U(1) 64^2", 1, 5.0, 20);
+    typed!(&hot(&[64, 64], 1), samplers, "U(1) 64^2", 1, 5.0, ("omelyan2", 20));
 }
