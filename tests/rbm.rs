@@ -90,14 +90,14 @@ fn expectation_maximisation_raises_the_likelihood() -> Result<()> {
     let model = machine(Units::Gaussian, Units::Gaussian, n, m)?;
     let mut trainer = Trainer::new(model, Target::Data(rows(100, n), 100), settings(Method::Em), Vec::new())?;
     let mut last = trainer.record()?.log_likelihood;
-    for _ in 0..60 {
+    for _ in 0..1000 {
         trainer.advance(1)?;
         let record = trainer.record()?;
         assert!(record.log_likelihood >= last - 1e-11);
         assert!(record.eigenvalues[0] > 0.0);
         last = record.log_likelihood;
     }
-    assert!(trainer.step_norm() < 1e-3);
+    assert!(trainer.step_norm() < 1e-6);
     Ok(())
 }
 
