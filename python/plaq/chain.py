@@ -141,7 +141,7 @@ class Chain:
         >>> print(chain.estimate(["a", "b"], lambda a, b: a / b))
         3.012(16)
         >>> print(chain.estimate("a", lambda a: a**2))  # 6^2 + 1
-        37.01(12)
+        36.87(12)
         """
         if isinstance(name, str):
             draws = self[name]

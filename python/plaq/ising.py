@@ -64,7 +64,7 @@ def onsager_energy(beta: float) -> float:
     Examples
     --------
     >>> round(onsager_energy(0.3), 5)
-    -0.70416
+    -0.7045
     """
     b = _beta(beta)
     modulus = 2.0 * math.sinh(2 * b) / math.cosh(2 * b) ** 2

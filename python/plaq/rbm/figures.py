@@ -44,6 +44,14 @@ def spectrum(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> kernel = pq.rbm.free_field_kernel((6,), 4.0)
+    >>> machine = pq.GaussianRBM(6, 6, mu2=9.0, rng=1)
+    >>> history = machine.fit(kernel=kernel, epochs=20, learning_rate=0.1, progress=False, rng=1)
+    >>> axes = spectrum(history, np.linalg.eigvalsh(kernel), 9.0)
     """
     import matplotlib
 
@@ -88,6 +96,10 @@ def images(rows: ArrayLike, shape: tuple[int, int], *, columns: int = 10, ax: "A
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> axes = images(np.eye(4), (2, 2), columns=2)
     """
     pictures = np.asarray(rows, dtype=float).reshape(-1, *shape)
     height, width = shape
@@ -120,6 +132,10 @@ def spacings(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> axes = spacings(np.random.default_rng(1).rayleigh(size=1000), label="spacings")
     """
     axes = new_axes(ax)
     s = np.asarray(values, dtype=float).ravel()

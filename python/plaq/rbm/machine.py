@@ -33,7 +33,13 @@ class StabilityWarning(UserWarning):
 
 
 class TrainingHistory(History):
-    """A :class:`plaq.History` that also knows whether Ctrl-C ended the training (``interrupted``)."""
+    """A :class:`plaq.History` that also knows whether Ctrl-C ended the training (``interrupted``).
+
+    Examples
+    --------
+    >>> TrainingHistory({"epoch": [0, 1]}).interrupted
+    False
+    """
 
     interrupted: bool
 
