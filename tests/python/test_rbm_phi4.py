@@ -13,7 +13,7 @@ def sampled(lam, draws, rng):
     action = pq.actions.Scalar(MASS2, lam)
     observables = {"field": lambda field: np.asarray(field).ravel()}
     start = pq.ScalarField.zeros(SHAPE)
-    sampler = pq.HMC(action, length=1.5, steps=8)
+    sampler = pq.HMC(action, length=0.8, steps=5)
     return sampler.run(start, draws, warmup=200, observables=observables, rng=rng, progress=False)
 
 
