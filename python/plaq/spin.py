@@ -606,8 +606,8 @@ class EquivariantAttention(_Effective):
     ) -> History:
         """Minimise the mean square of ``log W_eff - log W`` by mini-batches.
 
-        If all couplings are zero, they start from the linear fit. The parameters with the smallest validation error
-        among the records are kept.
+        If all couplings are zero, they start from the linear fit; the constant always starts at its best value. The
+        parameters with the smallest validation error among the records are kept.
 
         Parameters
         ----------
@@ -662,8 +662,11 @@ class EquivariantAttention(_Effective):
             raise ValueError(f"{len(targets)} configurations to train with: give more")
         if min(steps, batch, record_every) < 1:
             raise ValueError(f"steps = {steps}, batch = {batch}, record_every = {record_every}: each is at least 1")
+        configurations = rows.reshape(-1, *self.shape, 3)
         if not self.couplings.any():
-            self.fit_couplings(rows.reshape(-1, *self.shape, 3), targets)
+            self.fit_couplings(configurations, targets)
+        else:  # a wrong constant would drown everything else in the mean square
+            self.constant += float(np.mean(targets - self.log_weight(configurations)))
         run = _Fit(self, rule, (rows, targets), held, seed, batch, None if checkpoint is None else Path(checkpoint))
         history = run.run(steps, record_every, patience, progress)
         if refit:

@@ -314,3 +314,16 @@ def test_spins_are_drawn():
     with pytest.raises(ValueError, match="one configuration"):
         pq.plot.spins(np.zeros((2, 6, 6, 3)))
     plt.close("all")
+
+
+def test_training_from_given_couplings_survives_a_wrong_constant():
+    """log W has an offset of hundreds; a network whose constant was never set must not be torn apart by it."""
+    model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
+    S = np.stack([pq.spin.random((4, 4), rng=n) for n in range(300)])
+    log_w = np.array([model.log_weight(s) for s in S])
+    net = pq.EquivariantAttention((4, 4), layers=1, shells=3, coupling_shells=3, rng=1)
+    net.fit_couplings(S, log_w)
+    before = float(np.var(log_w - net.log_weight(S)))
+    net.constant = 0.0
+    net.fit(S, log_w, steps=200, batch=50, rng=2, progress=False)
+    assert np.var(log_w - net.log_weight(S)) < 1.5 * before
