@@ -1,7 +1,9 @@
 """Heatbath and HMC against exact results: two dimensions, strong coupling, the Haar measure, and each other."""
 
 import functools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import plaq as pq
@@ -209,3 +211,13 @@ def test_extent_of_two_counts_every_plaquette(group):
     a, b = (sampled(both[kind], (2, 2), group, 4000).estimate("plaquette") for kind in both)
     assert abs(a.mean - b.mean) < SIGMA * math.hypot(a.error, b.error), (str(a), str(b))
     assert max(a.error, b.error) < 6e-3
+
+
+def test_the_committed_charge_susceptibility_is_exact() -> None:
+    """Stored runs of benches/physics/u1_susceptibility.py: <Q^2> on the 8^2 torus to better than 0.3 %."""
+    path = Path(__file__).parents[2] / "benches" / "physics" / "u1_susceptibility.json"
+    rows = json.loads(path.read_text())["rows"]
+    assert len(rows) == 4
+    for row in rows.values():
+        assert row["error"] < 0.003 * row["exact"]
+        assert abs(row["mean"] - row["exact"]) < 3 * row["error"]
