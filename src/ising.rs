@@ -1,4 +1,4 @@
-//! The two-dimensional Ising model, S = -beta sum_<xy> s_x s_y, by Metropolis sweeps and by Wolff clusters (PRL 62, 361).
+//! The two-dimensional Ising model, S = -beta sum s_x s_y over bonds, by Metropolis sweeps and by Wolff clusters (PRL 62, 361).
 
 use crate::error::{Error, Result};
 use crate::interrupt::poll;
@@ -25,7 +25,7 @@ pub struct Ising {
 /// Observables after every step.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
-    /// -sum_<xy> s_x s_y / sites.
+    /// -sum s_x s_y over bonds, / sites.
     pub energy: Vec<f64>,
     /// sum_x s_x / sites.
     pub magnetization: Vec<f64>,

@@ -1,4 +1,4 @@
-//! Training: likelihood ascent W <- W + rate v with v <- beta v + (1 - beta) dL/dW, dL/dW = <v h>_target - <v h>_model,
+//! Training: likelihood ascent W <- W + rate v with v <- beta v + (1 - beta) dL/dW, dL/dW = `<v h>_target - <v h>_model`,
 //! negative phase exact, CD-k or persistent CD-k; K > 0 is certified at every step (sec. III of arXiv 2309.15002).
 
 use super::em;
@@ -501,7 +501,7 @@ impl<R: Float> Trainer<R> {
         Ok(Part::Full(out))
     }
 
-    /// The negative phase, where it is not an average over rows: s K^{-1} W + m <h>^T.
+    /// The negative phase, where it is not an average over rows: `s K^{-1} W + m <h>^T`.
     fn negative_gradient(&mut self) -> Part {
         if self.settings.method != Method::Exact {
             return Part::Rows;
@@ -521,7 +521,7 @@ impl<R: Float> Trainer<R> {
         Part::Full(x)
     }
 
-    /// <phi> = K^{-1} W eta and <h> = eta + s W^T <phi>, from X = K^{-1} W.
+    /// `<phi> = K^{-1} W eta` and `<h> = eta + s W^T <phi>`, from X = K^{-1} W.
     fn model_means(&self, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (m, s) = (self.model.hidden.len(), self.hidden_variance());
         let eta: Vec<f64> = self.state.small[1].iter().map(|b| b * s).collect();
@@ -627,7 +627,7 @@ impl<R: Float> Trainer<R> {
         Ok(out)
     }
 
-    /// <v>, <h>, <v^2> of target and model.
+    /// `<v>`, `<h>`, `<v^2>` of target and model.
     fn averages(&mut self) -> Result<[Averages; 2]> {
         let (n, m, s) = (self.model.visible.len(), self.model.hidden.len(), self.hidden_variance());
         let sampled = matches!(self.settings.method, Method::Cd(_) | Method::Pcd(..));
