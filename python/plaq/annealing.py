@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaq._plaq import CheckpointError
 from plaq.checkpoint import replacing
 from plaq.progress import Progress
 from plaq.spin import EquivariantAttention, predicted_acceptance
-from plaq.train import History, Recorder
+from plaq.train import History, Recorder, training_checkpoint
 
 if TYPE_CHECKING:
     from plaq.self_learning_mc import SelfLearningMC
@@ -136,24 +135,8 @@ class Annealing:
             )
 
     def _resume(self, path: Path) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
-            facts = json.loads(str(stored["facts"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise CheckpointError(
-                f"{path} is damaged or no training checkpoint of plaq ({error}); remove it"
-            ) from error
-        ours = json.loads(self._facts)
-        found = [
-            f"{k}: the file has {facts.get(k)!r}, this training {ours[k]!r}" for k in ours if facts.get(k) != ours[k]
-        ]
-        if found:
-            raise CheckpointError(f"{path} belongs to another training:\n  " + "\n  ".join(found))
+        stored = training_checkpoint(path, self._facts, self._recorder)
         self._sampler.effective.parameters = stored["parameters"]
         self._state, self._spins, self._log_weights = stored["state"], stored["spins"], stored["log_weights"]
         self._done, self._stale = (int(n) for n in stored["counters"])
         self._best = float(stored["best"])
-        names = [name for name in stored if name.startswith("record_")]
-        for k in range(len(stored[names[0]])):
-            self._recorder.add(**{name.removeprefix("record_"): stored[name][k] for name in names})

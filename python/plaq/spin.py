@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq._plaq import CheckpointError, SpinModelCore, SpinNetworkCore, SpinSamplesCore, spin_random, spin_shells
+from plaq._plaq import SpinModelCore, SpinNetworkCore, SpinSamplesCore, spin_random, spin_shells
 from plaq.checkpoint import replacing
 from plaq.optimizers import AdamW, Cosine, _Rule
 from plaq.progress import Progress
 from plaq.sampler import Rng, seed_of
-from plaq.train import History, Recorder
+from plaq.train import History, Recorder, training_checkpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -777,24 +777,8 @@ class _Fit:
             )
 
     def _resume(self, path: Path) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
-            facts = json.loads(str(stored["facts"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise CheckpointError(
-                f"{path} is damaged or no training checkpoint of plaq ({error}); remove it"
-            ) from error
-        ours = json.loads(self._facts)
-        found = [
-            f"{k}: the file has {facts.get(k)!r}, this training {ours[k]!r}" for k in ours if facts.get(k) != ours[k]
-        ]
-        if found:
-            raise CheckpointError(f"{path} belongs to another training:\n  " + "\n  ".join(found))
+        stored = training_checkpoint(path, self._facts, self._recorder)
         self._network.parameters = stored["parameters"]
         self._best_parameters = stored["best_parameters"]
         self._best, self._stale = float(stored["best"][0]), int(stored["best"][1])
         self._optimizer.restore(int(stored["step"]), stored["first"], stored["second"])
-        names = [name for name in stored if name.startswith("record_")]
-        for k in range(len(stored[names[0]])):
-            self._recorder.add(**{name.removeprefix("record_"): stored[name][k] for name in names})

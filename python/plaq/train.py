@@ -1,6 +1,7 @@
 """The record of a training run, shared by every trainer."""
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from os import PathLike
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq._plaq import FormatError
+from plaq._plaq import CheckpointError, FormatError
 from plaq.checkpoint import replacing
 from plaq.suggest import unknown
 
@@ -139,3 +140,29 @@ def _ends(values: NDArray[Any]) -> str:
     if values.ndim > 1 or not len(values):
         return f"array {values.shape}"
     return f"{values[0]:.6g} -> {values[-1]:.6g}"
+
+
+def training_checkpoint(path: Path, facts: str, recorder: Recorder) -> dict[str, NDArray[Any]]:
+    """Arrays of a training checkpoint whose `facts` (JSON) are those of this training; its records go to `recorder`.
+
+    Raises
+    ------
+    CheckpointError
+        A damaged file, or one of another training; names each fact that differs.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = {name: file[name] for name in file.files}
+        theirs = json.loads(str(stored["facts"]))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise CheckpointError(f"{path} is damaged or no training checkpoint of plaq ({error}); remove it") from error
+    ours = json.loads(facts)
+    found = [
+        f"{k}: the file has {theirs.get(k)!r}, this training {ours[k]!r}" for k in ours if theirs.get(k) != ours[k]
+    ]
+    if found:
+        raise CheckpointError(f"{path} belongs to another training:\n  " + "\n  ".join(found))
+    names = [name for name in stored if name.startswith("record_")]
+    for k in range(len(stored[names[0]])):
+        recorder.add(**{name.removeprefix("record_"): stored[name][k] for name in names})
+    return stored
