@@ -10,6 +10,7 @@ use plaq::matrix::Matrix;
 use plaq::path;
 use plaq::real::{Real, Work};
 use plaq::sampler::{Heatbath, Hmc, Integrator, Level};
+use plaq::smear::{AttentionLayer, Flow, Map, StoutLayer, StoutTerm};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -40,6 +41,33 @@ fn report(name: &str, threads: usize, times: &Times, unit: &str, per_second: f64
         "{{\"name\": \"{name}\", \"threads\": {threads}, \"median_ms\": {median:.4}, \"best_ms\": {best:.4}, \
          \"rate\": {:.2}, \"unit\": \"{unit}\"}}",
         per_second / times.median / GIB
+    );
+}
+
+/// Medians of `work` over the median of `unit`, run turn by turn, so that both see the same machine.
+fn compare(name: &str, threads: usize, mut unit: impl FnMut(), mut work: impl FnMut()) {
+    let seconds = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    unit();
+    work();
+    let start = Instant::now();
+    let (mut ratios, mut times) = (Vec::new(), Vec::new());
+    while ratios.len() < 7 || (start.elapsed().as_secs_f64() < 2.0 && ratios.len() < 200) {
+        let (a, b) = (seconds(&mut unit), seconds(&mut work));
+        ratios.push(b / a);
+        times.push(b);
+    }
+    ratios.sort_by(f64::total_cmp);
+    times.sort_by(f64::total_cmp);
+    let middle = ratios.len() / 2;
+    println!(
+        "{{\"name\": \"{name}\", \"threads\": {threads}, \"median_ms\": {:.4}, \"best_ms\": {:.4}, \"ratio\": {:.3}}}",
+        times[middle] * 1e3,
+        times[0] * 1e3,
+        ratios[middle]
     );
 }
 
@@ -106,6 +134,46 @@ fn kernels<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &st
         black_box(u.draw_momenta(1, 1));
     });
     report(&format!("{name}: momenta"), threads, &times, "G normals/s", sites * ndim * (N * N) as f64);
+}
+
+/// Stout level, its reverse pass and the flow beside the force and the exponentials that they are made of.
+fn smearing<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize) {
+    let loops = path::family("plaquette", u.lattice().extents()).expect("two or more dimensions");
+    let term = StoutTerm { loops: loops.clone(), directions: u8::MAX };
+    let (layer, flow) = (StoutLayer::new(u.lattice(), vec![term.clone()], vec![0.1]), Flow::new(u.lattice(), loops));
+    let attention = AttentionLayer::new(u.lattice(), vec![term], &[0.1, 0.1, 0.1], 3).expect("two dimensions");
+    let action = wilson(u, 6.0);
+    let (mut p, momenta, mut field) = (u.zero_momenta(), u.draw_momenta(1, 0), u.clone());
+    let mut force = || action.kick(u, 1e-3, &mut p).expect("force");
+    compare(&format!("{name}: stout level / Wilson force"), threads, &mut force, || {
+        black_box(layer.forward(u).expect("stout"));
+    });
+    let mut forward = || {
+        black_box(layer.forward(u).expect("stout"));
+    };
+    compare(&format!("{name}: stout reverse pass / forward"), threads, &mut forward, || {
+        black_box(layer.cotangent(u, &momenta).expect("reverse"));
+    });
+    compare(&format!("{name}: stout reverse pass with parameters / forward"), threads, &mut forward, || {
+        black_box(layer.pullback(u, &momenta).expect("reverse"));
+    });
+    let forces_and_exps = || {
+        (0..7).for_each(|_| force());
+        (0..6).for_each(|_| field.drift(1e-3, &momenta));
+    };
+    compare(&format!("{name}: two flow steps / 7 forces and 6 exps"), threads, forces_and_exps, || {
+        black_box(flow.step(u, 0.01).expect("flow"));
+        black_box(flow.step(u, 0.01).expect("flow"));
+    });
+    if u.lattice().volume() <= 4096 {
+        let mut forward = || {
+            black_box(attention.forward(u).expect("attention"));
+        };
+        compare(&format!("{name}: attention layer / Wilson force"), threads, &mut force, &mut forward);
+        compare(&format!("{name}: attention reverse pass / forward"), threads, &mut forward, || {
+            black_box(attention.pullback(u, &momenta).expect("reverse"));
+        });
+    }
 }
 
 fn samplers<R: Real<Total = f64>, const N: usize>(
@@ -175,12 +243,22 @@ fn main() {
     set_num_threads(1).expect("one thread");
     typed!(&small, limits, &isa);
     println!("{{\"bytes_of_a_matrix\": {}}}", size_of::<Matrix<f64, 3>>());
+    if std::env::args().any(|argument| argument == "smearing") {
+        for threads in [1, 2] {
+            set_num_threads(threads).expect("threads");
+            typed!(&small, smearing, "SU(3) 8^4", threads);
+            typed!(&hot(&[16; 4], 3), smearing, "SU(3) 16^4", threads);
+        }
+        return;
+    }
     for threads in [1, 2] {
         set_num_threads(threads).expect("threads");
         typed!(&small, kernels, "SU(3) 8^4", threads);
         typed!(&small, samplers, "SU(3) 8^4", threads, 6.0, ("omelyan2", 20));
         let large = hot(&[16; 4], 3);
         typed!(&large, kernels, "SU(3) 16^4", threads);
+        typed!(&small, smearing, "SU(3) 8^4", threads);
+        typed!(&large, smearing, "SU(3) 16^4", threads);
         typed!(&large, samplers, "SU(3) 16^4", threads, 6.0, ("omelyan2", 20));
     }
     set_num_threads(1).expect("one thread");

@@ -1,8 +1,12 @@
 //! Vectors of sites: `Lanes<f64, 8>` and `Lanes<f32, 16>` for AVX-512 and AVX2, and the choice between them at run time.
 //!
 //! A lane type wraps the vendor's vector type: an array `[f64; 8]` left to auto-vectorisation is ten times slower
-//! (`docs/architecture.md`). The only room with `unsafe`: every intrinsic below is legal because a value of a lane
-//! type is only made behind [`Isa::best`], which asks the processor; the types are not reachable from outside the crate.
+//! (`docs/architecture.md`). The only room with `unsafe` (`pages` belongs to it): every intrinsic below is legal because a value
+//! of a lane type is only made behind [`Isa::best`], which asks the processor; the types are not reachable from outside the
+//! crate.
+
+#[allow(unsafe_code)]
+mod pages;
 
 use std::sync::OnceLock;
 

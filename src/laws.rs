@@ -11,8 +11,8 @@ use crate::path::{self, WeightedPath};
 use crate::real::Real;
 use crate::rng::{Purpose, Stream};
 use crate::sampler::{Heatbath, Hmc, INTEGRATORS, Integrator, Level, integrator::integrate};
-use crate::smear::displaced;
-use crate::smear::{Flow, Map, Mapped, Memory, Stack, StoutLayer, StoutTerm, ape, hyp};
+use crate::smear::{AttentionLayer, Flow, Map, Mapped, Memory, Stack, StoutLayer, StoutTerm, ape, hyp};
+use crate::smear::{along_parameter, displaced};
 
 /// Runs a generic law for U(1), SU(2), ..., SU(5) and SU(8).
 macro_rules! every_group {
@@ -343,50 +343,44 @@ fn wilson<const N: usize>(lattice: &std::sync::Arc<Lattice>) -> LoopAction {
     LoopAction::new(lattice, path::family("plaquette", lattice.extents()).unwrap())
 }
 
+fn attention(lattice: &std::sync::Arc<Lattice>) -> AttentionLayer {
+    let term = |name: &str| StoutTerm { loops: path::family(name, lattice.extents()).unwrap(), directions: u8::MAX };
+    let rho = [0.1, -0.05, 0.06, 0.02, -0.08, 0.03];
+    AttentionLayer::new(lattice, vec![term("plaquette"), term("polyakov_s")], &rho, 3).unwrap()
+}
+
+/// One stack of every kind, and mixtures.
+fn stacks<R: Real, const N: usize>(lattice: &std::sync::Arc<Lattice>) -> Vec<Vec<Box<dyn Map<GaugeField<R, N>>>>> {
+    vec![
+        vec![Box::new(stout::<N>(lattice))],
+        vec![Box::new(attention(lattice))],
+        vec![Box::new(stout::<N>(lattice)), Box::new(attention(lattice)), Box::new(stout::<N>(lattice))],
+    ]
+}
+
+fn mapped<R: Real, const N: usize>(
+    lattice: &std::sync::Arc<Lattice>,
+    layers: Vec<Box<dyn Map<GaugeField<R, N>>>>,
+    memory: Memory,
+) -> Mapped<GaugeField<R, N>> {
+    Mapped { action: Box::new(wilson::<N>(lattice)), map: Box::new(Stack { layers, memory }) }
+}
+
 #[test]
-fn pullback_of_a_stack_of_stout_layers_is_its_derivative() {
+fn pullback_of_every_stack_is_its_derivative() {
     fn law<const N: usize>(extents: &[usize]) {
         let lattice = Lattice::new(extents, 1).unwrap();
         let u = GaugeField::<f64, N>::hot(lattice.clone(), 31);
         let delta = u.draw_momenta(32, 0);
-        for memory in [Memory::Store, Memory::Recompute] {
-            let mut mapped = Mapped {
-                action: Box::new(wilson::<N>(&lattice)),
-                map: Box::new(Stack {
-                    layers: vec![Box::new(stout::<N>(&lattice)), Box::new(stout::<N>(&lattice))],
-                    memory,
-                }),
-            };
-            let dual = Mapped::<GaugeField<Dual<f64>, N>> {
-                action: Box::new(wilson::<N>(&lattice)),
-                map: Box::new(Stack {
-                    layers: vec![Box::new(stout::<N>(&lattice)), Box::new(stout::<N>(&lattice))],
-                    memory,
-                }),
-            };
+        for (n, layers) in stacks::<Dual<f64>, N>(&lattice).into_iter().enumerate() {
+            let dual = mapped(&lattice, layers, Memory::Store);
             let slope = dual.value(&displaced(&u, &delta)).unwrap().eps;
-            let predicted = force(&mapped, &u).unwrap().inner(&delta);
-            assert!((slope - predicted).abs() < 1e-10 * slope.abs().max(1.0), "N={N} {extents:?}: {slope} {predicted}");
-
-            let top = force(&*mapped.action, &mapped.map.forward(&u).unwrap()).unwrap();
-            let (_, gradient) = mapped.map.pullback(&u, &top).unwrap();
-            let theta = mapped.map.parameters();
-            for k in 0..theta.len() {
-                let mut at = |h: f64| {
-                    let mut moved = theta.clone();
-                    moved[k] += h;
-                    mapped.map.set_parameters(&moved);
-                    mapped.value(&u).unwrap()
-                };
-                let h = 2e-3;
-                let difference = |h: f64, at: &mut dyn FnMut(f64) -> f64| (at(h) - at(-h)) / (2.0 * h);
-                let (d1, d2, d3) = (difference(h, &mut at), difference(h / 2.0, &mut at), difference(h / 4.0, &mut at));
-                let (r1, r2) = ((4.0 * d2 - d1) / 3.0, (4.0 * d3 - d2) / 3.0);
-                let slope = (16.0 * r2 - r1) / 15.0;
+            for memory in [Memory::Store, Memory::Recompute] {
+                let action = mapped(&lattice, stacks::<f64, N>(&lattice).swap_remove(n), memory);
+                let predicted = force(&action, &u).unwrap().inner(&delta);
                 assert!(
-                    (slope - gradient[k]).abs() < 1e-8 * slope.abs().max(1.0),
-                    "N={N} {extents:?} theta_{k}: {slope} {}",
-                    gradient[k]
+                    (slope - predicted).abs() < 1e-10 * slope.abs().max(1.0),
+                    "N={N} {extents:?} stack {n}: {slope} {predicted}"
                 );
             }
         }
@@ -398,6 +392,43 @@ fn pullback_of_a_stack_of_stout_layers_is_its_derivative() {
     }
     law::<4>(SHAPES[0]);
     law::<5>(SHAPES[0]);
+}
+
+#[test]
+fn parameter_gradients_are_derivatives() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 31);
+        let (layer, action) = (stout::<N>(&lattice), wilson::<N>(&lattice));
+        let top = force(&action, &layer.forward(&u).unwrap()).unwrap();
+        for (k, predicted) in layer.pullback(&u, &top).unwrap().1.into_iter().enumerate() {
+            let slope = action.value(&along_parameter(&layer, &u, k)).unwrap().eps;
+            assert!((slope - predicted).abs() < 1e-10 * slope.abs().max(1.0), "N={N} {extents:?} rho_{k}");
+        }
+        // below other layers: against differences, since coefficients are not dual
+        let mut action = mapped(&lattice, stacks::<f64, N>(&lattice).swap_remove(2), Memory::Store);
+        let top = force(&*action.action, &action.map.forward(&u).unwrap()).unwrap();
+        let gradient = action.map.pullback(&u, &top).unwrap().1;
+        let theta = action.map.parameters();
+        for k in 0..theta.len() {
+            let mut difference = |h: f64| {
+                let mut at = |h: f64| {
+                    let mut moved = theta.clone();
+                    moved[k] += h;
+                    action.map.set_parameters(&moved);
+                    action.value(&u).unwrap()
+                };
+                (at(h) - at(-h)) / (2.0 * h)
+            };
+            let (d1, d2, d3) = (difference(2e-3), difference(1e-3), difference(5e-4));
+            let slope = (16.0 * (4.0 * d3 - d2) - (4.0 * d2 - d1)) / 45.0;
+            assert!((slope - gradient[k]).abs() < 1e-7 * slope.abs().max(1.0), "N={N} {extents:?} theta_{k}");
+        }
+    }
+    law::<1>(SHAPES[0]);
+    law::<2>(SHAPES[1]);
+    law::<3>(SHAPES[2]);
+    law::<4>(SHAPES[0]);
 }
 
 type FieldMap<'a, const N: usize> = Box<dyn Fn(&GaugeField<f64, N>) -> GaugeField<f64, N> + 'a>;
@@ -416,6 +447,7 @@ fn smearing_and_flow_are_gauge_covariant() {
         let flow = Flow::new(&lattice, path::family("plaquette", extents).unwrap());
         let mut maps: Vec<FieldMap<N>> = vec![
             Box::new(|u| stout::<N>(&lattice).forward(u).unwrap()),
+            Box::new(|u| attention(&lattice).forward(u).unwrap()),
             Box::new(|u| ape(u, 0.4, &all).unwrap()),
             Box::new(|u| flow.step(u, 0.1).unwrap()),
         ];

@@ -5,7 +5,7 @@ Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables
 write them.
 """
 
-from plaq import actions, datasets, ising, observables, optimizers, plot, rbm, smear, spin, statistics
+from plaq import actions, datasets, ising, losses, observables, optimizers, plot, rbm, smear, spin, statistics
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
@@ -16,7 +16,7 @@ from plaq.runner import ObservableError
 from plaq.sampler import Sampler
 from plaq.scalar_field import ScalarField
 from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
-from plaq.smear import CovariantNet, StoutLayer
+from plaq.smear import AttentionLayer, CovariantNet, StoutLayer
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
 from plaq.statistics import Estimate
 from plaq.threads import num_threads, set_num_threads
@@ -24,6 +24,7 @@ from plaq.train import History
 
 __all__ = [
     "HMC",
+    "AttentionLayer",
     "BernoulliRBM",
     "Chain",
     "CheckpointError",
@@ -49,6 +50,7 @@ __all__ = [
     "actions",
     "datasets",
     "ising",
+    "losses",
     "num_threads",
     "observables",
     "optimizers",

@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="sample the chain that a TOML file describes")
     run.add_argument("config", type=Path)
     run.add_argument("--quiet", action="store_true", help="no progress display")
+    run.add_argument("--force", action="store_true", help="replace an existing output")
     run.set_defaults(command=_run)
     return parser
 
@@ -143,7 +144,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     settings = config.load(options.config)
-    _check_output(settings.run)
+    _check_output(settings.run, replace=options.force)
     chain = build(settings)(progress=not options.quiet)
     chain.save(settings.run.output)
     print(chain)
@@ -151,12 +152,15 @@ def _run(options: argparse.Namespace) -> int:
     return INTERRUPTED if chain.interrupted else 0
 
 
-def _check_output(run: config.RunConfig) -> None:
+def _check_output(run: config.RunConfig, *, replace: bool) -> None:
     output = Path(run.output)
     if output.is_dir() or not output.parent.is_dir():
         raise ValueError(f"[run] output = {run.output}: a file in an existing folder is needed")
     if run.checkpoint is not None and Path(run.checkpoint) == output:
         raise ValueError("[run] output and checkpoint are the same file; give two names")
+    resumed = run.checkpoint is not None and Path(run.checkpoint).exists()
+    if output.exists() and not (replace or resumed):
+        raise ValueError(f"[run] output = {run.output} exists; choose another name or give --force")
 
 
 def build(settings: config.Config) -> Callable[..., Chain]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from plaq import plot
 from plaq.chain import Chain
+from plaq.demos.smearing import smearing
 from plaq.demos.spin_fermion import spin_fermion
 from plaq.export import require
 from plaq.statistics import Estimate
@@ -136,7 +137,7 @@ def _tell(chains: Mapping[str, Chain], say: Say) -> None:
     say(f"{'ms per update':{NAME}}" + "".join(f"{each:<34.2f}" for each in times).rstrip())
 
 
-DEMOS: dict[str, Callable[[Say], Any]] = {"gauge": gauge, "spin-fermion": spin_fermion}
+DEMOS: dict[str, Callable[[Say], Any]] = {"gauge": gauge, "smearing": smearing, "spin-fermion": spin_fermion}
 
 
 def get(name: str) -> Callable[[Say], Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import Any
 
@@ -431,7 +432,8 @@ def read_gauge(
     >>> pq.read_gauge(pq.datasets.path("lat.sample.l4444.ildg"))
     <GaugeField SU(3) 4x4x4x4, plaquette 0.594850>
     """
-    core, header = _plaq.read_gauge(fspath(path), *_layout(format, shape, group), allow_nonunitary, ignore_checksum)
+    with _naming(path):
+        core, header = _plaq.read_gauge(fspath(path), *_layout(format, shape, group), allow_nonunitary, ignore_checksum)
     return GaugeField(core, header)
 
 
@@ -462,8 +464,19 @@ def read_header(
     >>> header["format"], header["shape"], header["precision"]
     ('ildg', [4, 4, 4, 4], 32)
     """
-    header: dict[str, Any] = _plaq.read_header(fspath(path), *_layout(format, shape, group))
+    with _naming(path):
+        header: dict[str, Any] = _plaq.read_header(fspath(path), *_layout(format, shape, group))
     return header
+
+
+@contextmanager
+def _naming(path: str | PathLike[str]) -> Iterator[None]:
+    """Puts the file's name before what is wrong with it."""
+    try:
+        yield
+    except _plaq.FormatError as error:
+        error.args = (f"{fspath(path)}: {error}", *error.args[1:])
+        raise
 
 
 def _layout(

@@ -143,3 +143,6 @@ class AdamW(_Rule):
 
     def _plain(self) -> tuple[str, list[float], Schedule]:
         return "adam", [*map(float, self.betas), float(self.epsilon), float(self.weight_decay)], self.schedule
+
+
+Optimizer = SGD | Adam | AdamW

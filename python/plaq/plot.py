@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq import statistics
 from plaq.figure import axes, dress, new_figure
+from plaq.plot_flow import flow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from plaq.chain import Chain
     from plaq.train import History
 
-__all__ = ["autocorrelation", "chain", "chains", "histogram", "history", "slice", "spins", "training"]
+__all__ = ["autocorrelation", "chain", "chains", "flow", "histogram", "history", "slice", "spins", "training"]
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe-Ito colours, which colour-blind people tell apart."""
@@ -222,6 +223,10 @@ def slice(
     >>> U = pq.datasets.gauge("lat.sample.l4448")
     >>> axes = pq.plot.slice(pq.observables.topological_charge_density(U), plane=(0, 3), name="q")
     """
+    if hasattr(density, "_core"):
+        raise TypeError(
+            "slice draws one number per site; give a density, such as plaq.observables.plaquette_density(U)"
+        )
     values = np.asarray(density)
     site = _check_plane(values, plane, at)
     index: list[Any] = list(site)

@@ -8,7 +8,7 @@ use crate::lattice::Lattice;
 use crate::matrix::Algebra;
 use crate::path::{self, Path, WeightedPath};
 use crate::real::Real;
-use crate::smear::{Map, Mapped, Memory, Stack, StoutLayer, StoutTerm};
+use crate::smear::{AttentionLayer, Map, Mapped, Memory, Stack, StoutLayer, StoutTerm};
 use num_complex::Complex64;
 use std::sync::Arc;
 
@@ -35,13 +35,16 @@ pub enum LoopSpec {
     Path(Path),
 }
 
-/// A stout-type layer as plain data.
+/// Terms of a stout-type map: for each coefficient its loops and the directions of the links that they change (bit mu).
+pub type StoutSpec = Vec<(Vec<(f64, LoopSpec)>, u8)>;
+
+/// A layer as plain data.
 #[derive(Debug, Clone)]
-pub struct LayerSpec {
-    /// For each coefficient its loops and the directions of the links that they change (bit mu).
-    pub terms: Vec<(Vec<(f64, LoopSpec)>, u8)>,
-    /// The coefficients.
-    pub rho: Vec<f64>,
+pub enum LayerSpec {
+    /// A stout-type layer and its coefficients.
+    Stout(StoutSpec, Vec<f64>),
+    /// An attention layer: the terms of each of its three maps, their coefficients, the longest staple.
+    Attention(StoutSpec, Vec<f64>, usize),
 }
 
 /// A stack of layers as plain data.
@@ -101,21 +104,40 @@ pub fn build_stack<R: Real, const N: usize>(
     spec: &StackSpec,
     lattice: &Arc<Lattice>,
 ) -> Result<Stack<GaugeField<R, N>>> {
-    let layer = |layer: &LayerSpec| {
-        let term = |(loops, directions): &(Vec<(f64, LoopSpec)>, u8)| {
-            if *directions != u8::MAX && u32::from(*directions) >> lattice.ndim() != 0 {
-                return Err(Error::value(format!(
-                    "a layer changes links of a direction that a {}-dimensional lattice does not have",
-                    lattice.ndim()
-                )));
+    let layer = |layer: &LayerSpec| -> Result<Box<dyn Map<GaugeField<R, N>>>> {
+        Ok(match layer {
+            LayerSpec::Stout(terms, rho) => {
+                Box::new(StoutLayer::new(lattice, stout_terms(terms, lattice)?, rho.clone()))
             }
-            Ok(StoutTerm { loops: expand(loops, lattice.extents())?, directions: *directions })
-        };
-        let terms = layer.terms.iter().map(term).collect::<Result<_>>()?;
-        Ok(Box::new(StoutLayer::new(lattice, terms, layer.rho.clone())) as Box<dyn Map<GaugeField<R, N>>>)
+            LayerSpec::Attention(terms, rho, reach) => {
+                Box::new(AttentionLayer::new(lattice, stout_terms(terms, lattice)?, rho, *reach)?)
+            }
+        })
     };
     let memory = if spec.recompute { Memory::Recompute } else { Memory::Store };
     Ok(Stack { layers: spec.layers.iter().map(layer).collect::<Result<_>>()?, memory })
+}
+
+fn stout_terms(terms: &StoutSpec, lattice: &Lattice) -> Result<Vec<StoutTerm>> {
+    let term = |(loops, directions): &(Vec<(f64, LoopSpec)>, u8)| {
+        if *directions != u8::MAX && u32::from(*directions) >> lattice.ndim() != 0 {
+            return Err(Error::value(format!(
+                "a layer changes links of a direction that a {}-dimensional lattice does not have",
+                lattice.ndim()
+            )));
+        }
+        Ok(StoutTerm { loops: expand(loops, lattice.extents())?, directions: *directions })
+    };
+    terms.iter().map(term).collect()
+}
+
+/// Whether a term is a supplied function, whose second derivative nobody knows.
+pub fn is_supplied(term: &ActionSpec) -> bool {
+    match term {
+        ActionSpec::Custom(_) => true,
+        ActionSpec::Loops(_) => false,
+        ActionSpec::Mapped(inner, _) => inner.iter().any(is_supplied),
+    }
 }
 
 /// The loops of an action that has nothing else.

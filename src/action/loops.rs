@@ -42,9 +42,9 @@ impl LoopAction {
         &self.loops
     }
 
-    /// The program that sums the staples of links in direction `mu`.
-    pub fn staples(&self, mu: usize) -> &Program {
-        &self.staples[mu]
+    /// For every direction the program that sums the staples of its links.
+    pub fn staples(&self) -> &[Program] {
+        &self.staples
     }
 }
 
@@ -58,8 +58,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for LoopAction {
     /// F = sum_staples c TA(U V) / (N METRIC), from dS = -(c/N) Re tr(delta U V) = <F, delta>.
     fn kick(&self, field: &GaugeField<R, N>, step: f64, momenta: &mut LinkAlgebra<R, N>) -> Result<()> {
         let factor = -step / (N as f64 * Algebra::<R, N>::METRIC);
-        let kernel = Kick { staples: &self.staples, links: field.links(), factor };
-        field::for_each::<R, _, _>(&kernel, self.lattice.ndim(), &mut momenta.elements);
+        kick(&self.staples, field, (1.0, factor), momenta);
         Ok(())
     }
 }
@@ -81,17 +80,34 @@ impl<R: Real, const N: usize> Measure<R> for Traces<'_, R, N> {
     }
 }
 
+/// a <- keep a + factor TA(U V) on every link, V the sum of staples of the program of its direction.
+pub(crate) fn kick<R: Real, const N: usize>(
+    staples: &[Program],
+    field: &GaugeField<R, N>,
+    (keep, factor): (f64, f64),
+    momenta: &mut LinkAlgebra<R, N>,
+) {
+    let kernel = Kick { staples, links: field.links(), keep, factor };
+    field::for_each::<R, _, _>(&kernel, staples.len(), &mut momenta.elements);
+}
+
+/// Working memory for any of the programs.
+pub(crate) fn scratch<R: Real, const N: usize>(staples: &[Program]) -> Vec<Matrix<R, N>> {
+    let slots = staples.iter().map(|p| p.scratch::<R, N>().len()).max();
+    vec![Matrix::zero(); slots.unwrap_or(1)]
+}
+
 struct Kick<'a, R, const N: usize> {
     staples: &'a [Program],
     links: &'a [Matrix<R, N>],
+    keep: f64,
     factor: f64,
 }
 
 impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Kick<'_, R, N> {
     type Scratch = Vec<Matrix<R, N>>;
     fn scratch(&self) -> Self::Scratch {
-        let slots = self.staples.iter().map(|p| p.scratch::<R, N>().len()).max();
-        vec![Matrix::zero(); slots.unwrap_or(1)]
+        scratch(self.staples)
     }
     #[inline(always)]
     fn at(&self, slots: &mut Self::Scratch, vector: usize, momenta: &mut [Algebra<R, N>]) -> R {
@@ -99,7 +115,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Kick<'_, R, N> {
         for (mu, momentum) in momenta.iter_mut().enumerate() {
             self.staples[mu].run(self.links, slots, vector);
             let force = self.links[vector * ndim + mu].mul(&slots[0]).algebra_part();
-            *momentum = momentum.add_scaled(R::splat(self.factor), &force);
+            *momentum = momentum.scale(R::splat(self.keep)).add_scaled(R::splat(self.factor), &force);
         }
         R::zero()
     }

@@ -5,6 +5,7 @@ mod loops;
 
 pub use custom::{ActionSpec, LinkFunction, LoopSpec};
 pub use loops::LoopAction;
+pub(crate) use loops::{kick, scratch};
 
 use crate::error::Result;
 use crate::real::Real;

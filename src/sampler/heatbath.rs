@@ -131,7 +131,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for WriteBack<'_, R, N
 impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Draw<'_, R, N> {
     type Scratch = Vec<Matrix<R, N>>;
     fn scratch(&self) -> Self::Scratch {
-        self.action.staples(self.mu).scratch()
+        self.action.staples()[self.mu].scratch()
     }
     #[inline(always)]
     fn at(&self, slots: &mut Self::Scratch, vector: usize, fresh: &mut [Matrix<R, N>]) -> R {
@@ -140,7 +140,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Draw<'_, R, N> {
             return R::zero();
         }
         let ndim = self.lattice.ndim();
-        self.action.staples(self.mu).run(self.links, slots, vector);
+        self.action.staples()[self.mu].run(self.links, slots, vector);
         let mut link = self.links[vector * ndim + self.mu];
         let site = |lane: usize| self.lattice.site(vector, lane) * ndim as u32 + self.mu as u32;
         if N == 1 {

@@ -40,7 +40,8 @@ impl Flow {
 
     /// One step: W1 = exp(Z0/4) V, W2 = exp(8/9 Z1 - 17/36 Z0) W1, V' = exp(3/4 Z2 - 8/9 Z1 + 17/36 Z0) W2, Z = step x field.
     pub fn step<R: Real, const N: usize>(&self, v: &GaugeField<R, N>, step: f64) -> Result<GaugeField<R, N>> {
-        Ok(self.stages(v, step)?.0)
+        let (w, z) = self.first_stage(v, step)?;
+        self.later_stages(w, z, step, |_, _| ())
     }
 
     /// One step with error control: the distance max |V' - V''|/N^2 to the second-order solution V'' = exp(2 Z1 - Z0) V stays
@@ -52,9 +53,16 @@ impl Flow {
         tolerance: f64,
     ) -> Result<(GaugeField<R, N>, FlowStep)> {
         loop {
-            let (third, generator) = self.stages(v, step)?;
+            let (w, z) = self.first_stage(v, step)?;
+            let z0 = z.clone();
             let mut second = v.clone();
-            second.drift(step, &generator);
+            // 2 Z1 - Z0 = 9/4 (8/9 Z1 - 17/36 Z0) + Z0/16
+            let third = self.later_stages(w, z, step, |w, z| {
+                let mut generator = w.zero_momenta();
+                w.add_momenta(&mut generator, 2.25, z);
+                w.add_momenta(&mut generator, 0.0625, &z0);
+                second.drift(step, &generator);
+            })?;
             let distance = distance(&third, &second) / (N * N) as f64;
             let growth = SAFETY * (tolerance / distance.max(f64::MIN_POSITIVE)).cbrt();
             let next = step * growth.clamp(GROWTH[0], GROWTH[1]);
@@ -73,31 +81,33 @@ impl Flow {
         }
     }
 
-    /// V' and the generator 2 Z1 - Z0 of the second-order solution, per unit step.
-    fn stages<R: Real, const N: usize>(
+    /// W1 and Z0 per unit step.
+    fn first_stage<R: Real, const N: usize>(
         &self,
         v: &GaugeField<R, N>,
         step: f64,
     ) -> Result<(GaugeField<R, N>, LinkAlgebra<R, N>)> {
         interrupt::poll()?;
-        let mut w = v.clone();
-        let z0 = self.field.generator(&w)?;
-        w.drift(0.25 * step, &z0);
-        let z1 = self.field.generator(&w)?;
-        w.drift(step, &combination(v, &[(8.0 / 9.0, &z1), (-17.0 / 36.0, &z0)]));
-        let z2 = self.field.generator(&w)?;
-        w.drift(step, &combination(v, &[(0.75, &z2), (-8.0 / 9.0, &z1), (17.0 / 36.0, &z0)]));
-        Ok((w, combination(v, &[(2.0, &z1), (-1.0, &z0)])))
+        let (mut w, z) = (v.clone(), self.field.generator(v));
+        w.drift(0.25 * step, &z);
+        Ok((w, z))
     }
-}
 
-fn combination<R: Real, const N: usize>(
-    field: &GaugeField<R, N>,
-    terms: &[(f64, &LinkAlgebra<R, N>)],
-) -> LinkAlgebra<R, N> {
-    let mut sum = field.zero_momenta();
-    terms.iter().for_each(|(factor, term)| field.add_momenta(&mut sum, *factor, term));
-    sum
+    /// V' from W1 and Z0, both changed in place; `between` sees W1 and 8/9 Z1 - 17/36 Z0.
+    fn later_stages<R: Real, const N: usize>(
+        &self,
+        mut w: GaugeField<R, N>,
+        mut z: LinkAlgebra<R, N>,
+        step: f64,
+        between: impl FnOnce(&GaugeField<R, N>, &LinkAlgebra<R, N>),
+    ) -> Result<GaugeField<R, N>> {
+        self.field.blend(&w, -17.0 / 36.0, 8.0 / 9.0, &mut z);
+        between(&w, &z);
+        w.drift(step, &z);
+        self.field.blend(&w, -1.0, 0.75, &mut z);
+        w.drift(step, &z);
+        Ok(w)
+    }
 }
 
 /// max over links of |a - b| in the Frobenius norm.

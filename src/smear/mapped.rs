@@ -19,7 +19,7 @@ impl<Q: Configuration> Action<Q> for Mapped<Q> {
 
     fn kick(&self, q: &Q, step: f64, momenta: &mut Q::Momenta) -> Result<()> {
         let above = force(&*self.action, &self.map.forward(q)?)?;
-        let (below, _) = self.map.pullback(q, &above)?;
+        let below = self.map.cotangent(q, &above)?;
         q.add_momenta(momenta, -step, &below);
         Ok(())
     }

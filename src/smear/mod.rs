@@ -3,14 +3,20 @@
 //! A [`Map`] knows its reverse pass in the Lie algebra: for U' = map(U) and U -> exp(delta) U, it takes F' with
 //! dS = <F', delta'> to F with dS = <F, delta>, and to dS/dtheta.
 
+mod attention;
 mod blocked;
 mod flow;
 mod mapped;
+pub mod objective;
+mod staples;
 mod stout;
 
+pub use attention::AttentionLayer;
 pub use blocked::{ape, hyp};
 pub use flow::{Flow, FlowStep};
 pub use mapped::Mapped;
+#[cfg(test)]
+pub(crate) use stout::along_parameter;
 pub use stout::{StoutLayer, StoutTerm, displaced};
 
 use crate::action::Configuration;
@@ -22,6 +28,10 @@ pub trait Map<Q: Configuration>: Send + Sync {
     fn forward(&self, q: &Q) -> Result<Q>;
     /// Cotangent at the image to cotangent at `q`, and derivative with respect to the parameters.
     fn pullback(&self, q: &Q, cotangent: &Q::Momenta) -> Result<(Q::Momenta, Vec<Q::Number>)>;
+    /// The cotangent at `q` alone, which is what a force needs.
+    fn cotangent(&self, q: &Q, cotangent: &Q::Momenta) -> Result<Q::Momenta> {
+        Ok(self.pullback(q, cotangent)?.0)
+    }
     /// The parameters.
     fn parameters(&self) -> Vec<f64>;
     /// Sets the parameters.
@@ -59,6 +69,27 @@ impl<Q: Configuration> Stack<Q> {
         }
         Ok(images)
     }
+
+    /// Takes a cotangent through all layers, the last one first; `step(layer, its input, cotangent)`.
+    fn reverse(
+        &self,
+        q: &Q,
+        cotangent: &Q::Momenta,
+        mut step: impl FnMut(&dyn Map<Q>, &Q, &Q::Momenta) -> Result<Q::Momenta>,
+    ) -> Result<Q::Momenta> {
+        let stored = match self.memory {
+            Memory::Store => Some(self.images(q)?),
+            Memory::Recompute => None,
+        };
+        let mut cotangent = q.copy_momenta(cotangent);
+        for (l, layer) in self.layers.iter().enumerate().rev() {
+            cotangent = match &stored {
+                Some(images) => step(&**layer, &images[l], &cotangent)?,
+                None => step(&**layer, &self.image(q, l)?, &cotangent)?,
+            };
+        }
+        Ok(cotangent)
+    }
 }
 
 impl<Q: Configuration> Map<Q> for Stack<Q> {
@@ -67,21 +98,17 @@ impl<Q: Configuration> Map<Q> for Stack<Q> {
     }
 
     fn pullback(&self, q: &Q, cotangent: &Q::Momenta) -> Result<(Q::Momenta, Vec<Q::Number>)> {
-        let stored = match self.memory {
-            Memory::Store => Some(self.images(q)?),
-            Memory::Recompute => None,
-        };
-        let mut cotangent = q.copy_momenta(cotangent);
         let mut gradients = Vec::new();
-        for (l, layer) in self.layers.iter().enumerate().rev() {
-            let (down, gradient) = match &stored {
-                Some(images) => layer.pullback(&images[l], &cotangent)?,
-                None => layer.pullback(&self.image(q, l)?, &cotangent)?,
-            };
-            cotangent = down;
+        let below = self.reverse(q, cotangent, |layer, image, cotangent| {
+            let (below, gradient) = layer.pullback(image, cotangent)?;
             gradients.push(gradient);
-        }
-        Ok((cotangent, gradients.into_iter().rev().flatten().collect()))
+            Ok(below)
+        })?;
+        Ok((below, gradients.into_iter().rev().flatten().collect()))
+    }
+
+    fn cotangent(&self, q: &Q, cotangent: &Q::Momenta) -> Result<Q::Momenta> {
+        self.reverse(q, cotangent, |layer, image, cotangent| layer.cotangent(image, cotangent))
     }
 
     fn parameters(&self) -> Vec<f64> {

@@ -350,3 +350,12 @@ def test_suggestions():
     )
     assert unknown("group", "xyz", ["SU(2)"]) == 'unknown group "xyz"; known: SU(2)'
     assert unknown("action", "WILSON", ["Wilson"]).endswith('did you mean "Wilson"? known: Wilson')
+
+
+def test_a_run_does_not_replace_its_output_unasked(physics, capsys):
+    path = write(GOOD)
+    assert main(["run", path, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["run", path, "--quiet"]) == 2
+    assert "exists; choose another name or give --force" in capsys.readouterr().err
+    assert main(["run", path, "--quiet", "--force"]) == 0

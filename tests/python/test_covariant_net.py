@@ -1,0 +1,328 @@
+"""Training of covariant networks, attention layers, weight files: laws, recovery of known maps, faults."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plaq as pq
+import pytest
+from plaq.optimizers import SGD, Adam, Cosine
+
+DATA = Path(__file__).parents[1] / "data"
+CASES = [((6, 4), "U(1)"), ((4, 4, 2), "SU(2)"), ((4, 2, 2, 4), "SU(3)"), ((4, 4), "SU(4)")]
+
+
+def net_for(shape: tuple[int, ...]) -> pq.CovariantNet:
+    return pq.CovariantNet(
+        [
+            pq.StoutLayer(["plaquette", "polyakov_t"], [0.06, 0.02]),
+            pq.AttentionLayer(["plaquette"], [[0.08], [-0.05], [0.11]], reach=2),
+            pq.StoutLayer(["rectangle"], [0.03], directions=[1]),
+        ]
+    )
+
+
+def losses() -> list[Any]:
+    S, T = pq.actions.Wilson(2.0), pq.actions.Symanzik(2.3)
+    return [
+        pq.losses.ActionDifference(S, T),
+        pq.losses.ActionDifference(S, T, form="variance"),
+        pq.losses.ActionDifference(pq.actions.Loops([(0.3, "rectangle")]), [3.0, 4.0]),
+        pq.losses.ForceNorm(S),
+        pq.losses.ForceNorm(S, power=4),
+        pq.losses.ForceNorm(S, T, power=6),
+        pq.losses.ForceNorm(pq.actions.Mapped(S, pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.05])]))),
+        pq.losses.FieldDistance(lambda U: pq.smear.ape(U, 0.4)),
+    ]
+
+
+@pytest.mark.parametrize(("shape", "group"), CASES)
+@pytest.mark.parametrize("number", range(len(losses())))
+def test_gradients_of_losses_are_derivatives(shape: tuple[int, ...], group: str, number: int) -> None:
+    loss, net = losses()[number], net_for(shape)
+    fields = [pq.GaugeField.hot(shape, group, rng=k) for k in (1, 2)]
+    targets = loss.targets(fields)
+    _, gradient = loss.of_batch(net, fields, targets)
+    theta = net.parameters
+
+    def at(k: int, h: float) -> float:
+        moved = theta.copy()
+        moved[k] += h
+        net.parameters = moved
+        return float(loss.of_batch(net, fields, targets)[0])
+
+    for k in range(len(theta)):
+        d = [(at(k, h) - at(k, -h)) / (2 * h) for h in (2e-3, 1e-3)]
+        slope = (4 * d[1] - d[0]) / 3
+        assert slope == pytest.approx(gradient[k], rel=1e-5, abs=1e-6 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize(("shape", "group"), CASES)
+def test_losses_and_scores_do_not_see_the_gauge(shape: tuple[int, ...], group: str) -> None:
+    U, net = pq.GaugeField.hot(shape, group, rng=1), net_for(shape)
+    V = U.random_gauge_transform(rng=5)
+    a, b = np.asarray(net(U).random_gauge_transform(rng=5)), np.asarray(net(V))
+    assert abs(a - b).max() < 1e-12
+    for loss in losses():
+        if isinstance(getattr(loss, "target", None), np.ndarray):
+            continue
+        (x, gx), (y, gy) = (loss.of_batch(net, [u], loss.targets([u])) for u in (U, V))
+        assert x == pytest.approx(y, rel=1e-11, abs=1e-12)
+        assert gx == pytest.approx(gy, rel=1e-9, abs=1e-9 * max(np.abs(gx).max(), 1e-3))
+
+
+def rotated(links: np.ndarray) -> np.ndarray:
+    """Rotation by 90 degrees in the plane of directions 0 and 1: e_0 -> e_1, e_1 -> -e_0, x -> (-x_1, x_0)."""
+
+    def moved(a: np.ndarray) -> np.ndarray:
+        turned = np.swapaxes(a, 0, 1)  # new x_0 is -x_1, new x_1 is x_0
+        return np.roll(np.flip(turned, 0), 1, 0)
+
+    new = np.array([moved(a) for a in links])
+    new[[0, 1]] = new[[1, 0]]
+    new[0] = np.roll(new[0], -1, 0).conj().swapaxes(-1, -2)
+    return new
+
+
+@pytest.mark.parametrize(("shape", "group"), [((6, 6), "U(1)"), ((4, 4, 2), "SU(2)"), ((4, 4, 2, 4), "SU(3)")])
+def test_networks_commute_with_rotations_and_translations(shape: tuple[int, ...], group: str) -> None:
+    U = pq.GaugeField.hot(shape, group, rng=1)
+    links = np.asarray(U)
+    turned = pq.GaugeField.from_numpy(rotated(links))
+    assert pq.observables.plaquette(turned) == pytest.approx(pq.observables.plaquette(U), abs=1e-13)
+    four = rotated(rotated(rotated(rotated(links))))
+    assert np.array_equal(four, links)
+    layers = [
+        pq.StoutLayer(["plaquette", "rectangle", "polyakov_t"] + (["chair"] if len(shape) > 2 else []), None),
+        pq.AttentionLayer(["plaquette"], [[0.1], [-0.07], [0.1]]),
+    ]
+    layers[0].rho = 0.05 / np.arange(1.0, len(layers[0].rho) + 1)
+    if len(shape) == 2:  # the time-like family is not invariant under a rotation of the time direction
+        layers[0].rho[2] = 0.0
+    net = pq.CovariantNet(layers)
+    image = np.asarray(net(U))
+    assert abs(np.asarray(net(turned)) - rotated(image)).max() < 1e-12
+    shifted = pq.GaugeField.from_numpy(np.roll(links, (1, 3), (1, 2)))
+    assert abs(np.asarray(net(shifted)) - np.roll(image, (1, 3), (1, 2))).max() < 1e-13
+
+
+def test_attention_with_reach_one_against_plain_numpy() -> None:
+    """SU(2) on 3 x 4, the six lines of the definition written out."""
+    U = pq.GaugeField.hot((3, 4), "SU(2)", rng=1)
+    rho = [0.09, -0.06, 0.12]
+    Q, K, V = (np.asarray(pq.smear.stout(U, r)) for r in rho)
+    links = np.asarray(U)
+
+    def dag(m: np.ndarray) -> np.ndarray:
+        return m.conj().swapaxes(-1, -2)
+
+    def staples(W: np.ndarray, mu: int) -> list[np.ndarray]:
+        nu = 1 - mu
+        up = np.roll(W[nu], -1, mu) @ dag(np.roll(W[mu], -1, nu)) @ dag(W[nu])
+        side, far = np.roll(W[nu], 1, nu), np.roll(W[mu], 1, nu)
+        return [up, dag(np.roll(side, -1, mu)) @ dag(far) @ side]
+
+    expected = []
+    for mu in range(2):
+        total = np.zeros_like(links[mu])
+        for k, s, v in zip(staples(K, mu), staples(links, mu), staples(V, mu), strict=True):
+            x = np.trace(Q[mu] @ k - links[mu] @ s, axis1=-2, axis2=-1).real
+            total += np.tan(np.pi * x / (4 * 2.01))[..., None, None] * v
+        loop = V[mu] @ total
+        a = (dag(loop) - loop) / 2
+        a -= np.trace(a, axis1=-2, axis2=-1)[..., None, None] * np.eye(2) / 2
+        w, vectors = np.linalg.eigh(-1j * a)
+        expected.append((vectors * np.exp(1j * w)[..., None, :]) @ dag(vectors) @ V[mu])
+    layer = pq.AttentionLayer(["plaquette"], np.reshape(rho, (3, 1)), reach=1)
+    assert abs(np.asarray(pq.CovariantNet([layer])(U)) - np.array(expected)).max() < 1e-13
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_hmc_with_attention_is_exact_for_its_action(recompute: bool) -> None:
+    layer = pq.AttentionLayer(["plaquette"], [[0.2], [0.1], [0.2]], reach=2)
+    net = pq.CovariantNet([layer, pq.StoutLayer(["plaquette"], [0.05])], recompute=recompute)
+    S = pq.actions.Mapped(pq.actions.Wilson(2.0), net)
+    chain = pq.HMC(S, steps=10).run(pq.GaugeField.hot((6, 6), "SU(2)", rng=1), 300, warmup=50, rng=2, progress=False)
+    weight = np.exp(-chain.info["delta_h"])
+    assert chain.acceptance > 0.9
+    assert abs(weight.mean() - 1) < 3 * weight.std() / np.sqrt(len(weight))
+
+
+FIELDS = [pq.GaugeField.hot((4, 4), "SU(2)", rng=k) for k in range(6)]
+TEACHER = pq.CovariantNet([pq.StoutLayer(["plaquette", "rectangle"], [0.08, -0.03])])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pq.losses.FieldDistance(lambda U: TEACHER(U)),
+        pq.losses.ActionDifference(pq.actions.Wilson(2.0), pq.actions.Mapped(pq.actions.Wilson(2.0), TEACHER)),
+        pq.losses.ActionDifference(
+            pq.actions.Wilson(2.0), pq.actions.Mapped(pq.actions.Wilson(2.0), TEACHER), form="variance"
+        ),
+        pq.losses.ForceNorm(pq.actions.Wilson(2.0), pq.actions.Mapped(pq.actions.Wilson(2.0), TEACHER)),
+        pq.losses.ActionDifference(
+            pq.actions.Loops([(1.0, "plaquette")]), [pq.actions.Loops([(1.0, "plaquette")])(TEACHER(U)) for U in FIELDS]
+        ),
+    ],
+    ids=["field", "action", "variance", "force", "observable"],
+)
+def test_training_recovers_a_known_map(loss: Any) -> None:
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette", "rectangle"])])
+    history = net.fit(FIELDS, loss, optimizer=Adam(0.02, schedule=Cosine(300)), epochs=300, batch=None, progress=False)
+    assert net.parameters == pytest.approx(TEACHER.parameters, abs=2e-4)
+    assert history.loss[-1] < 1e-4 * history.loss[0]
+
+
+def test_a_smaller_force_is_learned_and_held_out_fields_agree() -> None:
+    beta = 2.0
+    sampler = pq.Heatbath(pq.actions.Wilson(beta))
+    states, U = [], pq.GaugeField.cold((8, 8), "U(1)")
+    for k in range(12):
+        for sweep in range(5):
+            U, _ = sampler.step(U, rng=100 * k + sweep)
+        states.append(U)
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette"])])
+    loss = pq.losses.ForceNorm(pq.actions.Wilson(beta), power=4)
+    before = loss.of_batch(net, states[8:], loss.targets(states[8:]))[0]
+    history = net.fit(states[:8], loss, optimizer=Adam(0.01), epochs=40, validation=states[8:], progress=False)
+    assert history.validation.min() < 0.8 * before
+    after = loss.of_batch(net, states[8:], loss.targets(states[8:]))[0]
+    assert after == pytest.approx(history.validation.min(), rel=1e-12)
+
+
+def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(epochs: int, path: Path | None) -> tuple[np.ndarray, pq.History]:
+        net = pq.CovariantNet([pq.StoutLayer(["plaquette", "rectangle"]), pq.AttentionLayer(["plaquette"])])
+        loss = pq.losses.FieldDistance(lambda U: pq.smear.stout(U, 0.1, n=2))
+        rule = Adam(0.01)
+        history = net.fit(FIELDS, loss, optimizer=rule, epochs=epochs, batch=4, rng=3, checkpoint=path, progress=False)
+        return net.parameters, history
+
+    whole, record = trained(12, None)
+    path = tmp_path / "training.npz"
+    distance, calls = pq.losses.FieldDistance.of_field, 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 6 * 5 + 2:
+            raise KeyboardInterrupt
+        return distance(*arguments)
+
+    monkeypatch.setattr(pq.losses.FieldDistance, "of_field", interrupted)
+    _, part = trained(12, path)
+    assert part.records == 5
+    monkeypatch.undo()
+    resumed, again = trained(12, path)
+    assert np.array_equal(resumed, whole)
+    assert np.array_equal(again.loss, record.loss)
+
+
+def test_weights_of_all_layers_travel_through_a_file(tmp_path: Path) -> None:
+    net, path = net_for((4, 4)), tmp_path / "net.safetensors"
+    net.save(path)
+    other = pq.CovariantNet.load(path)
+    U = pq.GaugeField.hot((4, 4), "SU(3)", rng=1)
+    assert other(U) == net(U)
+    assert other.named_parameters() == net.named_parameters()
+    different = pq.CovariantNet([pq.StoutLayer(["plaquette"]), pq.AttentionLayer(["plaquette"], reach=3)])
+    with pytest.raises(ValueError, match="3 layers, this network 2"):
+        different.load_parameters(path)
+    different = pq.CovariantNet(
+        [
+            pq.StoutLayer(["plaquette", "polyakov_t"]),
+            pq.AttentionLayer(["plaquette"], reach=3),
+            pq.StoutLayer(["rectangle"], directions=[1]),
+        ]
+    )
+    with pytest.raises(ValueError, match=r"layer 1 is .*'reach': 2.* in this network .*'reach': 3"):
+        different.load_parameters(path)
+
+
+U2 = pq.GaugeField.cold((4, 4), "SU(2)")
+STOUT = pq.CovariantNet([pq.StoutLayer(["plaquette"])])
+DISTANCE = pq.losses.FieldDistance(lambda U: U)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: pq.AttentionLayer("plaquette"), TypeError, "list of names"),
+        (lambda: pq.AttentionLayer(["plaquete"]), ValueError, "plaquette"),
+        (lambda: pq.AttentionLayer(["plaquette"], [0.1, 0.2, 0.3]), ValueError, r"\(3, 1\) is needed"),
+        (lambda: pq.AttentionLayer(["plaquette"], [[0.1], [np.nan], [0]]), ValueError, "NaN"),
+        (lambda: pq.AttentionLayer(["plaquette"], reach=0), ValueError, "1 to 8"),
+        (lambda: pq.AttentionLayer(["plaquette"], reach=1.5), TypeError, "reach is an int"),
+        (
+            lambda: pq.CovariantNet([pq.AttentionLayer(["polyakov"])])(pq.GaugeField.cold((4,), "U(1)")),
+            ValueError,
+            "at least two dimensions",
+        ),
+        (lambda: pq.CovariantNet([pq.StoutLayer(["polyakov_z"], [0.1])])(U2), ValueError, "dimensions"),
+        (lambda: pq.CovariantNet([pq.AttentionLayer(["chair"])])(U2), ValueError, "3 dimensions"),
+        (lambda: setattr(STOUT, "parameters", [np.inf]), ValueError, "NaN or infinity"),
+        (lambda: setattr(STOUT, "parameters", [0.1, 0.2]), ValueError, r"shape \(2,\)"),
+        (lambda: STOUT.fit([U2], "mse"), TypeError, "plaq.losses"),
+        (lambda: STOUT.fit([], DISTANCE), TypeError, "at least one"),
+        (lambda: STOUT.fit([U2, pq.GaugeField.cold((4, 6), "SU(2)")], DISTANCE), ValueError, "different kinds"),
+        (lambda: STOUT.fit([U2], DISTANCE, optimizer="adam"), TypeError, "SGD, Adam or AdamW"),
+        (
+            lambda: STOUT.fit([U2], pq.losses.FieldDistance([U2]), validation=[U2]),
+            ValueError,
+            "validation needs a target",
+        ),
+        (lambda: pq.losses.FieldDistance([U2]).targets([U2, U2]), ValueError, "1 target fields for 2"),
+        (
+            lambda: pq.losses.FieldDistance([pq.GaugeField.cold((4, 4))]).targets([U2]),
+            ValueError,
+            r"SU\(3\) on \(4, 4\)",
+        ),
+        (lambda: pq.losses.FieldDistance([3.0]).targets([U2]), TypeError, "GaugeField"),
+        (lambda: pq.losses.ActionDifference(3.0, [1.0]), TypeError, "action of gauge fields"),
+        (lambda: pq.losses.ActionDifference(pq.actions.Scalar(1.0), [1.0]), TypeError, "gauge fields"),
+        (lambda: pq.losses.ActionDifference(pq.actions.Wilson(2.0), [np.nan]), ValueError, "finite"),
+        (lambda: pq.losses.ActionDifference(pq.actions.Wilson(2.0), [1.0], form="l2"), ValueError, "mean_square"),
+        (
+            lambda: pq.losses.ActionDifference(pq.actions.Wilson(2.0), [1.0]).targets([U2, U2]),
+            ValueError,
+            "1 target numbers for 2",
+        ),
+        (lambda: pq.losses.ForceNorm(pq.actions.Wilson(2.0), power=3), ValueError, "even numbers"),
+        (lambda: pq.losses.ForceNorm(pq.actions.Wilson(2.0), power=18), ValueError, "even numbers"),
+        (lambda: pq.losses.ForceNorm("wilson"), TypeError, "action of gauge fields"),
+        (
+            lambda: pq.losses.ForceNorm(pq.actions.Custom(lambda U: (0.0, 0 * U))).of_field(STOUT, U2, None),
+            ValueError,
+            "made of loops",
+        ),
+    ],
+)
+def test_bad_input(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_learning_rate_that_diverges_is_reported() -> None:
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])])
+    loss = pq.losses.ActionDifference(pq.actions.Wilson(2.0), [1e200] * len(FIELDS))
+    with pytest.raises(ValueError, match=r"loss is inf|gradient"):
+        net.fit(FIELDS, loss, optimizer=SGD(1e200), epochs=5, progress=False)
+    assert net.parameters == pytest.approx([0.1])
+
+
+def test_t0_and_w0_of_a_chain() -> None:
+    """A family of energies whose crossing is known, with fluctuations of known size."""
+    t = np.linspace(0.0, 4.0, 81)
+    factor = 1.0 + 0.02 * np.random.default_rng(3).standard_normal(400)
+    energy = factor[:, None] * 0.15 / np.maximum(t, 1e-9)
+    scale, w = pq.smear.t0(t, energy), pq.smear.w0(t, energy)
+    error = 2.0 * 0.02 / np.sqrt(400)
+    assert scale.mean == pytest.approx(2.0 / factor.mean(), rel=1e-6)
+    assert scale.error == pytest.approx(error, rel=0.15)
+    assert w.mean == pytest.approx(np.sqrt(2.0 / factor.mean()), rel=1e-6)
+    assert w.error == pytest.approx(error / (2 * np.sqrt(2.0)), rel=0.15)
+    with pytest.raises(ValueError, match="does not cross"):
+        pq.smear.t0(t, energy, level=3.0)
+    with pytest.raises(ValueError, match=r"\(draws, T\)"):
+        pq.smear.t0(t, energy[0])
