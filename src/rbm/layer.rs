@@ -115,6 +115,7 @@ impl<R: Float> Layer<R> {
     }
 
     /// Turns the fields of the units from number `first` on into conditional means.
+    #[inline(always)]
     pub fn mean(&self, first: usize, fields: &mut [R]) {
         let end = first + fields.len();
         let terms = fields.iter_mut().zip(self.bias[first..end].iter().zip(&self.variance[first..end]));
@@ -139,6 +140,7 @@ impl<R: Float> Layer<R> {
     }
 
     /// Turns noise into samples around the means, for the units whose `deviations` are given.
+    #[inline(always)]
     pub fn place(&self, deviations: &[R], means: &[R], noise: &mut [R]) {
         let units = noise.iter_mut().zip(means);
         match self.units {

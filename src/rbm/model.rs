@@ -96,24 +96,33 @@ fn half_step<R: Float>(
         blocks.into_par_iter().for_each(|((first, mut means), samples)| {
             let rhs = matrix.subcols(first, means.ncols());
             matmul(means.as_mut(), Accum::Replace, lhs, rhs, R::of(1.0), Par::Seq);
-            finish(layer, &deviations, first, means, samples.map(|(_, block)| block));
+            let samples = samples.map(|(_, block)| block);
+            pulp::Arch::new().dispatch(Finish { layer, deviations: &deviations, first, means, samples });
         });
     });
 }
 
-fn finish<R: Float>(
-    layer: &Layer<R>,
-    deviations: &[R],
+/// Fields of a block of units, which become means, and noise, which becomes samples; in vector instructions.
+struct Finish<'a, R> {
+    layer: &'a Layer<R>,
+    deviations: &'a [R],
     first: usize,
-    mut means: MatMut<'_, R>,
-    mut samples: Option<MatMut<'_, R>>,
-) {
-    let deviations = &deviations[first..first + means.ncols()];
-    for r in 0..means.nrows() {
-        let Some(row) = row_slice(means.as_mut(), r) else { return };
-        layer.mean(first, row);
-        if let Some(noise) = samples.as_mut().and_then(|s| row_slice(s.as_mut(), r)) {
-            layer.place(deviations, row, noise);
+    means: MatMut<'a, R>,
+    samples: Option<MatMut<'a, R>>,
+}
+
+impl<R: Float> pulp::WithSimd for Finish<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(mut self, _simd: S) {
+        let deviations = &self.deviations[self.first..self.first + self.means.ncols()];
+        for r in 0..self.means.nrows() {
+            let Some(row) = row_slice(self.means.as_mut(), r) else { return };
+            self.layer.mean(self.first, row);
+            if let Some(noise) = self.samples.as_mut().and_then(|s| row_slice(s.as_mut(), r)) {
+                self.layer.place(deviations, row, noise);
+            }
         }
     }
 }

@@ -79,10 +79,10 @@ impl Reference {
         singular_values.sort_by(|a, b| b.total_cmp(a));
         let overlap = self.basis.matrix().transpose() * eigen.U();
         let angle = |k: usize| {
-            let inside: f64 = self.degenerate(k).map(|j| overlap[(j, k)].powi(2)).sum();
-            let outside: f64 =
-                (0..n).filter(|j| !self.degenerate(k).contains(j)).map(|j| overlap[(j, k)].powi(2)).sum();
-            outside.sqrt().atan2(inside.sqrt())
+            let same = self.degenerate(k);
+            let weight = |j: usize| overlap[(j, k)].powi(2);
+            let outside: f64 = (0..same.start).chain(same.end..n).map(weight).sum();
+            outside.sqrt().atan2(same.map(weight).sum::<f64>().sqrt())
         };
         let source: Vec<f64> = (0..n).map(|i| (0..eta.len()).map(|a| weights[(i, a)] * eta[a]).sum()).collect();
         let along = |a: usize| (0..n).map(|i| eigen.U()[(i, a)] * source[i]).sum::<f64>();
