@@ -42,7 +42,8 @@ def compare(title, **works):
     for name, pairs in times.items():
         both = np.array(pairs)
         (wall, cpu), (wall_half, cpu_half) = both.min(axis=0), np.median(both, axis=0)
-        line = f"  {name:<28} wall best {wall:6.2f} median {wall_half:6.2f}   CPU best {cpu:6.2f} median {cpu_half:6.2f} ms"
+        line = f"  {name:<28} wall best {wall:6.2f} median {wall_half:6.2f} ms"
+        line += f"   CPU best {cpu:6.2f} median {cpu_half:6.2f} ms"
         best, rounds = both.min(axis=0) / base.min(axis=0), np.median(both / base, axis=0)
         ratio = f"   over plaq: wall {best[0]:.2f} ({rounds[0]:.2f}), CPU {best[1]:.2f} ({rounds[1]:.2f})"
         sys.stdout.write(line + (ratio if name != "plaq" else "") + "\n")
