@@ -115,11 +115,11 @@ class GaussianRBM(Machine):
         lowest = self.spectrum()[0]
         if not lowest > 0:
             edge = math.sqrt(float(self._mu2.min()) / self.sigma2_h)
+            scale = edge / (math.sqrt(self.n_visible) + math.sqrt(self.n_hidden))
             raise ValueError(
                 f"K has eigenvalue {lowest:.6g}: sigma2_h * (largest singular value of W)^2 = "
                 f"{self.sigma2_h * self.singular_values()[0] ** 2:.6g} must stay below mu2; use smaller weights "
-                f"(weight_scale below {edge / (math.sqrt(self.n_visible) + math.sqrt(self.n_hidden)):.2g} at this size) "
-                f"or larger mu2"
+                f"(weight_scale below {scale:.2g} at this size) or larger mu2"
             )
 
     def __repr__(self) -> str:

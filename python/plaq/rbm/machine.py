@@ -86,7 +86,11 @@ def checked_kernel(matrix: ArrayLike, name: str, size: int | None, *, semidefini
     lowest, highest = np.linalg.eigvalsh(symmetric)[[0, -1]]
     if lowest < -1e-10 * highest or highest <= 0 or (not semidefinite and lowest <= 1e-14 * highest):
         kind = "positive semidefinite" if semidefinite else "positive definite"
-        hint = "" if semidefinite else "; a singular target has no kernel: give its second moments as correlation="
+        hint = (
+            ""
+            if semidefinite
+            else "; a singular target has no kernel, but fit takes its second moments as correlation="
+        )
         raise ValueError(f"{name} is not {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}{hint}")
     return symmetric
 
