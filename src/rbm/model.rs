@@ -132,12 +132,20 @@ pub(super) fn row_slice<R>(block: MatMut<'_, R>, r: usize) -> Option<&mut [R]> {
     block.row_mut(r).try_as_row_major_mut().map(|row| row.as_slice_mut())
 }
 
-/// A row-major matrix cut into at most four blocks of columns, each with its first column; the cuts are multiples of the
-/// 48 rows (96 in single precision) that one call of the inner kernel handles.
+/// One call of the inner kernel of a product handles 48 units in double precision, 96 in single.
+const fn kernel_width<R>() -> usize {
+    384 / size_of::<R>()
+}
+
+/// Into how many blocks of columns a matrix of this width is cut: at most four.
+pub(super) fn column_parts<R>(width: usize) -> usize {
+    (width / kernel_width::<R>()).clamp(1, 4)
+}
+
+/// A row-major matrix cut into blocks of columns, each with its first column; no cut goes through a kernel.
 pub(super) fn column_blocks<R>(data: &mut [R], width: usize) -> Vec<(usize, MatMut<'_, R>)> {
-    let kernel = 48 * 8 / size_of::<R>();
-    let parts = (width / kernel).clamp(1, 4);
-    let step = width / parts / kernel * kernel;
+    let parts = column_parts::<R>(width);
+    let step = width / parts / kernel_width::<R>() * kernel_width::<R>();
     let mut rest = MatMut::from_row_major_slice_mut(data, data.len() / width, width);
     let mut blocks = Vec::with_capacity(parts);
     for part in 1..parts {

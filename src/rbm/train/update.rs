@@ -2,7 +2,7 @@
 
 use super::super::em;
 use super::super::layer::{Float, Units};
-use super::super::model::{column_blocks, row_slice};
+use super::super::model::{column_blocks, column_parts, row_slice};
 use super::trainer::{Trainer, wide};
 use super::{Mass, Method, Target};
 use crate::error::Result;
@@ -114,7 +114,7 @@ impl<R: Float> Trainer<R> {
     fn move_weights(&mut self, gradient: Option<&Gradient>, keep: f64, size: f64) -> f64 {
         let (n, m) = (self.model.visible.len(), self.model.hidden.len());
         let (mut weights, mut velocity) = (take(&mut self.model.weights), take(&mut self.state.velocity));
-        let height = block_height(n, m);
+        let height = block_height::<R>(n, m);
         let chunks = weights.chunks_mut(height * m).zip(velocity.chunks_mut(height * m)).enumerate();
         let blocks: Vec<_> = chunks
             .flat_map(|(c, (w, v))| {
@@ -234,8 +234,8 @@ impl<R: Float> Trainer<R> {
 }
 
 /// Rows of a block of W, so that with the blocks of columns there are about four in all; small weights stay whole.
-fn block_height(n: usize, m: usize) -> usize {
-    if n * m < 64 * 64 { n } else { n.div_ceil(4 / (m / 48).clamp(1, 4)) }
+fn block_height<R>(n: usize, m: usize) -> usize {
+    if n * m < 64 * 64 { n } else { n.div_ceil(4 / column_parts::<R>(m)) }
 }
 
 /// W <- keep W + size v on one block, with the squared norm of the change in sixteen partial sums of fixed order.
