@@ -234,6 +234,13 @@ def test_em_reaches_the_closed_form_monotonically():
             assert history.kl[-1] == math.inf  # three pixels are always empty: no density exists
 
 
+@pytest.mark.parametrize("n_hidden", [1, 4, 10])
+def test_em_ends_at_the_fixed_points(n_hidden):
+    machine = pq.GaussianRBM(SIZE, n_hidden, mu2=9.0, sigma2_h=1.3, rng=1)
+    machine.fit(kernel=KERNEL, epochs=600, method="em", record_every=600, progress=False, rng=1)
+    np.testing.assert_allclose(machine.spectrum(), pq.rbm.fixed_points(KAPPA, 9.0, n_hidden), atol=1e-10)
+
+
 def test_spectrum_of_the_digits():
     data = pq.datasets.digits()
     values = np.linalg.eigvalsh(data.T @ data / len(data))[::-1]
