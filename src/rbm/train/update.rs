@@ -68,36 +68,35 @@ impl<R: Float> Trainer<R> {
         Ok(())
     }
 
-    /// Moves along the velocities; halves the step (safe) or fails when K would stop being positive.
+    /// Moves along the velocities; halves them (safe) or fails when K would stop being positive.
     fn apply(&mut self, gradient: &Gradient, rate: f64) -> Result<()> {
         let (decay, before) = (self.settings.weight_decay, self.state.small.clone());
-        let (mut size, mut gradient) = (rate, Some(gradient));
+        let mut gradient = Some(gradient);
         for _ in 0..60 {
-            let norm = self.move_weights(gradient.take(), 1.0 - size * decay, size);
+            let norm = self.move_weights(gradient.take(), 1.0 - rate * decay, rate);
             for (value, velocity) in self.state.small.iter_mut().zip(&self.state.small_velocity) {
-                value.iter_mut().zip(velocity).for_each(|(x, v)| *x += size * v);
+                value.iter_mut().zip(velocity).for_each(|(x, v)| *x += rate * v);
             }
-            self.step_eta(&before, size);
+            self.step_eta(&before, rate);
             self.write_small();
             self.norm_bound += norm;
             if norm.is_finite() && (!self.gaussian() || self.positive_kernel()) {
                 self.step_norm = norm;
                 return Ok(());
             }
-            self.shift_weights_back(1.0 - size * decay, size);
+            self.shift_weights_back(1.0 - rate * decay, rate);
             self.state.small.clone_from(&before);
             self.write_small();
             self.norm_bound = f64::INFINITY;
             if !self.settings.safe || !norm.is_finite() {
-                return Err(self.not_positive(size));
+                return Err(self.not_positive(rate));
             }
             self.state.backtracks += 1;
-            size *= 0.5;
             let half = R::of(0.5);
             self.state.velocity.iter_mut().for_each(|v| *v = half * *v);
             self.state.small_velocity.iter_mut().flatten().for_each(|v| *v *= 0.5);
         }
-        Err(self.not_positive(size))
+        Err(self.not_positive(rate))
     }
 
     /// The hidden bias is eta / s: a step in eta is a step by 1/s in the bias.
