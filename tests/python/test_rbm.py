@@ -45,6 +45,9 @@ def test_free_field_samples_have_the_propagator():
     exact = np.linalg.inv(pq.rbm.free_field_kernel(shape, 0.8))
     spread = np.sqrt((exact**2 + np.outer(np.diag(exact), np.diag(exact))) / n)
     assert np.abs((data.T @ data / n - exact) / spread).max() < 4.5
+    kappa, modes = np.linalg.eigh(pq.rbm.free_field_kernel(shape, 0.8))
+    power = np.mean((data @ modes) ** 2, axis=0) * kappa
+    assert np.abs(power - 1).max() < 4 * math.sqrt(2 / n)
 
 
 @pytest.mark.parametrize(("mu2", "n_hidden"), TABLE)
