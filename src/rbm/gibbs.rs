@@ -1,7 +1,7 @@
 //! Block Gibbs sampling of many chains in parallel, and its overrelaxed form (Adler, PRD 23, 2901), which turns
 //! the autocorrelation time 1/(1 - r) into 1/sqrt(1 - r).
 
-use super::layer::{Float, Layer, Units};
+use super::layer::{Float, Units};
 use super::model::Model;
 use super::train::BETWEEN_POLLS;
 use crate::error::{Error, Result};
@@ -49,10 +49,20 @@ pub fn sample<R: Float>(
                 let step = first + 2 * sweep as u64;
                 let hidden_kick = if fresh_start && sweep == 0 { Kick::Fresh } else { kick };
                 let streams = [Stream::new(seed, Purpose::Gibbs, step), Stream::new(seed, Purpose::Gibbs, step + 1)];
-                model.hidden_mean(visible, &mut hidden_means);
-                move_layer(&model.hidden, &streams[0], hidden_kick, &hidden_means, state);
-                model.visible_mean(state, &mut visible_means);
-                move_layer(&model.visible, &streams[1], kick, &visible_means, visible);
+                match hidden_kick {
+                    Kick::Fresh => model.draw_hidden(visible, &streams[0], &mut hidden_means, state),
+                    Kick::Overrelaxed(omega) => {
+                        model.hidden_mean(visible, &mut hidden_means);
+                        model.hidden.overrelax(&streams[0], R::of(omega), &hidden_means, state);
+                    }
+                }
+                match kick {
+                    Kick::Fresh => model.draw_visible(state, &streams[1], &mut visible_means, visible),
+                    Kick::Overrelaxed(omega) => {
+                        model.visible_mean(state, &mut visible_means);
+                        model.visible.overrelax(&streams[1], R::of(omega), &visible_means, visible);
+                    }
+                }
                 sweep += 1;
                 if sweep % keep_every == 0 {
                     kept.extend_from_slice(visible);
@@ -72,11 +82,4 @@ fn check<R: Float>(model: &Model<R>, kick: Kick) -> Result<()> {
         return Err(Error::value(format!("omega = {omega} is not between 0 and 2; 1 is the ordinary Gibbs step")));
     }
     Ok(())
-}
-
-fn move_layer<R: Float>(layer: &Layer<R>, stream: &Stream, kick: Kick, means: &[R], state: &mut [R]) {
-    match kick {
-        Kick::Overrelaxed(omega) => layer.overrelax_all(stream, R::of(omega), means, state),
-        Kick::Fresh => layer.draw_around(means, stream, state),
-    }
 }

@@ -100,8 +100,6 @@ pub struct Layer<R> {
     pub variance: Vec<R>,
 }
 
-/// Numbers drawn before they are used: small enough for the first-level cache.
-const SCRATCH: usize = 1024;
 /// Numbers that one task handles: a sixteenth of a megabyte.
 pub(super) const TASK: usize = 8192;
 
@@ -116,89 +114,61 @@ impl<R: Float> Layer<R> {
         self.bias.is_empty()
     }
 
-    /// Turns rows of fields into conditional means.
-    pub fn mean(&self, rows: &mut [R]) {
-        for row in rows.chunks_exact_mut(self.len()) {
-            let terms = row.iter_mut().zip(self.bias.iter().zip(&self.variance));
-            match self.units {
-                Units::Gaussian => terms.for_each(|(x, (&b, &s))| *x = (*x + b) * s),
-                Units::Bernoulli => terms.for_each(|(x, (&b, _))| *x = (*x + b).sigmoid()),
-                Units::Spin => terms.for_each(|(x, (&b, _))| *x = (*x + b).hyperbolic_tangent()),
-            }
+    /// Turns the fields of the units from number `first` on into conditional means.
+    #[inline(always)]
+    pub fn mean(&self, first: usize, fields: &mut [R]) {
+        let end = first + fields.len();
+        let terms = fields.iter_mut().zip(self.bias[first..end].iter().zip(&self.variance[first..end]));
+        match self.units {
+            Units::Gaussian => terms.for_each(|(x, (&b, &s))| *x = (*x + b) * s),
+            Units::Bernoulli => terms.for_each(|(x, (&b, _))| *x = (*x + b).sigmoid()),
+            Units::Spin => terms.for_each(|(x, (&b, _))| *x = (*x + b).hyperbolic_tangent()),
         }
     }
 
-    /// Turns rows of fields into conditional means, in parallel.
-    pub fn means(&self, rows: &mut [R]) {
-        rows.par_chunks_mut(self.task()).for_each(|rows| self.mean(rows));
-    }
-
-    /// Turns rows of fields into samples, in parallel; row `r` uses the numbers of site `r`.
-    pub fn draw(&self, stream: &Stream, rows: &mut [R]) {
-        rows.par_chunks_mut(self.task()).enumerate().for_each(|(task, rows)| {
-            self.mean(rows);
-            self.sample(stream, (task * self.task() / self.len()) as u32, rows);
+    /// Rows of noise for [`Layer::place`], in parallel; row `r` uses the numbers of site `r`.
+    pub fn noise(&self, stream: &Stream, rows: &mut [R]) {
+        let width = self.len();
+        let task = (TASK / width).max(1) * width;
+        rows.par_chunks_mut(task).enumerate().for_each(|(t, rows)| {
+            let site = (t * task / width) as u32;
+            match self.units {
+                Units::Gaussian => fill_normals(stream, site, width, rows),
+                _ => fill_uniforms(stream, site, width, rows),
+            }
         });
     }
 
-    /// Samples around rows of conditional means, in parallel; row `r` uses the numbers of site `r`.
-    pub fn draw_around(&self, means: &[R], stream: &Stream, out: &mut [R]) {
-        let work = |(task, (out, means)): (usize, (&mut [R], &[R]))| {
-            out.copy_from_slice(means);
-            self.sample(stream, (task * self.task() / self.len()) as u32, out);
-        };
-        out.par_chunks_mut(self.task()).zip(means.par_chunks(self.task())).enumerate().for_each(work);
+    /// Turns noise into samples around the means, for the units whose `deviations` are given.
+    #[inline(always)]
+    pub fn place(&self, deviations: &[R], means: &[R], noise: &mut [R]) {
+        let units = noise.iter_mut().zip(means);
+        match self.units {
+            Units::Gaussian => units.zip(deviations).for_each(|((x, &mean), &d)| *x = mean + d * *x),
+            Units::Bernoulli => units.for_each(|(x, &mean)| *x = R::of(f64::from(u8::from(*x < mean)))),
+            Units::Spin => units.for_each(|(x, &mean)| {
+                let up = *x < (R::of(1.0) + mean) * R::of(0.5);
+                *x = R::of(if up { 1.0 } else { -1.0 });
+            }),
+        }
     }
 
-    /// Overrelaxes rows given their conditional means, in parallel.
-    pub fn overrelax_all(&self, stream: &Stream, omega: R, means: &[R], old: &mut [R]) {
-        let work = |(task, (old, means)): (usize, (&mut [R], &[R]))| {
-            self.overrelax(stream, (task * self.task() / self.len()) as u32, omega, means, old);
-        };
-        old.par_chunks_mut(self.task()).zip(means.par_chunks(self.task())).enumerate().for_each(work);
-    }
-
-    /// Numbers (whole rows) that one task handles.
-    fn task(&self) -> usize {
-        (TASK / self.len()).max(1) * self.len()
-    }
-
-    /// Turns rows of conditional means into samples; row `r` uses the numbers of site `first_site + r`.
-    pub fn sample(&self, stream: &Stream, first_site: u32, rows: &mut [R]) {
-        self.noisy(stream, first_site, rows, |unit, mean, z| mean + self.variance[unit].root() * z);
+    /// Conditional standard deviations of Gaussian units.
+    pub fn deviations(&self) -> Vec<R> {
+        self.variance.iter().map(|v| v.root()).collect()
     }
 
     /// Overrelaxation (Adler): `x` becomes (1 - omega) x + omega mean + sqrt(omega (2 - omega)) noise. Gaussian units.
-    pub fn overrelax(&self, stream: &Stream, first_site: u32, omega: R, rows: &[R], old: &mut [R]) {
-        let noise = (omega * (R::of(2.0) - omega)).root();
-        let mut fresh = rows.to_vec();
-        let mean_part = |unit: usize, mean: R, z: R| omega * mean + noise * self.variance[unit].root() * z;
-        self.noisy(stream, first_site, &mut fresh, mean_part);
-        old.iter_mut().zip(fresh).for_each(|(x, new)| *x = (R::of(1.0) - omega) * *x + new);
-    }
-
-    fn noisy(&self, stream: &Stream, first_site: u32, rows: &mut [R], gaussian: impl Fn(usize, R, R) -> R) {
-        let width = self.len();
-        let batch = (SCRATCH / width).max(1);
-        let mut scratch = vec![R::ZERO; batch * width];
-        for (b, rows) in rows.chunks_mut(batch * width).enumerate() {
-            let site = first_site + (b * batch) as u32;
-            let noise = &mut scratch[..rows.len()];
-            match self.units {
-                Units::Gaussian => fill_normals(stream, site, width, noise),
-                _ => fill_uniforms(stream, site, width, noise),
-            }
-            for (row, noise) in rows.chunks_exact_mut(width).zip(noise.chunks_exact(width)) {
-                let units = row.iter_mut().zip(noise);
-                match self.units {
-                    Units::Gaussian => units.enumerate().for_each(|(i, (x, &z))| *x = gaussian(i, *x, z)),
-                    Units::Bernoulli => units.for_each(|(x, &u)| *x = R::of(f64::from(u8::from(u < *x)))),
-                    Units::Spin => units.for_each(|(x, &u)| {
-                        let up = u < (R::of(1.0) + *x) * R::of(0.5);
-                        *x = R::of(if up { 1.0 } else { -1.0 });
-                    }),
-                }
-            }
-        }
+    pub fn overrelax(&self, stream: &Stream, omega: R, means: &[R], state: &mut [R]) {
+        let (width, keep) = (self.len(), R::of(1.0) - omega);
+        let scale = (omega * (R::of(2.0) - omega)).root();
+        let deviations: Vec<R> = self.deviations().iter().map(|d| scale * *d).collect();
+        let mut noise = vec![R::ZERO; state.len()];
+        self.noise(stream, &mut noise);
+        let rows = state.par_chunks_exact_mut(width).zip(means.par_chunks_exact(width));
+        rows.zip(noise.par_chunks_exact(width)).for_each(|((state, means), noise)| {
+            let units = state.iter_mut().zip(means).zip(noise).zip(&deviations);
+            units.for_each(|(((x, &mean), &z), &d)| *x = keep * *x + omega * mean + d * z);
+        });
     }
 }

@@ -1,8 +1,11 @@
 //! What is written down along training: spectrum of K, singular values of W, angles to the target basis, likelihood, KL.
 
-use super::exact::CorrelationBasis;
+use super::exact::{CorrelationBasis, chunk_rows};
+use super::layer::Float;
 use crate::error::{Error, Result};
-use faer::{Mat, MatRef, Side};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use rayon::prelude::*;
 
 /// One line of the history of a Gaussian machine.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +48,12 @@ impl Reference {
         Ok(Self { second, mean, basis, entropy: if singular { f64::NEG_INFINITY } else { full } })
     }
 
+    /// The target that these rows are drawn from.
+    pub fn of_rows<R: Float>(rows: &[R], n: usize) -> Result<Self> {
+        let (second, mean) = moments(rows, n);
+        Self::new(second, mean)
+    }
+
     fn second(&self) -> MatRef<'_, f64> {
         MatRef::from_row_major_slice(&self.second, self.mean.len(), self.mean.len())
     }
@@ -70,10 +79,10 @@ impl Reference {
         singular_values.sort_by(|a, b| b.total_cmp(a));
         let overlap = self.basis.matrix().transpose() * eigen.U();
         let angle = |k: usize| {
-            let inside: f64 = self.degenerate(k).map(|j| overlap[(j, k)].powi(2)).sum();
-            let outside: f64 =
-                (0..n).filter(|j| !self.degenerate(k).contains(j)).map(|j| overlap[(j, k)].powi(2)).sum();
-            outside.sqrt().atan2(inside.sqrt())
+            let same = self.degenerate(k);
+            let weight = |j: usize| overlap[(j, k)].powi(2);
+            let outside: f64 = (0..same.start).chain(same.end..n).map(weight).sum();
+            outside.sqrt().atan2(same.map(weight).sum::<f64>().sqrt())
         };
         let source: Vec<f64> = (0..n).map(|i| (0..eta.len()).map(|a| weights[(i, a)] * eta[a]).sum()).collect();
         let along = |a: usize| (0..n).map(|i| eigen.U()[(i, a)] * source[i]).sum::<f64>();
@@ -86,4 +95,24 @@ impl Reference {
         let angles = (0..n).map(angle).collect();
         Ok(Record { eigenvalues, singular_values, angles, log_likelihood, kl: -self.entropy - log_likelihood })
     }
+}
+
+/// Second moments and means of rows.
+fn moments<R: Float>(rows: &[R], n: usize) -> (Vec<f64>, Vec<f64>) {
+    let count = rows.len() / n;
+    let data = R::widen(rows);
+    let matrix = MatRef::from_row_major_slice(&data, count, n);
+    let mut second = vec![0.0; n * n];
+    let chunk = chunk_rows(n, n);
+    second.par_chunks_mut(chunk * n).enumerate().for_each(|(c, out)| {
+        let height = out.len() / n;
+        let lhs = matrix.subcols(c * chunk, height).transpose();
+        let out = MatMut::from_row_major_slice_mut(out, height, n);
+        matmul(out, Accum::Replace, lhs, matrix, 1.0 / count as f64, Par::Seq);
+    });
+    let mut mean = vec![0.0; n];
+    for row in data.chunks_exact(n) {
+        row.iter().zip(&mut mean).for_each(|(x, m)| *m += x / count as f64);
+    }
+    (second, mean)
 }

@@ -24,23 +24,23 @@ pub trait Draw: Copy + Send + Sync + 'static {
 
 /// Fills rows of `width` standard normals; row `r` belongs to site `first_site + r`.
 pub fn fill_normals<R: Draw>(stream: &Stream, first_site: u32, width: usize, out: &mut [R]) {
-    pulp::Arch::new().dispatch(Fill { stream, first_site, width, out, kernel: R::normals });
+    pulp::Arch::new().dispatch(Fill::<R, true> { stream, first_site, width, out });
 }
 
 /// Fills rows of `width` uniforms in (0, 1); row `r` belongs to site `first_site + r`.
 pub fn fill_uniforms<R: Draw>(stream: &Stream, first_site: u32, width: usize, out: &mut [R]) {
-    pulp::Arch::new().dispatch(Fill { stream, first_site, width, out, kernel: R::uniforms });
+    pulp::Arch::new().dispatch(Fill::<R, false> { stream, first_site, width, out });
 }
 
-struct Fill<'a, R, K> {
+// The kind of number is a constant, not a function: a function would be compiled without the vector instructions.
+struct Fill<'a, R, const NORMAL: bool> {
     stream: &'a Stream,
     first_site: u32,
     width: usize,
     out: &'a mut [R],
-    kernel: K,
 }
 
-impl<R: Draw, K: Fn(&Words, &mut [[R; LANES]; 4])> pulp::WithSimd for Fill<'_, R, K> {
+impl<R: Draw, const NORMAL: bool> pulp::WithSimd for Fill<'_, R, NORMAL> {
     type Output = ();
 
     #[inline(always)]
@@ -74,7 +74,12 @@ impl<R: Draw, K: Fn(&Words, &mut [[R; LANES]; 4])> pulp::WithSimd for Fill<'_, R
                     }
                 }
             }
-            (self.kernel)(&philox_lanes(self.stream, &site, &counter), &mut numbers);
+            let words = philox_lanes(self.stream, &site, &counter);
+            if NORMAL {
+                R::normals(&words, &mut numbers)
+            } else {
+                R::uniforms(&words, &mut numbers)
+            }
             store(&numbers, self.out, self.width, blocks, first_row, first_block);
         }
     }

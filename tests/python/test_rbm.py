@@ -45,6 +45,9 @@ def test_free_field_samples_have_the_propagator():
     exact = np.linalg.inv(pq.rbm.free_field_kernel(shape, 0.8))
     spread = np.sqrt((exact**2 + np.outer(np.diag(exact), np.diag(exact))) / n)
     assert np.abs((data.T @ data / n - exact) / spread).max() < 4.5
+    kappa, modes = np.linalg.eigh(pq.rbm.free_field_kernel(shape, 0.8))
+    power = np.mean((data @ modes) ** 2, axis=0) * kappa
+    assert np.abs(power - 1).max() < 4 * math.sqrt(2 / n)
 
 
 @pytest.mark.parametrize(("mu2", "n_hidden"), TABLE)
@@ -232,6 +235,13 @@ def test_em_reaches_the_closed_form_monotonically():
             assert history.log_likelihood[-1] / 64 == pytest.approx(value, abs=6e-6)
             assert np.all(np.diff(history.log_likelihood) > -1e-9)
             assert history.kl[-1] == math.inf  # three pixels are always empty: no density exists
+
+
+@pytest.mark.parametrize("n_hidden", [1, 4, 10])
+def test_em_ends_at_the_fixed_points(n_hidden):
+    machine = pq.GaussianRBM(SIZE, n_hidden, mu2=9.0, sigma2_h=1.3, rng=1)
+    machine.fit(kernel=KERNEL, epochs=600, method="em", record_every=600, progress=False, rng=1)
+    np.testing.assert_allclose(machine.spectrum(), pq.rbm.fixed_points(KAPPA, 9.0, n_hidden), atol=1e-10)
 
 
 def test_spectrum_of_the_digits():

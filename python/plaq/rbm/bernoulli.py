@@ -94,6 +94,9 @@ class BernoulliRBM(Machine):
         names = ("n_visible", "n_hidden", "visible", "hidden", "mu2", "sigma2_h")
         return {name: getattr(self, name) for name in names} | {"weight_scale": 0.0, "dtype": self.dtype.name}
 
+    def _range(self) -> tuple[float, float]:
+        return RANGES[self.visible]
+
     def _observe(self, trainer: RbmTrainer) -> dict[str, Any]:
         self._weights, (self.visible_bias, self.hidden_bias, _) = trainer.parameters()
         line: dict[str, Any] = {"singular_values": trainer.singular_values()}
@@ -150,19 +153,11 @@ class BernoulliRBM(Machine):
         ValueError, TypeError, CheckpointError, ConvergenceError
             Wrong arguments; `resume` with other data or settings; weights that became infinite.
         """
-        self._data = self._checked_rows(data, "data", *RANGES[self.visible])
+        self._data = self._checked_rows(data, "data")
         rows = 64 if batch is None else batch
         target = {"data": self._data, "batch": checked_count("batch", rows)}
-        number: Any = rows if chains is None else chains
-        start: NDArray[Any] | None = None
-        if method == "pcd" and not isinstance(number, int | np.integer):
-            start = self._checked_rows(number, "chains", *RANGES[self.visible])
-            number = len(start)
-        elif method == "pcd":
-            start = np.ones((checked_count("chains", number), self.n_visible), dtype=self.dtype)
         options = {
             "k": k,
-            "chains": number if method == "pcd" else 1,
             "batch": rows,
             "learning_rate": learning_rate,
             "momentum": momentum,
@@ -174,13 +169,17 @@ class BernoulliRBM(Machine):
             "train_hidden": True,
             "safe": False,
         }
-        if resume:
-            given = self._options(method, options, 0 if rng is None else rng)
-            if rng is None or isinstance(rng, np.random.Generator):
-                del given["seed"]
-            return self._resume(target, epochs, record_every, progress, given)
-        checked = self._options(method, options, rng)
-        return self._train(target, checked, start, epochs=epochs, record_every=record_every, progress=progress)
+        return self._fit(
+            target,
+            options,
+            method=method,
+            chains=chains,
+            epochs=epochs,
+            record_every=record_every,
+            progress=progress,
+            resume=resume,
+            rng=rng,
+        )
 
     def reconstruct(self, data: ArrayLike) -> NDArray[Any]:
         """Mean-field reconstruction v -> <h> -> <v>, row by row.
@@ -193,7 +192,7 @@ class BernoulliRBM(Machine):
         -------
         ndarray, shape (n, n_visible)
         """
-        rows = self._checked_rows(data, "data", *RANGES[self.visible])
+        rows = self._checked_rows(data, "data")
         hidden = _mean(self.hidden, rows @ self._weights + self.hidden_bias, self.sigma2_h)
         return np.asarray(_mean(self.visible, hidden @ self._weights.T + self.visible_bias, 1.0 / self.mu2), self.dtype)
 
@@ -208,7 +207,7 @@ class BernoulliRBM(Machine):
         -------
         ndarray, shape (n,)
         """
-        rows = self._checked_rows(visible, "visible", *RANGES[self.visible]).astype(float)
+        rows = self._checked_rows(visible, "visible").astype(float)
         w = self._weights.astype(float)
         own = rows @ self.visible_bias - (0.5 * self.mu2 * np.sum(rows**2, 1) if self.visible == "gaussian" else 0.0)
         return np.asarray(-own - np.sum(_log_sum(self.hidden, rows @ w + self.hidden_bias, self.sigma2_h), axis=1))

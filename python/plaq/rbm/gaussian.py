@@ -114,10 +114,12 @@ class GaussianRBM(Machine):
     def _check_positive(self) -> None:
         lowest = self.spectrum()[0]
         if not lowest > 0:
+            edge = math.sqrt(float(self._mu2.min()) / self.sigma2_h)
+            scale = edge / (math.sqrt(self.n_visible) + math.sqrt(self.n_hidden))
             raise ValueError(
                 f"K has eigenvalue {lowest:.6g}: sigma2_h * (largest singular value of W)^2 = "
-                f"{self.sigma2_h * self.singular_values()[0] ** 2:.6g} must stay below mu2; use smaller weights or "
-                f"larger mu2"
+                f"{self.sigma2_h * self.singular_values()[0] ** 2:.6g} must stay below mu2; use smaller weights "
+                f"(weight_scale below {scale:.2g} at this size) or larger mu2"
             )
 
     def __repr__(self) -> str:
@@ -348,19 +350,9 @@ class GaussianRBM(Machine):
         >>> round(float(history.kl[-1]), 9)
         0.149843923
         """
-        checked_count("epochs", epochs, 0)
         rows = 64 if batch is None else batch
-        target = self._target(data, correlation, kernel, mean, method, rows)
-        number = rows if chains is None else chains
-        start: NDArray[Any] | None = None
-        if method == "pcd" and not isinstance(number, int | np.integer):
-            start = self._checked_rows(np.asarray(number), "chains")
-            number = len(start)
-        elif method == "pcd":
-            start = np.ones((checked_count("chains", number), self.n_visible), dtype=self.dtype)
         options = {
             "k": k,
-            "chains": number if method == "pcd" else 1,
             "batch": rows,
             "learning_rate": learning_rate,
             "momentum": momentum,
@@ -372,15 +364,17 @@ class GaussianRBM(Machine):
             "train_hidden": bool(train_eta),
             "safe": bool(safe),
         }
-        if resume:
-            given = self._options(method, options, 0 if rng is None else rng)
-            if rng is None or isinstance(rng, np.random.Generator):
-                del given["seed"]
-            return self._resume(target, epochs, record_every, progress, given)
-        checked = self._options(method, options, rng)
-        self._check_positive()
-        self._warn(target, checked)
-        return self._train(target, checked, start, epochs=epochs, record_every=record_every, progress=progress)
+        return self._fit(
+            self._target(data, correlation, kernel, mean, method, rows),
+            options,
+            method=method,
+            chains=chains,
+            epochs=epochs,
+            record_every=record_every,
+            progress=progress,
+            resume=resume,
+            rng=rng,
+        )
 
     def _target(
         self,
@@ -417,7 +411,8 @@ class GaussianRBM(Machine):
             raise ValueError("correlation holds second moments about zero: correlation - mean mean^T must be positive")
         return {"second": np.ascontiguousarray(second), "mean": means}
 
-    def _warn(self, target: dict[str, Any], options: dict[str, Any]) -> None:
+    def _before(self, target: dict[str, Any], options: dict[str, Any]) -> None:
+        self._check_positive()
         if options["method"] == "em":
             return
         if "data" in target:
@@ -431,7 +426,7 @@ class GaussianRBM(Machine):
             text = f"learning_rate = {options['learning_rate']:.4g} is past the stability bound {bound:.4g}"
             formula = "(1 + beta)/(1 - beta) kappa^2/(sigma2_h (mu2 - kappa)) at the lowest kappa"
             hint = 'use a smaller one, safe=True, method="em" or optimum()'
-            warnings.warn(f"{text} = {formula} = {lowest:.4g}; {hint}", StabilityWarning, stacklevel=3)
+            warnings.warn(f"{text} = {formula} = {lowest:.4g}; {hint}", StabilityWarning, stacklevel=4)
 
     def sample(
         self,

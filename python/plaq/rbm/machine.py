@@ -86,7 +86,12 @@ def checked_kernel(matrix: ArrayLike, name: str, size: int | None, *, semidefini
     lowest, highest = np.linalg.eigvalsh(symmetric)[[0, -1]]
     if lowest < -1e-10 * highest or highest <= 0 or (not semidefinite and lowest <= 1e-14 * highest):
         kind = "positive semidefinite" if semidefinite else "positive definite"
-        raise ValueError(f"{name} is not {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}")
+        hint = (
+            ""
+            if semidefinite
+            else "; a singular target has no kernel, but fit takes its second moments as correlation="
+        )
+        raise ValueError(f"{name} is not {kind}: its eigenvalues run from {lowest:.3g} to {highest:.3g}{hint}")
     return symmetric
 
 
@@ -151,7 +156,12 @@ class Machine(ABC):
         rows: NDArray[Any] = self._trainer.chains()
         return rows
 
-    def _checked_rows(self, data: ArrayLike, name: str, low: float = -math.inf, high: float = math.inf) -> NDArray[Any]:
+    def _range(self) -> tuple[float, float]:
+        """Lowest and highest value of a visible unit."""
+        return -math.inf, math.inf
+
+    def _checked_rows(self, data: ArrayLike, name: str) -> NDArray[Any]:
+        low, high = self._range()
         values = np.asarray(data)
         if values.dtype.kind not in "biuf":
             raise TypeError(f"{name} holds {values.dtype}; it must hold real numbers")
@@ -184,19 +194,42 @@ class Machine(ABC):
         checked["seed"] = seed_of(rng)
         return checked
 
-    def _train(
+    def _fit(
         self,
         target: dict[str, Any],
         options: dict[str, Any],
-        start: NDArray[Any] | None,
         *,
+        method: str,
+        chains: int | ArrayLike | None,
         epochs: int,
         record_every: int | None,
         progress: bool,
+        resume: bool,
+        rng: Rng | None,
     ) -> TrainingHistory:
-        self._trainer = RbmTrainer(self._weights, *self._layers(), target, start, options)
-        self._run = {"options": options, "target": _digest(target)}
-        return self._loop(checked_count("epochs", epochs, 0), record_every, progress)
+        """Train on a checked target with unchecked options; `chains` is a number, or first configurations for PCD."""
+        checked_count("epochs", epochs, 0)
+        wanted = options["batch"] if chains is None else chains
+        start: NDArray[Any] | None = None
+        if method == "pcd" and not isinstance(wanted, int | np.integer):
+            start = self._checked_rows(np.asarray(wanted), "chains")
+        elif method == "pcd":
+            start = np.ones((checked_count("chains", wanted), self.n_visible), dtype=self.dtype)
+        options["chains"] = 1 if start is None else len(start)
+        if resume:
+            given = self._options(method, options, 0 if rng is None else rng)
+            if rng is None or isinstance(rng, np.random.Generator):
+                del given["seed"]
+            return self._resume(target, epochs, record_every, progress, given)
+        checked = self._options(method, options, rng)
+        self._before(target, checked)
+        self._trainer = RbmTrainer(self._weights, *self._layers(), target, start, checked)
+        self._run = {"options": checked, "target": _digest(target)}
+        return self._loop(epochs, record_every, progress)
+
+    def _before(self, target: dict[str, Any], options: dict[str, Any]) -> None:
+        """Refuse or warn before a training begins; nothing to say by default."""
+        return
 
     def _resume(
         self, target: dict[str, Any], epochs: int, record_every: int | None, progress: bool, given: dict[str, Any]
