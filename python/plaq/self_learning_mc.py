@@ -96,7 +96,7 @@ class SpinMetropolis(_SpinSampler):
     """
 
     def __init__(
-        self, model: SpinFermion, *, sweeps: int = 5, hits: int = 4, width: float = 0.8, tolerance: float = 3e-4
+        self, model: SpinFermion, *, sweeps: int = 5, hits: int = 4, width: float = 0.8, tolerance: float = 3e-3
     ) -> None:
         if min(sweeps, hits) < 1 or not width > 0 or not tolerance > 0:
             given = f"sweeps = {sweeps}, hits = {hits}, width = {width}, tolerance = {tolerance}"

@@ -423,7 +423,7 @@ class LinearSpinModel(_Effective):
 
     def __init__(self, shape: Shape, shells: Shells) -> None:
         extents = _extents(shape)
-        self._core = SpinNetworkCore(extents, [], [], _shell_list(shells, extents), extents[0] * extents[1], 0)
+        self._core = SpinNetworkCore(extents, [], [], _shell_list(shells, extents), 0)
 
     @property
     def shells(self) -> list[tuple[int, int]]:
@@ -504,8 +504,7 @@ class EquivariantAttention(_Effective):
             raise ValueError(f"layers = {layers}: give 0 or more")
         fields = _shell_list(shells, extents)
         couplings = fields if coupling_shells is None else _shell_list(coupling_shells, extents)
-        sites = extents[0] * extents[1]
-        self._core = SpinNetworkCore(extents, [block] * layers, fields, couplings, sites, seed_of(rng))
+        self._core = SpinNetworkCore(extents, [block] * layers, fields, couplings, seed_of(rng))
 
     @classmethod
     def _of(cls, core: SpinNetworkCore) -> "EquivariantAttention":

@@ -1,14 +1,15 @@
 //! Networks on disk: safetensors with one tensor a weight and the architecture in the metadata.
 
+use super::architecture::{Architecture, Block};
 use super::lattice::{Shell, SpinLattice};
-use super::network::{Architecture, Block, Network};
+use super::network::Network;
 use crate::error::{Error, FormatError, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use std::collections::HashMap;
 
 /// Value of the metadata entry `format`.
-const FORMAT: &str = "plaq.EquivariantAttention.1";
+const FORMAT: &str = "plaq.EquivariantAttention.2";
 
 fn fault(field: &str, message: impl Into<String>) -> Error {
     let remedy = "give a file written by EquivariantAttention.save".to_owned();
@@ -57,6 +58,15 @@ pub fn layout(architecture: &Architecture) -> Vec<(String, usize)> {
     names
 }
 
+fn extents_text([x, y]: [usize; 2]) -> String {
+    format!("{x},{y}")
+}
+
+fn extents_from(text: &str, field: &str) -> Result<[usize; 2]> {
+    let pair = text.split_once(',').and_then(|(x, y)| Some([x.parse().ok()?, y.parse().ok()?]));
+    pair.ok_or_else(|| fault(field, format!("\"{text}\" are no extents such as 6,6")))
+}
+
 fn shells_text(shells: &[Shell]) -> String {
     shells.iter().map(|(a, b)| format!("{a},{b}")).collect::<Vec<_>>().join(";")
 }
@@ -75,16 +85,15 @@ fn shells_from(text: &str, field: &str) -> Result<Vec<Shell>> {
 /// The network as bytes of a safetensors file.
 pub fn save(network: &Network) -> Result<Vec<u8>> {
     let a = network.architecture();
-    let [x, y] = network.lattice_extents();
     let blocks: Vec<_> = a.blocks.iter().map(|b| b.name()).collect();
     let metadata = HashMap::from(
         [
             ("format", FORMAT.to_owned()),
-            ("shape", format!("{x},{y}")),
+            ("shape", extents_text(network.lattice_extents())),
             ("blocks", blocks.join(",")),
             ("shells", shells_text(&a.shells)),
             ("coupling_shells", shells_text(&a.coupling_shells)),
-            ("reference_sites", a.reference_sites.to_string()),
+            ("reference", extents_text(a.reference)),
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
@@ -109,15 +118,13 @@ pub fn load(bytes: &[u8]) -> Result<Network> {
     if entry("format")? != FORMAT {
         return Err(fault("format", format!("is \"{}\", not \"{FORMAT}\"", entry("format")?)));
     }
-    let number = |text: &str, field: &str| text.parse().map_err(|_| fault(field, format!("\"{text}\" is no number")));
-    let (x, y) = entry("shape")?.split_once(',').ok_or_else(|| fault("shape", "needs two extents"))?;
-    let lattice = SpinLattice::new([number(x, "shape")?, number(y, "shape")?])?;
+    let lattice = SpinLattice::new(extents_from(entry("shape")?, "shape")?)?;
     let blocks = entry("blocks")?.split(',').filter(|word| !word.is_empty()).map(Block::from_name);
     let architecture = Architecture {
         blocks: blocks.collect::<Result<_>>()?,
         shells: shells_from(entry("shells")?, "shells")?,
         coupling_shells: shells_from(entry("coupling_shells")?, "coupling_shells")?,
-        reference_sites: number(entry("reference_sites")?, "reference_sites")?,
+        reference: extents_from(entry("reference")?, "reference")?,
     };
     let mut network = Network::new(lattice, architecture, 0)?;
     network.parameters = read_parameters(&tensors, network.architecture())?;
@@ -154,7 +161,7 @@ mod tests {
             blocks: blocks.to_vec(),
             shells: vec![(1, 0), (1, 1)],
             coupling_shells: vec![(2, 1)],
-            reference_sites: 36,
+            reference: [6, 6],
         };
         let mut network = Network::new(lattice, architecture, 3).unwrap();
         network.parameters.iter_mut().enumerate().for_each(|(k, p)| *p += 0.1 * k as f64);
@@ -177,7 +184,7 @@ mod tests {
             assert!(matches!(load(&bytes[..cut]), Err(Error::Format(_))), "{cut}");
         }
         for (old, new) in
-            [("relu", "tanh"), ("F64", "F32"), ("36", "xx"), ("Attention.1", "Attention.9"), ("2,1", "9,9")]
+            [("relu", "tanh"), ("F64", "F32"), ("6,6", "6x6"), ("Attention.2", "Attention.9"), ("2,1", "9,9")]
         {
             let text: Vec<u8> = replace(&bytes, old.as_bytes(), new.as_bytes());
             assert!(load(&text).is_err(), "{old} -> {new}");
