@@ -4,7 +4,7 @@ use super::enter;
 use crate::error::{Error, Result};
 use crate::spin_fermion::{
     Architecture, Block, ExactMetropolis, ExactPlan, Linear, Network, Proposer, Rule, Samples, Shell, Spin,
-    SpinFermion, SpinLattice, Trajectories, Workspace, flatten, outer_step, random_spins, residuals, train, weights,
+    SpinFermion, SpinLattice, Trajectories, Workspace, flatten, outer_step, random_spins, residuals, train,
 };
 use num_complex::Complex64;
 use numpy::{
@@ -12,7 +12,7 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 
 type Rows<'py> = PyReadonlyArray2<'py, f64>;
 type Array1<'py> = Bound<'py, PyArray1<f64>>;
@@ -160,20 +160,12 @@ impl SpinNetworkCore {
         blocks: Vec<String>,
         shells: Vec<Shell>,
         coupling_shells: Vec<Shell>,
+        reference: [usize; 2],
         seed: u64,
     ) -> PyResult<Self> {
         let blocks = blocks.iter().map(|name| Block::from_name(name)).collect::<Result<_>>()?;
-        let architecture = Architecture { blocks, shells, coupling_shells, reference: extents };
+        let architecture = Architecture { blocks, shells, coupling_shells, reference };
         Ok(Self { inner: Network::new(SpinLattice::new(extents)?, architecture, seed)? })
-    }
-
-    #[staticmethod]
-    fn load(bytes: &[u8]) -> PyResult<Self> {
-        Ok(Self { inner: weights::load(bytes)? })
-    }
-
-    fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &weights::save(&self.inner)?))
     }
 
     fn on(&self, extents: [usize; 2]) -> PyResult<Self> {
@@ -199,7 +191,7 @@ impl SpinNetworkCore {
 
     /// (name, length) of every group of parameters.
     fn layout(&self) -> Vec<(String, usize)> {
-        weights::layout(self.inner.architecture())
+        self.inner.architecture().layout()
     }
 
     #[getter]

@@ -1,6 +1,7 @@
 //! What identifies a network on spins: its blocks, the shells that they sum, the lattice on which they were learned.
 
 use super::lattice::Shell;
+use crate::error::{Error, Result};
 
 /// What a block adds to the spins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,23 @@ pub enum Block {
 }
 
 impl Block {
+    /// Name in files and in Python.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Softmax => "softmax",
+            Self::Local => "local",
+        }
+    }
+
+    /// The block called `name`.
+    pub fn from_name(name: &str) -> Result<Self> {
+        [Self::Relu, Self::Softmax, Self::Local]
+            .into_iter()
+            .find(|b| b.name() == name)
+            .ok_or_else(|| Error::value(format!("unknown block \"{name}\": allowed are relu, softmax, local")))
+    }
+
     /// Number of shell-weighted fields.
     pub(super) fn fields(self) -> usize {
         if self == Self::Local { 2 } else { 3 }
@@ -52,5 +70,21 @@ impl Architecture {
     /// Number of the first parameter of a block.
     pub(super) fn first_parameter(&self, block: usize) -> usize {
         self.blocks[..block].iter().map(|b| b.parameters(self.shells.len())).sum()
+    }
+
+    /// `(name, length)` of every group of parameters, in order.
+    pub fn layout(&self) -> Vec<(String, usize)> {
+        let width = self.shells.len() + 1;
+        let mut names = Vec::new();
+        for (k, block) in self.blocks.iter().enumerate() {
+            let fields: &[&str] = if *block == Block::Local { &["value", "gate"] } else { &["query", "key", "value"] };
+            names.extend(fields.iter().map(|f| (format!("block{k}.{f}"), width)));
+            if *block == Block::Local {
+                names.push((format!("block{k}.threshold"), 2));
+            }
+        }
+        names.push(("couplings".into(), self.coupling_shells.len()));
+        names.push(("constant".into(), 1));
+        names
     }
 }

@@ -16,7 +16,6 @@ mod resolvent;
 mod self_learning;
 mod sphere_hmc;
 mod train;
-pub mod weights;
 
 pub use architecture::{Architecture, Block};
 pub use effective::{Effective, Linear};
