@@ -1,7 +1,8 @@
 """Longer runs of the spin-fermion model whose results the notebook and the documentation show.
 
-``python benches/physics/spin_fermion.py train|evaluate|acceptance|temperatures|sizes``; results go to ``spin_fermion/*.json``
-and the trained networks to ``spin_fermion/*.safetensors`` beside this file, with seed, command and commit.
+``python benches/physics/spin_fermion.py train|evaluate|acceptance|temperatures|sizes``; results go to
+``spin_fermion/*.json`` and the trained networks to ``spin_fermion/*.safetensors`` beside this file, with seed, command
+and commit.
 """
 
 import argparse
