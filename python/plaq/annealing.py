@@ -106,8 +106,8 @@ class Annealing:
     def _report_frozen(self, temperature: float, spread: float, mse: float) -> None:
         warnings.warn(
             f"training at T = {temperature:g}: the chain is frozen, none of the {self._plan.draws} proposals of the "
-            f"last round was accepted. Their residuals of log W have variance {spread:.3g}, which predicts an acceptance of "
-            f"{predicted_acceptance(spread):.2g} in equilibrium; the fit that followed predicts "
+            f"last round was accepted. Their residuals of log W have variance {spread:.3g}, which predicts an "
+            f"acceptance of {predicted_acceptance(spread):.2g} in equilibrium; the fit that followed predicts "
             f"{predicted_acceptance(mse):.2g}. If that is fair, start from spins of SpinMetropolis; else add "
             "temperatures, rounds, shells or blocks",
             RuntimeWarning,
