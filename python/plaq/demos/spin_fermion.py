@@ -13,8 +13,9 @@ from plaq.chain import Chain
 from plaq.export import require
 from plaq.figure import dress, new_figure
 from plaq.optimizers import AdamW, WarmUp
-from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
+from plaq.self_learning_mc import SelfLearningMC
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion, predicted_acceptance, random
+from plaq.spin_metropolis import SpinMetropolis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

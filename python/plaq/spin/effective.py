@@ -318,8 +318,9 @@ class LinearSpinModel(Effective):
 
     Examples
     --------
-    >>> model = SpinFermion((4, 4), J=1.0, T=0.2)
-    >>> S = random((4, 4), rng=1, count=200)
+    >>> import plaq as pq
+    >>> model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
+    >>> S = pq.spin.random((4, 4), rng=1, count=200)
     >>> effective = LinearSpinModel((4, 4), 3).fit(S, model.log_weight(S))
     >>> effective.mean_square_error(S, model.log_weight(S)) < 0.2
     True

@@ -35,8 +35,9 @@ class SpinFermion(Fixed):
 
     Examples
     --------
-    >>> model = SpinFermion((4, 4), J=1.0, T=0.2)
-    >>> round(model.log_weight(neel((4, 4))), 6)
+    >>> import plaq as pq
+    >>> model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
+    >>> round(model.log_weight(pq.spin.neel((4, 4))), 6)
     138.720612
     """
 
