@@ -60,12 +60,12 @@ def local_updates():
 
 def attention():
     print("\nattention, 3 layers, 6x6 (us)\n shells  value  gradient  ratio")
-    for shells in (3, 6, 9):
-        network = pq.EquivariantAttention((6, 6), 3, shells, rng=1)
+    for shells, block in ((3, "relu"), (6, "relu"), (9, "relu"), (9, "softmax")):
+        network = pq.EquivariantAttention((6, 6), 3, shells, rng=1, block=block)
         network.parameters = 0.1 * np.random.default_rng(1).normal(size=network.n_parameters)
         spins = pq.spin.random((6, 6), rng=1, count=200)
         value, gradient = medians(partial(network.log_weight, spins), partial(network.gradient, spins)) / len(spins)
-        print(f"{shells:7d}  {1e6 * value:5.1f}  {1e6 * gradient:8.1f}  {gradient / value:5.2f}")
+        print(f"{shells:7d}  {1e6 * value:5.1f}  {1e6 * gradient:8.1f}  {gradient / value:5.2f}  {block}")
 
 
 def training():
