@@ -224,11 +224,17 @@ impl Shells {
     /// `sum_{j in shell n of i} spins[j]`, times the factor of the shell.
     #[inline(always)]
     pub fn sum(&self, n: usize, spins: &[Spin], i: usize) -> Spin {
+        self.sum_over(n, &self.of(i)[self.slots(n)], spins)
+    }
+
+    #[inline(always)]
+    fn sum_over(&self, n: usize, neighbours: &[u32], spins: &[Spin]) -> Spin {
         let mut sum = [0.0; 4];
-        for &j in &self.of(i)[self.slots(n)] {
+        for &j in neighbours {
             add_scaled(&mut sum, 1.0, &spins[j as usize]);
         }
-        sum.map(|x| self.factors[n] * x)
+        let factor = self.factors[n];
+        sum.map(|x| factor * x)
     }
 
     /// `out[n * sites + i]`: [`Shells::sum`] of every shell and site.
@@ -236,8 +242,9 @@ impl Shells {
     pub fn sums(&self, spins: &[Spin], out: &mut [Spin]) {
         let sites = self.lattice.sites();
         for i in 0..sites {
+            let around = self.of(i);
             for n in 0..self.len() {
-                out[n * sites + i] = self.sum(n, spins, i);
+                out[n * sites + i] = self.sum_over(n, &around[self.slots(n)], spins);
             }
         }
     }
@@ -250,8 +257,9 @@ impl Shells {
             let around = self.of(j);
             let mut sum = spins[j];
             for n in 0..self.len() {
+                let factor = self.factors[n];
                 for &i in &around[self.slots(n)] {
-                    add_scaled(&mut sum, self.factors[n], &cotangents[n * sites + i as usize]);
+                    add_scaled(&mut sum, factor, &cotangents[n * sites + i as usize]);
                 }
             }
             spins[j] = sum;
