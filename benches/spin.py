@@ -1,7 +1,7 @@
 """Speed of the spin-fermion kernels, with ratios against NumPy's LAPACK measured in the same run on one thread.
 
-``python benches/spin.py``: least processor time of several repetitions, so that waiting for other users of the machine
-does not count.
+``python benches/spin.py``: median processor time of several repetitions taken in turns, so that waiting for other users
+of the machine does not count and their load weighs on all columns alike.
 """
 
 import os
@@ -16,13 +16,15 @@ import numpy as np
 import plaq as pq
 
 
-def best(function, *arguments, repetitions=15):
-    times = []
-    for _ in range(repetitions):
-        start = time.process_time()
-        function(*arguments)
-        times.append(time.process_time() - start)
-    return min(times)
+def medians(*functions, repetitions=15):
+    """Median processor time of each function, called in turns."""
+    times = np.zeros((repetitions, len(functions)))
+    for row in times:
+        for k, function in enumerate(functions):
+            start = time.process_time()
+            function()
+            row[k] = time.process_time() - start
+    return np.median(times, axis=0)
 
 
 def diagonalisation():
@@ -31,35 +33,39 @@ def diagonalisation():
         model = pq.SpinFermion((extent, extent), J=1.0, T=0.05)
         spins = pq.spin.random((extent, extent), rng=1, count=5)
         matrices = model.hamiltonian(spins)
-        ours = best(model.energies, spins) / len(spins)
-        theirs = best(np.linalg.eigvalsh, matrices, repetitions=8) / len(spins)
+        calls = partial(model.energies, spins), partial(np.linalg.eigvalsh, matrices)
+        ours, theirs = medians(*calls) / len(spins)
         print(f"{extent:4d}  {1e3 * ours:.3f}  {1e3 * theirs:7.3f}  {ours / theirs:7.2f}")
 
 
 def local_updates():
     print("\nexact local Metropolis, one hit a site, 5 sweeps a step, T = 0.05 (ms a sweep)")
-    print("   L  sweep    a diagonalisation for every proposal: plaq (ratio), numpy (ratio)")
-    for extent in (4, 6, 8, 10):
+    print("   L    mu  poles  sweep    a diagonalisation for every proposal: plaq (ratio), numpy (ratio)")
+    for extent, mu in ((4, 0.0), (6, 0.0), (8, 0.0), (10, 0.0), (6, -0.3), (8, -0.3)):
         shape = (extent, extent)
-        model = pq.SpinFermion(shape, J=1.0, T=0.05)
+        model = pq.SpinFermion(shape, J=1.0, mu=mu, T=0.05)
         sampler = pq.SpinMetropolis(model, hits=1)
         state = sampler.run(pq.spin.random(shape, rng=1), 4, rng=1, progress=False).state
-        sweep = best(partial(sampler.step, rng=2), state, repetitions=10) / sampler.sweeps
-        ours = extent**2 * best(model.energies, state)
-        theirs = extent**2 * best(np.linalg.eigvalsh, model.hamiltonian(state))
-        ratios = "".join(f"  {1e3 * each:8.2f} ({each / sweep:.1f})" for each in (ours, theirs))
-        print(f"{extent:4d}  {1e3 * sweep:7.3f}{ratios}")
+        copies = np.repeat(state[None], 8, axis=0)
+        calls = (
+            partial(sampler.step, state, rng=2),
+            partial(model.energies, copies),
+            partial(np.linalg.eigvalsh, model.hamiltonian(copies)),
+        )
+        step, *others = medians(*calls)
+        sweep, others = step / sampler.sweeps, np.array(others) / len(copies) * extent**2
+        ratios = "".join(f"  {1e3 * each:8.2f} ({each / sweep:.1f})" for each in others)
+        print(f"{extent:4d}  {mu:4.1f}  {sampler.poles:5d}  {1e3 * sweep:7.3f}{ratios}")
 
 
 def attention():
     print("\nattention, 3 layers, 6x6 (us)\n shells  value  gradient  ratio")
-    for shells in (3, 6, 9):
-        network = pq.EquivariantAttention((6, 6), 3, shells, rng=1)
+    for shells, block in ((3, "relu"), (6, "relu"), (9, "relu"), (9, "softmax")):
+        network = pq.EquivariantAttention((6, 6), 3, shells, rng=1, block=block)
         network.parameters = 0.1 * np.random.default_rng(1).normal(size=network.n_parameters)
         spins = pq.spin.random((6, 6), rng=1, count=200)
-        value = best(network.log_weight, spins) / len(spins)
-        gradient = best(network.gradient, spins) / len(spins)
-        print(f"{shells:7d}  {1e6 * value:5.1f}  {1e6 * gradient:8.1f}  {gradient / value:5.2f}")
+        value, gradient = medians(partial(network.log_weight, spins), partial(network.gradient, spins)) / len(spins)
+        print(f"{shells:7d}  {1e6 * value:5.1f}  {1e6 * gradient:8.1f}  {gradient / value:5.2f}  {block}")
 
 
 def training():

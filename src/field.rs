@@ -75,6 +75,13 @@ fn in_parallel(parallel: bool, count: usize, work: &(dyn Fn(usize) + Sync)) {
     }
 }
 
+/// `work(n)` for all n below `count`, in order; for tasks that are worth a thread each.
+pub fn map<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let slots: Vec<Mutex<Option<T>>> = (0..count).map(|_| Mutex::new(None)).collect();
+    in_parallel(true, count, &|n| *slots[n].lock().unwrap_or_else(PoisonError::into_inner) = Some(work(n)));
+    slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+}
+
 fn add_up<T: Real>(terms: impl Iterator<Item = T>) -> T {
     terms.fold(T::zero(), |sum, x| sum + x)
 }

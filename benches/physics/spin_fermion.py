@@ -1,7 +1,8 @@
 """Longer runs of the spin-fermion model whose results the notebook and the documentation show.
 
-``python benches/physics/spin_fermion.py train|acceptance|temperatures|sizes``; results go to ``spin_fermion/*.json``
-and the trained networks to ``spin_fermion/*.safetensors`` beside this file, with seed, command and commit.
+``python benches/physics/spin_fermion.py train|evaluate|acceptance|temperatures|sizes``; results go to
+``spin_fermion/*.json`` and the trained networks to ``spin_fermion/*.safetensors`` beside this file, with seed, command
+and commit.
 """
 
 import argparse
@@ -46,22 +47,33 @@ def trained_linear(shells, seed, T=COLD, shape=SHAPE):
 
 
 def dataset(count, seed):
-    """States and rejected proposals of a nine-shell chain, in the order of the chain, then permuted."""
+    """Distinct proposals of a nine-shell chain, accepted or not, after 200 dropped ones; and that linear model."""
     effective = trained_linear(9, seed)
     sampler = pq.SelfLearningMC(model(), effective, sweeps=10, overrelaxation=1)
     state = thermalised(model(), seed)
     spins, weights = [], []
-    for sweep in range(1, 10 * count):
+    for sweep in range(count + 200):
         state, report = sampler._outer(state, seed, sweep)
         spins.append(report["proposal"].reshape(*SHAPE, 3))
         weights.append(report["proposed_log_weight"])
-        if report["accepted"] is False and sweep % 2:
-            spins.append(state)
-            weights.append(report["log_weight"])
-        if len(spins) >= count + 200:
-            break
-    order = np.random.default_rng(seed).permutation(count)
-    return np.array(spins[200:])[order], np.array(weights[200:])[order], effective
+    return np.array(spins[200:]), np.array(weights[200:]), effective
+
+
+def evaluate(args):
+    """Mean square error of every stored model on configurations that none of them was trained with."""
+    spins, weights, _ = dataset(args.configurations, args.seed)
+    rows = []
+    for name in [p.stem for p in sorted([*STORE.glob("linear_*.npy"), *STORE.glob("*.safetensors")])]:
+        effective = load(name)
+        mse = effective.mean_square_error(spins, weights)
+        parts = np.array_split(np.asarray(effective.log_weight(spins)) - weights, 20)
+        error = np.std([np.var(part) for part in parts]) / np.sqrt(19)
+        family, _, last = name.rpartition("_")
+        linear = family == "linear"
+        row = {"family": family, "shells": len(effective.coupling_shells), "layers": 0 if linear else int(last)}
+        rows.append(row | {"parameters": effective.n_parameters, "mse": mse, "error": error})
+        print(rows[-1], flush=True)
+    store(args.name, {"configurations": len(weights), "rows": rows}, args.seed)
 
 
 FAMILIES = {
@@ -79,7 +91,7 @@ def train(args):
     cut = len(weights) * 3 // 4
     fit, held = (spins[:cut], weights[:cut]), (spins[cut:], weights[cut:])
     rows = []
-    for shells in (1, 3, 9):
+    for shells in (1, 3, 9) if args.linear else ():
         effective = nine if shells == 9 else trained_linear(shells, args.seed)
         effective.fit(*fit) if shells == 9 else effective.fit(*fit, ridge=1e-3)
         np.save(STORE / f"linear_{shells}.npy", effective.parameters)
@@ -192,7 +204,7 @@ def temperatures(args):
 def sizes(args):
     """Weights trained on 6x6, used on larger lattices: as they are, and with the read-out fitted again."""
     rows = []
-    for extent, draws in ((8, args.draws), (12, args.draws // 3)):
+    for extent, draws in ((8, args.draws), (12, args.draws // 2)):
         shape = (extent, extent)
         exact = model(shape=shape)
         start = thermalised(exact, args.seed)
@@ -200,26 +212,27 @@ def sizes(args):
             effective = load(name, shape)
             for refit in (False, True):
                 if refit:
-                    chain = sampler_for(effective, exact)
-                    chain.train(start, rounds=2, draws=draws // 4, fit={"steps": 1}, rng=args.seed)
-                begin = time.perf_counter()
-                chain = sampler_for(effective, exact).run(start, draws, warmup=10, rng=args.seed, progress=False)
+                    fit = {"steps": 1} if isinstance(effective, pq.EquivariantAttention) else None
+                    sampler_for(effective, exact).train(start, rounds=2, draws=200, fit=fit, rng=args.seed)
+                chain, seconds = timed(sampler_for(effective, exact), start, draws, args.seed, 20)
                 spread = float(np.var(chain.info["proposed_residual"]))
-                row = {"shape": shape, "model": name, "refit": refit, "acceptance": chain.acceptance}
+                accepted = pq.statistics.estimate(chain.info["accepted"].astype(float))
+                row = {"shape": shape, "model": name, "refit": refit, "error": accepted.error}
                 inner = float(np.mean(chain.info["inner_acceptance"]))
-                row |= {"predicted": pq.spin.predicted_acceptance(spread), "inner": inner, "draws": len(chain)}
-                rows.append(row | {"seconds": time.perf_counter() - begin})
+                row |= {"predicted": pq.spin.predicted_acceptance(spread), "inner": inner}
+                rows.append(row | describe(chain, seconds))
                 print(rows[-1], flush=True)
                 store(args.name, {"rows": rows}, args.seed)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["train", "acceptance", "temperatures", "sizes"])
+    parser.add_argument("what", choices=["train", "evaluate", "acceptance", "temperatures", "sizes"])
     parser.add_argument("--name", default=None)
     parser.add_argument("--names", default="")
     parser.add_argument("--families", default="attention_3,attention_9,local_9")
     parser.add_argument("--configurations", type=int, default=20000)
+    parser.add_argument("--linear", action="store_true", help="train: fit the linear models too")
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=100)

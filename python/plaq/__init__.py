@@ -15,9 +15,10 @@ from plaq.rbm import BernoulliRBM, GaussianRBM
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
 from plaq.scalar_field import ScalarField
-from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
+from plaq.self_learning_mc import SelfLearningMC
 from plaq.smear import AttentionLayer, CovariantNet, StoutLayer
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
+from plaq.spin_metropolis import SpinMetropolis
 from plaq.statistics import Estimate
 from plaq.threads import num_threads, set_num_threads
 from plaq.train import History

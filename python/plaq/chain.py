@@ -134,6 +134,11 @@ class Chain:
         ValueError
             Too few draws, complex or array draws without `f`, several names without `f` or with array draws.
 
+        Warns
+        -----
+        RuntimeWarning
+            No update was accepted: the chain is frozen, and error and autocorrelation time are infinite.
+
         Examples
         --------
         >>> rng = np.random.default_rng(1)
@@ -143,6 +148,18 @@ class Chain:
         >>> print(chain.estimate("a", lambda a: a**2))  # 6^2 + 1
         36.87(12)
         """
+        found = self._estimate(name, f)
+        if "accepted" not in self.info or self.info["accepted"].any():
+            return found
+        warnings.warn(
+            f"none of the {len(self)} updates was accepted: the chain is frozen at one state, whose value says nothing "
+            "about the mean; the error is infinite",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return Estimate(found.mean, math.inf, math.inf, math.inf)
+
+    def _estimate(self, name: str | Sequence[str], f: Callable[..., Any] | None) -> Estimate:
         if isinstance(name, str):
             draws = self[name]
             if f is None or draws.ndim > 1:

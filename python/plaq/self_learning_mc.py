@@ -1,132 +1,38 @@
-"""Samplers of the spin-fermion model: self-learning Monte Carlo and exact local Metropolis."""
+"""Self-learning Monte Carlo of the spin-fermion model."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from inspect import signature
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq._plaq import SpinExactCore, SpinProposerCore
+from plaq._plaq import SpinProposerCore
 from plaq.chain import Chain
-from plaq.sampler import Rng, Sampler, run, seed_of
-from plaq.spin import (
-    EquivariantAttention,
-    LinearSpinModel,
-    SpinFermion,
-    magnetization,
-    predicted_acceptance,
-    staggered_magnetization,
-)
-from plaq.train import History
+from plaq.sampler import Rng, run, seed_of
+from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion, predicted_acceptance
+from plaq.spin.effective import check_ridge
+from plaq.spin_metropolis import SpinSampler, positive
+from plaq.suggest import unknown
+from plaq.train import History, _whole
 
-__all__ = ["SelfLearningMC", "SpinMetropolis"]
+__all__ = ["SelfLearningMC"]
 
 Array = NDArray[np.float64]
 Info = dict[str, float | bool | int]
 Inner = Literal["auto", "heatbath", "metropolis", "hmc"]
 
+NOT_OPTIONS = ("self", "spins", "log_weight", "checkpoint")
+"""Arguments of `EquivariantAttention.fit` that are not options of an annealing."""
 LONG_ENOUGH = 30
 """Draws after which a chain without any accepted proposal is reported."""
 LEAST_INNER = 0.05
 """Mean acceptance inside the inner chain below which it is reported."""
 
 
-class _SpinSampler(Sampler[Array]):
-    """A sampler of spins that remembers log W of the last state it returned (a pure function of the state)."""
-
-    model: SpinFermion
-    _last: tuple[Array, float] | None = None
-
-    def default_observables(self, state: Array) -> dict[str, Callable[[Array], Any]]:
-        """Magnetization and staggered magnetization."""
-        return {"magnetization": magnetization, "staggered_magnetization": staggered_magnetization}
-
-    def _row(self, state: ArrayLike) -> Array:
-        array = np.ascontiguousarray(state, dtype=np.float64)
-        if array.shape != (*self.model.shape, 3):
-            raise ValueError(f"spins of shape {array.shape}: this model needs {(*self.model.shape, 3)}")
-        return array.reshape(1, -1)
-
-    def _known(self, row: Array) -> float | None:
-        if self._last is not None and np.array_equal(self._last[0], row[0]):
-            return self._last[1]
-        return None
-
-    def _state(self, flat: Array, log_weight: float) -> Array:
-        self._last = (flat, log_weight)
-        return flat.reshape(*self.model.shape, 3).copy()
-
-
-class SpinMetropolis(_SpinSampler):
-    """Exact local Metropolis of the spin-fermion model, without a diagonalisation for every proposal.
-
-    The weight as a short sum over imaginary poles makes a local proposal a few 2x2 determinants of resolvents,
-    updated in O(N^2) when a spin changes. The error of the sum (``.pole_error`` for one eigenvalue) is removed by one
-    accept/reject with an exact diagonalisation at the end of every step, whose rejections are rarer than one in 100.
-
-    Parameters
-    ----------
-    model : SpinFermion
-        The model.
-    sweeps : int
-        Sweeps a step, each in random direction.
-    hits : int
-        Metropolis proposals at every visit of a site.
-    width : float
-        Width of the Gaussian step before normalisation.
-    tolerance : float
-        Largest error of one eigenvalue's term in log W.
-
-    Attributes
-    ----------
-    poles : int
-        Number of poles.
-    pole_error : float
-        Largest error of one eigenvalue's term.
-
-    Examples
-    --------
-    >>> import plaq as pq
-    >>> model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
-    >>> chain = pq.SpinMetropolis(model).run(pq.spin.random((4, 4), rng=1), 50, rng=2, progress=False)
-    >>> chain.acceptance
-    1.0
-    """
-
-    def __init__(
-        self, model: SpinFermion, *, sweeps: int = 5, hits: int = 4, width: float = 0.8, tolerance: float = 3e-4
-    ) -> None:
-        if min(sweeps, hits) < 1 or not width > 0 or not tolerance > 0:
-            given = f"sweeps = {sweeps}, hits = {hits}, width = {width}, tolerance = {tolerance}"
-            raise ValueError(f"{given}: counts are at least 1, width and tolerance are positive")
-        self.model, self.sweeps, self.hits, self.width, self.tolerance = model, sweeps, hits, width, tolerance
-        self._core = SpinExactCore(model._core, sweeps, hits, width, tolerance)
-        self.poles, self.pole_error = self._core.poles()
-
-    def advance(self, state: Array, seed: int, sweep: int) -> tuple[Array, Info]:
-        """One step; `info`: ``accepted``, ``local_acceptance``, ``log_weight``, ``correction`` of the pole sum."""
-        row = self._row(state)
-        flat, accepted, local, log_weight, correction = self._core.step(row, self._known(row), seed, sweep)
-        info: Info = {
-            "accepted": accepted,
-            "local_acceptance": local,
-            "log_weight": log_weight,
-            "correction": correction,
-        }
-        return self._state(flat, log_weight), info
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Physics input."""
-        knobs = {"sweeps": self.sweeps, "hits": self.hits, "width": self.width, "tolerance": self.tolerance}
-        return {"model": self.model.facts()} | knobs
-
-    def __repr__(self) -> str:
-        return f"SpinMetropolis({self.model!r}, sweeps={self.sweeps}, hits={self.hits}, poles={self.poles})"
-
-
-class SelfLearningMC(_SpinSampler):
+class SelfLearningMC(SpinSampler):
     """Self-learning Monte Carlo: a chain of the effective model proposes, the exact weight decides.
 
     ``A = min(1, W(S') W_eff(S) / (W(S) W_eff(S')))`` (Liu, Qi, Meng, Fu, PRB 95, 041101) is exact for every effective
@@ -151,6 +57,8 @@ class SelfLearningMC(_SpinSampler):
     hmc_steps, hmc_step_size : int, float
         Leapfrog steps and step size; one step is Langevin (MALA).
 
+    Settings are fixed when the sampler is made; parameters of the effective model may change at any time.
+
     Raises
     ------
     ValueError
@@ -166,6 +74,11 @@ class SelfLearningMC(_SpinSampler):
     >>> chain.acceptance > 0.7
     True
     """
+
+    _fixed = frozenset(
+        {"model", "effective", "sweeps", "overrelaxation", "inner", "width", "hmc_steps", "hmc_step_size"}
+    )
+    _remedy = "make another sampler, as in SelfLearningMC(model, effective, sweeps=5); .at(T) changes the temperature"
 
     def __init__(
         self,
@@ -184,14 +97,13 @@ class SelfLearningMC(_SpinSampler):
                 f"the model has shape {model.shape}, the effective model {effective.shape}; "
                 f"use effective.on({model.shape})"
             )
-        if sweeps < 1 or overrelaxation < 0:
-            raise ValueError(f"sweeps = {sweeps}, overrelaxation = {overrelaxation}: give at least 1 and 0")
         linear = isinstance(effective, LinearSpinModel)
         self.inner: Inner = ("heatbath" if linear else "hmc") if inner == "auto" else inner
         self.model, self.effective = model, effective
-        self.sweeps, self.overrelaxation, self.width = sweeps, overrelaxation, width
-        self.hmc_steps, self.hmc_step_size = hmc_steps, hmc_step_size
-        self._proposer, self._parameters = self._make_proposer(), effective.parameters
+        self.sweeps, self.overrelaxation = _whole("sweeps", sweeps, 1), _whole("overrelaxation", overrelaxation, 0)
+        self.hmc_steps, self.hmc_step_size = _whole("hmc_steps", hmc_steps, 1), float(hmc_step_size)
+        self.width = positive("width", width)
+        self._proposer, self._parameters = self._make_proposer(), effective.parameters.copy()
         self.samples: tuple[Array, Array] | None = None
 
     def _make_proposer(self) -> SpinProposerCore:
@@ -200,15 +112,15 @@ class SelfLearningMC(_SpinSampler):
             self.inner,
             self.sweeps,
             self.overrelaxation,
-            float(self.width),
+            self.width,
             self.hmc_steps,
-            float(self.hmc_step_size),
+            self.hmc_step_size,
         )
 
     def _current(self) -> SpinProposerCore:
         parameters = self.effective.parameters
         if not np.array_equal(parameters, self._parameters):
-            self._proposer, self._parameters = self._make_proposer(), parameters
+            self._proposer, self._parameters = self._make_proposer(), parameters.copy()
         return self._proposer
 
     def propose(self, state: ArrayLike, *, rng: Rng) -> tuple[Array, float]:
@@ -219,7 +131,8 @@ class SelfLearningMC(_SpinSampler):
     def advance(self, state: Array, seed: int, sweep: int) -> tuple[Array, Info]:
         """One outer step.
 
-        `info` has ``accepted``, ``log_weight``, ``residual`` and ``proposed_residual`` (``log W_eff - log W`` of the
+        `info` has ``accepted`` (an inner chain that accepted nothing proposes the state itself, which does not count),
+        ``log_weight``, ``residual`` and ``proposed_residual`` (``log W_eff - log W`` of the
         state and of the proposal) and ``inner_acceptance``.
         """
         new, report = self._outer(state, seed, sweep)
@@ -229,6 +142,7 @@ class SelfLearningMC(_SpinSampler):
     def _outer(self, state: Array, seed: int, sweep: int) -> tuple[Array, dict[str, Any]]:
         row = self._row(state)
         flat, report = self._current().step(self.model._core, row, self._known(row), seed, sweep)
+        report["accepted"] = bool(report["accepted"] and report["inner_acceptance"] > 0)
         return self._state(flat, report["log_weight"]), report
 
     def fingerprint(self) -> dict[str, Any]:
@@ -253,23 +167,22 @@ class SelfLearningMC(_SpinSampler):
 
     def _report_frozen(self, chain: Chain) -> None:
         spread = float(np.var(chain.info["proposed_residual"]))
-        if not np.any(chain.info["accepted"]):
-            warnings.warn(
+        inner = float(np.mean(chain.info["inner_acceptance"]))
+        if inner < LEAST_INNER:
+            text = (
+                f"the inner chain accepts only {inner:.2g} of its moves, so that proposals equal the state and their "
+                "acceptance means nothing; make hmc_step_size or width smaller"
+            )
+        elif not np.any(chain.info["accepted"]):
+            text = (
                 f"none of {len(chain)} proposals was accepted: the chain is frozen. The residuals of log W have "
                 f"variance {spread:.3g}, which predicts an acceptance of {predicted_acceptance(spread):.2g} in "
                 "equilibrium; if that is fair, start from spins of SpinMetropolis; else train the effective model at "
-                "this temperature (SelfLearningMC.train anneals)",
-                RuntimeWarning,
-                stacklevel=4,
+                "this temperature (SelfLearningMC.train anneals)"
             )
-        inner = float(np.mean(chain.info["inner_acceptance"]))
-        if inner < LEAST_INNER:
-            warnings.warn(
-                f"the inner chain accepts only {inner:.2g} of its moves, so that proposals equal the state and their "
-                "acceptance means nothing; make hmc_step_size or width smaller",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+        else:
+            return
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
 
     def train(
         self,
@@ -311,7 +224,8 @@ class SelfLearningMC(_SpinSampler):
         progress : bool
             Show a progress bar.
         checkpoint : path, optional
-            File with the state after every round; the same call continues from it to the same bits.
+            File, written at the start and after every round, from which the same call continues an interrupted training
+            to the same bits. Parameters come from the file, whatever those of the effective model are by then.
         rng : int, numpy.random.Generator or numpy.random.SeedSequence
             Seed.
 
@@ -320,17 +234,43 @@ class SelfLearningMC(_SpinSampler):
         History
             ``epoch`` (round), ``temperature``, ``acceptance`` (measured before the fit), ``mse`` (of the new model
             on the data), ``predicted`` = erfc(sqrt(mse)/2), ``samples``.
-        """
-        schedule = [float(T) for T in temperatures or ()]
-        if not schedule or schedule[-1] != self.model.T:
-            schedule.append(self.model.T)
-        if min(rounds, draws) < 1:
-            raise ValueError(f"rounds = {rounds}, draws = {draws}: each is at least 1")
-        from plaq.annealing import Annealing
 
-        return Annealing(
-            self, state, schedule, rounds, draws, ridge, fit or {}, patience, seed_of(rng), checkpoint
-        ).run(progress)
+        Raises
+        ------
+        ValueError, TypeError
+            Wrong arguments, NaN in training.
+        CheckpointError
+            The file is damaged or belongs to another training.
+
+        Warns
+        -----
+        RuntimeWarning
+            The last round at a temperature accepted nothing: the chain was frozen (the message has the acceptance that
+            the residuals predict).
+        """
+        schedule = _schedule(temperatures, self.model.T)
+        check_ridge(ridge)
+        if fit and not (isinstance(self.effective, EquivariantAttention) and self.effective.layers):
+            raise ValueError(
+                "fit has options for networks with blocks; a linear model is fitted by least squares, see ridge"
+            )
+        known = [name for name in signature(EquivariantAttention.fit).parameters if name not in NOT_OPTIONS]
+        for name in fit or ():
+            if name not in known:
+                raise ValueError(unknown("option of fit", name, known))
+        from plaq.annealing import Annealing, Plan
+
+        plan = Plan(
+            schedule,
+            _whole("rounds", rounds, 1),
+            _whole("draws", draws, 1),
+            float(ridge),
+            dict(fit or {}),
+            None if patience is None else _whole("patience", patience, 1),
+            seed_of(rng),
+        )
+        start = self._row(state).reshape(*self.model.shape, 3)
+        return Annealing(self, start, plan, checkpoint).run(progress)
 
     def at(self, T: float) -> "SelfLearningMC":
         """The same sampler (and the same effective model object) at another temperature of the exact model."""
@@ -347,3 +287,14 @@ class SelfLearningMC(_SpinSampler):
 
     def __repr__(self) -> str:
         return f"SelfLearningMC({self.model!r}, {self.effective!r}, inner={self.inner!r}, sweeps={self.sweeps})"
+
+
+def _schedule(temperatures: Sequence[float] | None, last: float) -> list[float]:
+    """Temperatures of an annealing, ended by that of the model."""
+    try:
+        schedule = [] if temperatures is None else [float(T) for T in temperatures]
+    except TypeError:
+        raise TypeError(f"temperatures = {temperatures!r}: give a sequence of numbers, as in [0.2, 0.1]") from None
+    if not all(0 < T < np.inf for T in schedule):
+        raise ValueError(f"temperatures = {schedule}: each is positive and finite")
+    return schedule if schedule and schedule[-1] == last else [*schedule, last]

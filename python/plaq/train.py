@@ -167,7 +167,7 @@ def training_checkpoint(path: Path, facts: str, recorder: Recorder) -> dict[str,
     if found:
         raise CheckpointError(f"{path} belongs to another training:\n  " + "\n  ".join(found))
     names = [name for name in stored if name.startswith("record_")]
-    for k in range(len(stored[names[0]])):
+    for k in range(len(stored[names[0]]) if names else 0):
         recorder.add(**{name.removeprefix("record_"): stored[name][k] for name in names})
     return stored
 

@@ -4,7 +4,7 @@ use super::enter;
 use crate::error::{Error, Result};
 use crate::spin_fermion::{
     Architecture, Block, ExactMetropolis, ExactPlan, Linear, Network, Proposer, Rule, Samples, Shell, Spin,
-    SpinFermion, SpinLattice, Trajectories, Workspace, flatten, outer_step, random_spins, residuals, train, weights,
+    SpinFermion, SpinLattice, Trajectories, Workspace, flatten, outer_step, random_spins, residuals, train,
 };
 use num_complex::Complex64;
 use numpy::{
@@ -12,7 +12,7 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 
 type Rows<'py> = PyReadonlyArray2<'py, f64>;
 type Array1<'py> = Bound<'py, PyArray1<f64>>;
@@ -160,21 +160,12 @@ impl SpinNetworkCore {
         blocks: Vec<String>,
         shells: Vec<Shell>,
         coupling_shells: Vec<Shell>,
-        reference_sites: usize,
+        reference: [usize; 2],
         seed: u64,
     ) -> PyResult<Self> {
         let blocks = blocks.iter().map(|name| Block::from_name(name)).collect::<Result<_>>()?;
-        let architecture = Architecture { blocks, shells, coupling_shells, reference_sites };
+        let architecture = Architecture { blocks, shells, coupling_shells, reference };
         Ok(Self { inner: Network::new(SpinLattice::new(extents)?, architecture, seed)? })
-    }
-
-    #[staticmethod]
-    fn load(bytes: &[u8]) -> PyResult<Self> {
-        Ok(Self { inner: weights::load(bytes)? })
-    }
-
-    fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &weights::save(&self.inner)?))
     }
 
     fn on(&self, extents: [usize; 2]) -> PyResult<Self> {
@@ -185,16 +176,22 @@ impl SpinNetworkCore {
         Ok(Self { inner: self.inner.with_block(Block::from_name(block)?, seed)? })
     }
 
-    /// (blocks, shells, coupling shells, reference sites)
-    fn architecture(&self) -> (Vec<&'static str>, Vec<Shell>, Vec<Shell>, usize) {
+    /// (blocks, shells, coupling shells, extents of the reference lattice)
+    fn architecture(&self) -> (Vec<&'static str>, Vec<Shell>, Vec<Shell>, [usize; 2]) {
         let a = self.inner.architecture();
         let blocks = a.blocks.iter().map(|b| b.name()).collect();
-        (blocks, a.shells.clone(), a.coupling_shells.clone(), a.reference_sites)
+        (blocks, a.shells.clone(), a.coupling_shells.clone(), a.reference)
+    }
+
+    /// What the products of each coupling shell are multiplied with on this lattice.
+    fn coupling_factors(&self) -> Vec<f64> {
+        let shells = self.inner.coupling_shells();
+        (0..shells.len()).map(|n| shells.factor(n)).collect()
     }
 
     /// (name, length) of every group of parameters.
     fn layout(&self) -> Vec<(String, usize)> {
-        weights::layout(self.inner.architecture())
+        self.inner.architecture().layout()
     }
 
     #[getter]
@@ -373,11 +370,11 @@ impl SpinProposerCore {
 }
 
 fn as_linear(network: &Network) -> Result<Linear> {
-    let architecture = network.architecture();
-    let mut linear = Linear::new(SpinLattice::new(network.lattice_extents())?, &architecture.coupling_shells)?;
-    let count = linear.couplings.len();
-    linear.couplings.copy_from_slice(&network.parameters[..count]);
-    linear.constant = network.parameters[count];
+    let shells = network.coupling_shells();
+    let mut linear = Linear::new(shells.lattice(), shells.list())?;
+    let couplings = network.couplings().iter().enumerate().map(|(n, c)| shells.factor(n) * c);
+    linear.couplings = couplings.collect();
+    linear.constant = network.parameters[network.parameters.len() - 1];
     Ok(linear)
 }
 

@@ -1,4 +1,5 @@
-//! Equivariant attention `A_i = scale sum_j f(Q_i . K_j / sqrt 3) V_j` over all sites (arXiv 2306.11527), f = ReLU or row softmax.
+//! Equivariant attention `A_i = scale sum_j ReLU(Q_i . K_j / sqrt 3) V_j` over all sites (arXiv 2306.11527), or
+//! `A_i = sum_j softmax_j(Q_i . K_j / sqrt 3) V_j`.
 //!
 //! Scores are recomputed where they are needed: memory is O(N), time O(N^2). The ReLU loops run over vectors of sites
 //! and need no horizontal sums; the reverse pass visits the score matrix by rows (dQ) and by columns (dK, dV).
@@ -163,18 +164,18 @@ fn softmax_row(q: &Spin, k: &[Spin], row: &mut [f64]) {
     row.iter_mut().for_each(|p| *p /= total);
 }
 
-/// `out_i = scale sum_j softmax_j(q_i . k_j) v_j`
-pub(super) fn softmax_forward([q, k, v]: [&[Spin]; 3], scale: f64, row: &mut [f64], out: &mut [Spin]) {
+/// `out_i = sum_j softmax_j(q_i . k_j) v_j`
+pub(super) fn softmax_forward([q, k, v]: [&[Spin]; 3], row: &mut [f64], out: &mut [Spin]) {
     for (q, out) in q.iter().zip(out) {
         softmax_row(q, k, row);
         *out = [0.0; 4];
         for (p, v) in row.iter().zip(v) {
-            add_scaled(out, scale * p, v);
+            add_scaled(out, *p, v);
         }
     }
 }
 
-/// Reverse pass of [`softmax_forward`]; `a` is already times `scale`.
+/// Reverse pass of [`softmax_forward`]: cotangent `a` to cotangents of q, k, v.
 pub(super) fn softmax_pullback([q, k, v]: [&[Spin]; 3], a: &[Spin], row: &mut [f64], [dq, dk, dv]: [&mut [Spin]; 3]) {
     dk.fill([0.0; 4]);
     dv.fill([0.0; 4]);

@@ -46,14 +46,9 @@ impl Linear {
     /// The field at `site`: log W_eff depends on `S_site` through `h . S_site`.
     #[inline(always)]
     pub fn field(&self, spins: &[Spin], site: usize) -> Spin {
-        let around = self.shells.of(site);
         let mut h = [0.0; 4];
         for (n, &coupling) in self.couplings.iter().enumerate() {
-            let mut sum = [0.0; 4];
-            for &j in &around[self.shells.slots(n)] {
-                add_scaled(&mut sum, 1.0, &spins[j as usize]);
-            }
-            add_scaled(&mut h, coupling, &sum);
+            add_scaled(&mut h, coupling, &self.shells.sum(n, spins, site));
         }
         h
     }
@@ -63,13 +58,8 @@ impl Linear {
 pub(super) fn shell_products(shells: &Shells, spins: &[Spin]) -> Vec<f64> {
     let mut products = vec![0.0; shells.len()];
     for (i, spin) in spins.iter().enumerate() {
-        let around = shells.of(i);
         for (n, product) in products.iter_mut().enumerate() {
-            let mut sum = [0.0; 4];
-            for &j in &around[shells.slots(n)] {
-                add_scaled(&mut sum, 1.0, &spins[j as usize]);
-            }
-            *product += dot(spin, &sum);
+            *product += dot(spin, &shells.sum(n, spins, i));
         }
     }
     products.iter().map(|p| 0.5 * p).collect()

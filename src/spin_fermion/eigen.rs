@@ -11,10 +11,23 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Ascending eigenvalues; the matrix is destroyed.
 pub(super) fn hermitian_eigenvalues(matrix: &mut Planar) -> Result<Vec<f64>> {
+    let scale = safe_scale(matrix);
     let (mut diagonal, mut squares) = Arch::new().dispatch(Tridiagonalise { matrix });
     root_free_ql(&mut diagonal, &mut squares)?;
     diagonal.sort_by(f64::total_cmp);
+    diagonal.iter_mut().for_each(|e| *e /= scale);
     Ok(diagonal)
+}
+
+/// Multiplies by a power of two, where squares of the entries could overflow or vanish; returns it.
+fn safe_scale(matrix: &mut Planar) -> f64 {
+    let largest = matrix.re.iter().chain(matrix.im.iter()).fold(0.0, |m: f64, x| m.max(x.abs()));
+    if largest == 0.0 || !largest.is_finite() || (1e-60..1e60).contains(&largest) {
+        return 1.0;
+    }
+    let scale = 2f64.powi(-(largest.log2() as i32).clamp(-1000, 1000));
+    matrix.re.iter_mut().chain(matrix.im.iter_mut()).for_each(|x| *x *= scale);
+    scale
 }
 
 struct Tridiagonalise<'a> {
@@ -28,7 +41,7 @@ impl WithSimd for Tridiagonalise<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         let a = self.matrix;
-        let n = a.n;
+        let n = a.rows;
         let (mut diagonal, mut squares) = (vec![0.0; n], vec![0.0; n.saturating_sub(1)]);
         let [mut v, mut w, mut next, mut product] = [(); 4].map(|()| Row::zeros(n));
         for r in (0..n).rev() {
@@ -59,6 +72,10 @@ impl WithSimd for Tridiagonalise<'_> {
     }
 }
 
+/// Entries of a matrix scaled to 1e-60 or more that count as zero: their squares have lost digits, and an imprecise length
+/// would make the reflector anything but unitary.
+const NEGLIGIBLE: f64 = 1e-140;
+
 /// Reflector that turns column `r` above the diagonal into a real multiple of its last unit vector: (tau, multiple).
 #[inline(always)]
 fn reflector(a: &Planar, r: usize, v: &mut Row) -> (Complex64, f64) {
@@ -69,7 +86,7 @@ fn reflector(a: &Planar, r: usize, v: &mut Row) -> (Complex64, f64) {
         square += v.get(i).norm_sqr();
     }
     let norm = square.sqrt();
-    if norm < f64::MIN_POSITIVE {
+    if norm < NEGLIGIBLE {
         v.clear_from(0);
         return (Complex64::ZERO, 0.0);
     }
@@ -152,7 +169,7 @@ mod tests {
 
     fn random(n: usize, seed: u64) -> (Planar, faer::Mat<faer::c64>) {
         let mut rng = Stream::new(seed, Purpose::Noise, 0).site(0);
-        let mut planar = Planar::zeros(n);
+        let mut planar = Planar::zeros(n, n);
         for i in 0..n {
             for j in 0..=i {
                 let imaginary = if i == j { 0.0 } else { rng.normal() };
@@ -179,10 +196,24 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_the_entries_does_not_matter() {
+        let (mut planar, _) = random(12, 3);
+        let (start, expected) = (planar.clone(), hermitian_eigenvalues(&mut planar).unwrap());
+        for size in [1e-300, 1e-200, 1e-80, 1e80, 1e200, 1e300] {
+            let mut scaled = start.clone();
+            scaled.re.iter_mut().chain(scaled.im.iter_mut()).for_each(|x| *x *= size);
+            let found = hermitian_eigenvalues(&mut scaled).unwrap();
+            for (e, f) in expected.iter().zip(&found) {
+                assert!((e - f / size).abs() < 1e-13, "{size:e}: {e} {f:e}");
+            }
+        }
+    }
+
+    #[test]
     fn exact_degeneracies_and_zeros_converge() {
-        let mut zero = Planar::zeros(10);
+        let mut zero = Planar::zeros(10, 10);
         assert_eq!(hermitian_eigenvalues(&mut zero).unwrap(), [0.0; 10]);
-        let mut pairs = Planar::zeros(12);
+        let mut pairs = Planar::zeros(12, 12);
         for i in 0..6 {
             pairs.set(2 * i, 2 * i + 1, Complex64::I);
             pairs.set(2 * i + 1, 2 * i, -Complex64::I);

@@ -57,7 +57,7 @@ impl SpinFermion {
 
     fn planar(&self, spins: &[Spin]) -> Planar {
         let [lx, ly] = self.lattice.extents;
-        let mut h = Planar::zeros(2 * lx * ly);
+        let mut h = Planar::zeros(2 * lx * ly, 2 * lx * ly);
         let mut hop = |a: usize, b: usize| {
             for s in 0..2 {
                 h.re[(2 * a + s) * h.stride + 2 * b + s] -= self.hopping;
@@ -82,7 +82,7 @@ impl SpinFermion {
     /// The 2N x 2N Hermitian matrix, row by row; row `2 site + spin`.
     pub fn matrix(&self, spins: &[Spin]) -> Vec<Complex64> {
         let h = self.planar(spins);
-        (0..h.n).flat_map(|i| (0..h.n).map(move |j| (i, j))).map(|(i, j)| h.get(i, j)).collect()
+        (0..h.rows).flat_map(|i| (0..h.rows).map(move |j| (i, j))).map(|(i, j)| h.get(i, j)).collect()
     }
 
     /// The 2N eigenvalues, ascending.

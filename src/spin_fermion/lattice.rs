@@ -1,7 +1,8 @@
 //! The periodic square lattice of unit spins: shells of equivalent displacements and sums over them.
 //!
 //! A displacement (dx, dy) belongs to shell (a, b), a >= b, of its smallest periodic image up to reflections and
-//! rotation by 90 degrees. Every site is counted once in its shell, also where two images coincide.
+//! rotation by 90 degrees. Every site is counted once in its shell, also where two images coincide: (3, 3) is one site on
+//! 6x6 and four on 12x12. Shell sums that were learned on one lattice carry the ratio of these numbers to another one.
 
 use crate::error::{Error, Result};
 use crate::rng::{Purpose, Stream};
@@ -23,6 +24,11 @@ pub fn add_scaled(a: &mut Spin, x: f64, b: &Spin) {
         a[c] += x * b[c];
     }
 }
+
+/// Largest error of a length that is corrected; spins in single precision are within 2e-7.
+const LENGTH_TOLERANCE: f64 = 1e-6;
+/// Spins this close to unit length keep their bits, so that chains continue from what they returned.
+const ROUNDING: f64 = 1e-14;
 
 /// A displacement class, written as its representative (a, b) with a >= b >= 0.
 pub type Shell = (usize, usize);
@@ -72,7 +78,8 @@ impl SpinLattice {
         self.by_shell().keys().map(|key| key.1).collect()
     }
 
-    /// Reads the `[x][y][3]` numbers of unit spins; a spin whose length is off by more than 1e-8 is refused.
+    /// Reads the `[x][y][3]` numbers of unit spins. A length that is off by at most 1e-6 (single precision) is made 1; more
+    /// is refused.
     pub fn spins(&self, values: &[f64]) -> Result<Vec<Spin>> {
         if values.len() != 3 * self.sites() {
             let [x, y] = self.extents;
@@ -81,16 +88,21 @@ impl SpinLattice {
                 values.len()
             )));
         }
-        let spins: Vec<Spin> = values.chunks_exact(3).map(|s| [s[0], s[1], s[2], 0.0]).collect();
-        for (site, s) in spins.iter().enumerate() {
-            let length = dot(s, s).sqrt();
-            if length.is_nan() || (length - 1.0).abs() > 1e-8 {
-                let at = (site / self.extents[1], site % self.extents[1]);
-                let remedy = "spins are unit vectors: divide by np.linalg.norm(S, axis=-1, keepdims=True)";
-                return Err(Error::value(format!("spin at {at:?} has length {length}; {remedy}")));
-            }
+        values.chunks_exact(3).enumerate().map(|(site, s)| self.spin(site, [s[0], s[1], s[2], 0.0])).collect()
+    }
+
+    fn spin(&self, site: usize, s: Spin) -> Result<Spin> {
+        let length = dot(&s, &s).sqrt();
+        let off = (length - 1.0).abs();
+        if off <= ROUNDING {
+            return Ok(s);
         }
-        Ok(spins)
+        if off <= LENGTH_TOLERANCE {
+            return Ok(s.map(|x| x / length));
+        }
+        let at = (site / self.extents[1], site % self.extents[1]);
+        let remedy = "spins are unit vectors to 1e-6: divide by np.linalg.norm(S, axis=-1, keepdims=True)";
+        Err(Error::value(format!("spin at {at:?} has length {length}; {remedy}")))
     }
 }
 
@@ -121,6 +133,8 @@ pub struct Shells {
     list: Vec<Shell>,
     /// `ends[n]`: end of shell `n` in the slots of a site; the same on every site.
     ends: Vec<usize>,
+    /// What the sum over shell `n` is multiplied with.
+    factors: Vec<f64>,
     /// `[site][slot]`
     neighbours: Vec<u32>,
 }
@@ -153,12 +167,25 @@ impl Shells {
                 neighbours.extend(displacements.iter().map(|d| site(x + d.0, y + d.1)));
             }
         }
-        Ok(Self { lattice, list: list.to_vec(), ends, neighbours })
+        Ok(Self { lattice, list: list.to_vec(), factors: vec![1.0; ends.len()], ends, neighbours })
     }
 
-    /// The same shells on another lattice.
-    pub fn on(&self, lattice: SpinLattice) -> Result<Self> {
-        Self::new(lattice, &self.list)
+    /// The table of `list` on `lattice`, sums multiplied so that a configuration of `reference`, repeated periodically, has
+    /// the same sums here and there.
+    pub fn learned_on(reference: SpinLattice, lattice: SpinLattice, list: &[Shell]) -> Result<Self> {
+        let (there, mut here) = (Self::new(reference, list)?, Self::new(lattice, list)?);
+        here.factors = (0..here.len()).map(|n| there.size(n) as f64 / here.size(n) as f64).collect();
+        Ok(here)
+    }
+
+    /// What the sum over shell `n` is multiplied with: 1 on the lattice where it was learned.
+    pub fn factor(&self, n: usize) -> f64 {
+        self.factors[n]
+    }
+
+    /// Number of sites in shell `n` of a site.
+    pub fn size(&self, n: usize) -> usize {
+        self.slots(n).len()
     }
 
     /// The lattice.
@@ -194,23 +221,35 @@ impl Shells {
         (if n == 0 { 0 } else { self.ends[n - 1] })..self.ends[n]
     }
 
-    /// `out[n * sites + i] = sum_{j in shell n of i} spins[j]`
+    /// `sum_{j in shell n of i} spins[j]`, times the factor of the shell.
+    #[inline(always)]
+    pub fn sum(&self, n: usize, spins: &[Spin], i: usize) -> Spin {
+        self.sum_over(n, &self.of(i)[self.slots(n)], spins)
+    }
+
+    #[inline(always)]
+    fn sum_over(&self, n: usize, neighbours: &[u32], spins: &[Spin]) -> Spin {
+        let mut sum = [0.0; 4];
+        for &j in neighbours {
+            add_scaled(&mut sum, 1.0, &spins[j as usize]);
+        }
+        let factor = self.factors[n];
+        sum.map(|x| factor * x)
+    }
+
+    /// `out[n * sites + i]`: [`Shells::sum`] of every shell and site.
     #[inline(always)]
     pub fn sums(&self, spins: &[Spin], out: &mut [Spin]) {
         let sites = self.lattice.sites();
         for i in 0..sites {
             let around = self.of(i);
             for n in 0..self.len() {
-                let mut sum = [0.0; 4];
-                for &j in &around[self.slots(n)] {
-                    add_scaled(&mut sum, 1.0, &spins[j as usize]);
-                }
-                out[n * sites + i] = sum;
+                out[n * sites + i] = self.sum_over(n, &around[self.slots(n)], spins);
             }
         }
     }
 
-    /// Adjoint of [`Shells::sums`]: `spins[j] += sum_n sum_{i in shell n of j} cotangents[n * sites + i]`.
+    /// Adjoint of [`Shells::sums`]: `spins[j] += sum_n factor_n sum_{i in shell n of j} cotangents[n * sites + i]`.
     #[inline(always)]
     pub fn sums_pullback(&self, cotangents: &[Spin], spins: &mut [Spin]) {
         let sites = self.lattice.sites();
@@ -218,8 +257,9 @@ impl Shells {
             let around = self.of(j);
             let mut sum = spins[j];
             for n in 0..self.len() {
+                let factor = self.factors[n];
                 for &i in &around[self.slots(n)] {
-                    add_scaled(&mut sum, 1.0, &cotangents[n * sites + i as usize]);
+                    add_scaled(&mut sum, factor, &cotangents[n * sites + i as usize]);
                 }
             }
             spins[j] = sum;
@@ -254,6 +294,11 @@ mod tests {
         assert!(SpinLattice::new([0, 4]).is_err() && SpinLattice::new([usize::MAX, 2]).is_err());
         let mut spins = [1.0, 0.0, 0.0].repeat(16);
         assert!(lattice.spins(&spins).is_ok());
+        spins[3] = 1.0 + 9e-7;
+        assert!(lattice.spins(&spins).is_ok_and(|s| s[1] == s[0]));
+        spins[3] = 1.0 + 2e-6;
+        assert!(lattice.spins(&spins).is_err());
+        spins[3] = 1.0;
         spins[4] = 0.5;
         assert!(lattice.spins(&spins).unwrap_err().to_string().contains("(0, 1)"));
         spins[4] = f64::NAN;

@@ -1,5 +1,6 @@
 //! The O(3) spin-fermion model: exact weights, effective models and the Markov chains between them.
 
+mod architecture;
 mod attention;
 mod effective;
 mod eigen;
@@ -8,20 +9,22 @@ mod hamiltonian;
 mod lattice;
 mod local;
 mod network;
+mod passes;
 mod planar;
 mod poles;
 mod resolvent;
 mod self_learning;
 mod sphere_hmc;
 mod train;
-pub mod weights;
 
+pub use architecture::{Architecture, Block};
 pub use effective::{Effective, Linear};
 pub use exact::{ExactInfo, ExactMetropolis, ExactPlan};
 pub use hamiltonian::SpinFermion;
 pub use lattice::{Shell, Shells, Spin, SpinLattice, dot, flatten, random_spins, uniform_direction};
 pub use local::{Rule, linear_chain, metropolis_chain};
-pub use network::{Architecture, Block, Network, Workspace};
+pub use network::Network;
+pub use passes::Workspace;
 pub use self_learning::{OuterInfo, Proposer, outer_step};
 pub use sphere_hmc::{Trajectories, sphere_hmc};
 pub use train::{Samples, residuals, train};

@@ -4,25 +4,68 @@
 
 use num_complex::Complex64;
 use pulp::Simd;
+use std::ops::{Deref, DerefMut};
 
 /// Rows are padded with zeros to a multiple of this; every vector width divides it.
 const PAD: usize = 8;
+/// Bytes of a cache line, and of the widest vectors.
+const CACHE_LINE: usize = 64;
 
 /// Length of `n` numbers with padding.
 pub(super) fn padded(n: usize) -> usize {
     n.next_multiple_of(PAD)
 }
 
+/// Numbers that start at a cache line: a vector load that straddles two lines costs twice.
+#[derive(Debug, Default)]
+pub(super) struct Aligned {
+    memory: Vec<f64>,
+    start: usize,
+    length: usize,
+}
+
+impl Aligned {
+    pub fn zeros(length: usize) -> Self {
+        let memory = vec![0.0; length + PAD];
+        let start = memory.as_ptr().align_offset(CACHE_LINE).min(PAD);
+        Self { memory, start, length }
+    }
+}
+
+impl Clone for Aligned {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeros(self.length);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [f64];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f64] {
+        &self.memory[self.start..self.start + self.length]
+    }
+}
+
+impl DerefMut for Aligned {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f64] {
+        &mut self.memory[self.start..self.start + self.length]
+    }
+}
+
 /// A complex vector as two padded planes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Row {
-    pub re: Vec<f64>,
-    pub im: Vec<f64>,
+    pub re: Aligned,
+    pub im: Aligned,
 }
 
 impl Row {
     pub fn zeros(n: usize) -> Self {
-        Self { re: vec![0.0; padded(n)], im: vec![0.0; padded(n)] }
+        Self { re: Aligned::zeros(padded(n)), im: Aligned::zeros(padded(n)) }
     }
 
     #[inline(always)]
@@ -42,19 +85,19 @@ impl Row {
     }
 }
 
-/// A square complex matrix as two planes.
+/// A complex matrix as two planes.
 #[derive(Debug, Clone)]
 pub(super) struct Planar {
-    pub n: usize,
+    pub rows: usize,
     pub stride: usize,
-    pub re: Vec<f64>,
-    pub im: Vec<f64>,
+    pub re: Aligned,
+    pub im: Aligned,
 }
 
 impl Planar {
-    pub fn zeros(n: usize) -> Self {
-        let stride = padded(n);
-        Self { n, stride, re: vec![0.0; n * stride], im: vec![0.0; n * stride] }
+    pub fn zeros(rows: usize, columns: usize) -> Self {
+        let stride = padded(columns);
+        Self { rows, stride, re: Aligned::zeros(rows * stride), im: Aligned::zeros(rows * stride) }
     }
 
     #[inline(always)]
@@ -90,11 +133,10 @@ fn two_more<S: Simd>(
     b: [S::f64s; 3],
     y: [S::f64s; 2],
 ) -> [S::f64s; 2] {
-    let first = simd.mul_add_e_f64s(a[2], x[1], simd.mul_add_e_f64s(a[0], x[0], row[0]));
-    let second = simd.mul_add_e_f64s(b[2], y[1], simd.mul_f64s(b[0], y[0]));
-    let third = simd.mul_add_e_f64s(a[1], x[0], simd.mul_add_e_f64s(a[0], x[1], row[1]));
-    let fourth = simd.mul_add_e_f64s(b[1], y[0], simd.mul_f64s(b[0], y[1]));
-    [simd.add_f64s(first, second), simd.add_f64s(third, fourth)]
+    let re = simd.mul_add_e_f64s(a[2], x[1], simd.mul_add_e_f64s(a[0], x[0], row[0]));
+    let im = simd.mul_add_e_f64s(a[1], x[0], simd.mul_add_e_f64s(a[0], x[1], row[1]));
+    let re = simd.mul_add_e_f64s(b[2], y[1], simd.mul_add_e_f64s(b[0], y[0], re));
+    [re, simd.mul_add_e_f64s(b[1], y[0], simd.mul_add_e_f64s(b[0], y[1], im))]
 }
 
 #[inline(always)]
@@ -115,10 +157,11 @@ pub(super) fn add_two<S: Simd>(simd: S, row: (&mut [f64], &mut [f64]), a: Comple
     }
 }
 
-/// `matrix += p x^T + q y^T` with columns `p`, `q` of the matrix itself, two rows at a time so that x and y are loaded once.
+/// `matrix += p x^T + q y^T` with columns `p`, `q` of the matrix itself, an even number of rows, two at a time so that x
+/// and y are loaded once.
 #[inline(always)]
 pub(super) fn add_outer<S: Simd>(simd: S, matrix: &mut Planar, p: usize, x: &Row, q: usize, y: &Row) {
-    let (n, stride) = (matrix.n, matrix.stride);
+    let (n, stride) = (matrix.rows, matrix.stride);
     let (xr, xi) = (S::as_simd_f64s(&x.re).0, S::as_simd_f64s(&x.im).0);
     let (yr, yi) = (S::as_simd_f64s(&y.re).0, S::as_simd_f64s(&y.im).0);
     for i in (0..n).step_by(2) {

@@ -18,6 +18,7 @@ type Block = [Complex64; 4];
 /// The resolvents without spins and the pole sum: computed once for a model.
 #[derive(Debug, Clone)]
 pub(super) struct FreeResolvents {
+    layout: Layout,
     poles: Vec<Planar>,
     weights: Vec<f64>,
     /// Largest error of one eigenvalue's term in log W.
@@ -33,8 +34,10 @@ impl FreeResolvents {
             return Err(Error::value(format!("{text}: the exact local updates need a higher temperature")));
         }
         let sum = pole_sum(range, tolerance)?;
-        let at = |y: &f64| free_resolvent(model, Complex64::new(model.mu, model.temperature * y));
-        Ok(Self { poles: sum.frequencies.iter().map(at).collect(), weights: sum.weights, error: sum.error })
+        let layout = Layout::new(model);
+        let at = |y: &f64| free_resolvent(model, &layout, Complex64::new(model.mu, model.temperature * y));
+        let poles = sum.frequencies.iter().map(at).collect();
+        Ok(Self { poles, layout, weights: sum.weights, error: sum.error })
     }
 
     /// Number of poles.
@@ -43,7 +46,7 @@ impl FreeResolvents {
     }
 }
 
-fn free_resolvent(model: &SpinFermion, z: Complex64) -> Planar {
+fn free_resolvent(model: &SpinFermion, layout: &Layout, z: Complex64) -> Planar {
     let [lx, ly] = model.lattice.extents;
     let wave = |k: usize, r: usize, l: usize| (2.0 * PI * ((k * r) % l) as f64 / l as f64).cos();
     let energy = |k: usize, q: usize| -2.0 * model.hopping * (wave(k, 1, lx) + wave(q, 1, ly));
@@ -58,22 +61,76 @@ fn free_resolvent(model: &SpinFermion, z: Complex64) -> Planar {
             }
         }
     }
-    let mut matrix = Planar::zeros(2 * lx * ly);
-    for a in 0..lx * ly {
+    let mut matrix = Planar::zeros(layout.rows(), 2 * layout.sites);
+    for row in 0..layout.rows() {
+        let (a, s) = (row % layout.sites, row / layout.sites);
         for b in 0..lx * ly {
             let (dx, dy) = ((a / ly + lx - b / ly) % lx, (a % ly + ly - b % ly) % ly);
-            for s in 0..2 {
-                matrix.set(2 * a + s, 2 * b + s, by_displacement[dx * ly + dy]);
-            }
+            matrix.set(row, layout.index(b, s), by_displacement[dx * ly + dy]);
         }
     }
     matrix
+}
+
+/// Order of rows and columns: all sites with spin up, then all with spin down.
+///
+/// At mu = 0 on lattices with even extents the antiunitary `Theta = (-1)^{x+y} sigma_y K` has `Theta H Theta^{-1} = -H`, hence
+/// `Theta G Theta^{-1} = -G` at imaginary z: the rows with spin down follow from those with spin up and are not stored.
+#[derive(Debug, Clone)]
+struct Layout {
+    sites: usize,
+    /// `(-1)^{x+y}`, if half of the rows are enough.
+    signs: Option<Vec<f64>>,
+}
+
+impl Layout {
+    fn new(model: &SpinFermion) -> Self {
+        let [lx, ly] = model.lattice.extents;
+        let halved = model.mu == 0.0 && lx % 2 == 0 && ly % 2 == 0;
+        let sign = |site: usize| if (site / ly + site % ly).is_multiple_of(2) { 1.0 } else { -1.0 };
+        Self { sites: lx * ly, signs: halved.then(|| (0..lx * ly).map(sign).collect()) }
+    }
+
+    fn rows(&self) -> usize {
+        if self.signs.is_some() { self.sites } else { 2 * self.sites }
+    }
+
+    #[inline(always)]
+    fn index(&self, site: usize, spin: usize) -> usize {
+        spin * self.sites + site
+    }
+
+    /// Rows of `site` with spin up and spin down.
+    #[inline(always)]
+    fn copy_rows(&self, g: &Planar, site: usize, up: &mut Row, down: &mut Row) {
+        g.copy_row(site, up);
+        let Some(signs) = &self.signs else {
+            return g.copy_row(self.index(site, 1), down);
+        };
+        let n = self.sites;
+        for (j, sign) in signs.iter().map(|s| s * signs[site]).enumerate() {
+            (down.re[j], down.im[j]) = (sign * up.re[n + j], -sign * up.im[n + j]);
+            (down.re[n + j], down.im[n + j]) = (-sign * up.re[j], sign * up.im[j]);
+        }
+    }
+
+    /// The 2x2 block of a site.
+    #[inline(always)]
+    fn block(&self, g: &Planar, site: usize) -> Block {
+        let [up, down] = [0, 1].map(|spin| self.index(site, spin));
+        let [a, b] = [up, down].map(|column| g.get(site, column));
+        match self.signs {
+            Some(_) => [a, b, b.conj(), -a.conj()],
+            None => [a, b, g.get(down, up), g.get(down, down)],
+        }
+    }
 }
 
 /// The resolvents for the current spins.
 #[derive(Debug)]
 pub(super) struct Resolvents<'a> {
     model: &'a SpinFermion,
+    layout: &'a Layout,
     weights: &'a [f64],
     poles: Vec<Planar>,
     rows: [Row; 4],
@@ -83,7 +140,7 @@ impl<'a> Resolvents<'a> {
     /// Starts from the free resolvents and puts the spins in one after another.
     pub fn new(model: &'a SpinFermion, free: &'a FreeResolvents, spins: &[Spin]) -> Self {
         let rows = [(); 4].map(|()| Row::zeros(2 * model.lattice.sites()));
-        let mut all = Self { model, weights: &free.weights, poles: free.poles.clone(), rows };
+        let mut all = Self { model, layout: &free.layout, weights: &free.weights, poles: free.poles.clone(), rows };
         for (site, spin) in spins.iter().enumerate() {
             all.change(site, spin);
         }
@@ -94,7 +151,7 @@ impl<'a> Resolvents<'a> {
     pub fn local(&self, site: usize) -> LocalWeight {
         let half = Complex64::new(0.5, 0.0);
         let part = |(g, w): (&Planar, &f64)| {
-            let [a, b, c, d] = block(g, site);
+            let [a, b, c, d] = self.layout.block(g, site);
             let h = 0.5 * self.model.coupling;
             let vector = [half * (b + c), half * Complex64::I * (b - c), half * (a - d)];
             LocalPole { linear: vector.map(|v| -2.0 * h * v), quadratic: -h * h * (a * d - b * c), weight: *w }
@@ -107,11 +164,6 @@ impl<'a> Resolvents<'a> {
         let a = self.model.exchange(step);
         Arch::new().dispatch(Change { resolvents: self, site, a });
     }
-}
-
-fn block(g: &Planar, site: usize) -> Block {
-    let (a, b) = (2 * site, 2 * site + 1);
-    [g.get(a, a), g.get(a, b), g.get(b, a), g.get(b, b)]
 }
 
 fn product(a: &Block, b: &Block) -> Block {
@@ -138,11 +190,11 @@ impl WithSimd for Change<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let [first, second, x, y] = &mut self.resolvents.rows;
-        let (p, q) = (2 * self.site, 2 * self.site + 1);
+        let layout = self.resolvents.layout;
+        let [p, q] = [0, 1].map(|spin| layout.index(self.site, spin));
         for g in &mut self.resolvents.poles {
-            let t = dressed(&self.a, &block(g, self.site));
-            g.copy_row(p, first);
-            g.copy_row(q, second);
+            let t = dressed(&self.a, &layout.block(g, self.site));
+            layout.copy_rows(g, self.site, first, second);
             x.clear_from(0);
             y.clear_from(0);
             add_two(simd, (&mut x.re, &mut x.im), t[0], first, t[1], second);

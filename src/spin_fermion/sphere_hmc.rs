@@ -129,7 +129,7 @@ mod tests {
             blocks: vec![Block::Relu],
             shells: shells.clone(),
             coupling_shells: shells,
-            reference_sites: 4,
+            reference: [2, 2],
         };
         let mut network = Network::new(lattice, architecture, 4).unwrap();
         let mut rng = Stream::new(8, Purpose::Noise, 0).site(0);

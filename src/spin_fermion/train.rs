@@ -3,9 +3,9 @@
 use super::lattice::Spin;
 use super::network::Network;
 use crate::error::{Error, Result};
+use crate::field;
 use crate::nn::Optimizer;
 use crate::rng::{Purpose, Stream};
-use rayon::prelude::*;
 
 /// Configurations whose gradients are summed one after another; the unit of parallel work.
 const CHUNK: usize = 16;
@@ -56,7 +56,12 @@ pub fn residuals(network: &Network, samples: &Samples) -> Vec<f64> {
         let residual = |&k: &usize| network.forward(samples.get(k).0, &mut work) - samples.get(k).1;
         chunk.iter().map(residual).collect::<Vec<f64>>()
     };
-    indices.par_chunks(CHUNK).map(chunk).collect::<Vec<_>>().concat()
+    in_chunks(&indices, chunk).concat()
+}
+
+fn in_chunks<T: Send>(indices: &[usize], work: impl Fn(&[usize]) -> T + Sync) -> Vec<T> {
+    let chunks: Vec<&[usize]> = indices.chunks(CHUNK).collect();
+    field::map(chunks.len(), |n| work(chunks[n]))
 }
 
 /// Mean square error over `batch`, with its gradient.
@@ -74,7 +79,7 @@ fn loss_and_gradient(network: &Network, samples: &Samples, batch: &[usize]) -> (
         }
         (loss, gradient)
     };
-    let parts: Vec<_> = batch.par_chunks(CHUNK).map(chunk).collect();
+    let parts = in_chunks(batch, chunk);
     let scale = 1.0 / batch.len() as f64;
     let mut gradient = vec![0.0; network.parameters.len()];
     for (_, part) in &parts {

@@ -7,6 +7,7 @@ import plaq as pq
 import pytest
 
 FAMILIES = ["linear", "relu", "softmax", "local"]
+S8 = pq.spin.random((8, 8), rng=1)
 
 
 def band(shape, t=1.0):
@@ -84,12 +85,13 @@ def test_symmetries(kind):
         spins @ rotation(2, -1).T,
         -spins,
         np.roll(spins, (1, 2), axis=(0, 1)),
-        np.rot90(spins),
+        *(np.rot90(spins, k) for k in (1, 2, 3)),
         spins[::-1],
+        spins[:, ::-1],
         spins.swapaxes(0, 1),
+        -np.rot90(spins)[::-1] @ rotation(3, 1).T,
     ]
-    scale = 1e-10 * max(1, abs(value))
-    assert np.abs(log_weight(np.array(images)) - value).max() < scale
+    assert np.abs(log_weight(np.array(images)) - value).max() < 1e-10
     other = spins.copy()
     other[0, 0] *= -1
     assert abs(log_weight(other) - value) > 1e-3
@@ -210,101 +212,20 @@ def test_training_beats_the_linear_model_and_keeps_the_best():
 def test_weights_survive_files_and_pickle(kind, tmp_path):
     model, spins = effective(kind, (4, 6)), pq.spin.random((4, 6), rng=1)
     assert pickle.loads(pickle.dumps(model)).log_weight(spins) == model.log_weight(spins)
-    if kind == "linear":
-        return
     model.save(tmp_path / "net.safetensors")
-    again = pq.EquivariantAttention.load(tmp_path / "net.safetensors")
+    again = type(model).load(tmp_path / "net.safetensors")
     assert np.array_equal(again.parameters, model.parameters)
     assert again.log_weight(spins) == model.log_weight(spins)
+    if kind == "linear":
+        with_block = pq.EquivariantAttention((4, 6), 1, 2, rng=1)
+        with_block.save(tmp_path / "net.safetensors")
+        with pytest.raises(pq.FormatError, match=r"read it by EquivariantAttention\.load"):
+            pq.LinearSpinModel.load(tmp_path / "net.safetensors")
+        return
     larger = again.on((8, 8))
     assert larger.shape == (8, 8)
     assert np.array_equal(larger.parameters, model.parameters)
-
-
-def test_other_architectures_are_refused_by_name(tmp_path):
-    path = tmp_path / "net.safetensors"
-    pq.EquivariantAttention((6, 6), 2, 4, 3, rng=1).save(path)
-    network = pq.EquivariantAttention((6, 6), 1, 4, 2, rng=1)
-    before = network.parameters
-    with pytest.raises(ValueError, match="another architecture") as caught:
-        network.load_weights(path)
-    assert "blocks: the file has ['relu', 'relu']" in str(caught.value)
-    assert "coupling_shells" in str(caught.value)
-    assert np.array_equal(network.parameters, before)
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(pq.FormatError):
-        pq.EquivariantAttention.load(path)
-    path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
-    with pytest.raises(pq.FormatError):
-        pq.EquivariantAttention.load(path)
-
-
-S4 = pq.spin.random((4, 4), rng=1)
-BAD = {
-    "spins not of unit length": (lambda: pq.SpinFermion((4, 4), J=1, T=1).log_weight(1.01 * S4), "unit vectors"),
-    "spins with NaN": (lambda: pq.SpinFermion((4, 4), J=1, T=1).energies(S4 * np.nan), "unit vectors"),
-    "spins of another shape": (lambda: pq.SpinFermion((4, 6), J=1, T=1).log_weight(S4), r"needs \(..., 4, 6, 3\)"),
-    "complex spins": (lambda: pq.SpinFermion((4, 4), J=1, T=1).log_weight(S4 + 0j), "real numbers"),
-    "T = 0": (lambda: pq.SpinFermion((4, 4), J=1, T=0), "T = 0"),
-    "T < 0": (lambda: pq.SpinFermion((4, 4), J=1, T=-1), "T = -1"),
-    "J = NaN": (lambda: pq.SpinFermion((4, 4), J=np.nan, T=1), "J = NaN"),
-    "three extents": (lambda: pq.SpinFermion((4, 4, 4), J=1, T=1), "square lattice"),
-    "extent 0": (lambda: pq.SpinFermion((4, 0), J=1, T=1), "at least 1"),
-    "unknown shell": (lambda: pq.LinearSpinModel((4, 4), [(3, 0)]), r"shell \(3, 0\) does not exist"),
-    "shell given twice": (lambda: pq.LinearSpinModel((4, 4), [(1, 0), (1, 0)]), "twice"),
-    "too many shells": (lambda: pq.LinearSpinModel((4, 4), 9), "has 5"),
-    "no shell": (lambda: pq.LinearSpinModel((4, 4), 0), "empty"),
-    "unknown block": (lambda: pq.EquivariantAttention((4, 4), 1, 2, block="tanh", rng=1), "relu, softmax, local"),
-    "shells missing on a smaller lattice": (
-        lambda: pq.EquivariantAttention((6, 6), 1, 9, rng=1).on((4, 4)),
-        "does not exist on a 4x4",
-    ),
-    "wrong number of parameters": (
-        lambda: setattr(pq.LinearSpinModel((4, 4), 2), "parameters", np.zeros(5)),
-        "5 parameters; this network has 3",
-    ),
-    "NaN parameters": (
-        lambda: setattr(pq.LinearSpinModel((4, 4), 2), "parameters", np.full(3, np.nan)),
-        "must be finite",
-    ),
-    "NaN targets": (lambda: pq.LinearSpinModel((4, 4), 2).fit(S4[None], [np.nan]), "finite targets"),
-    "targets of another length": (lambda: pq.LinearSpinModel((4, 4), 2).fit(S4[None], [1, 2]), "one a configuration"),
-    "one configuration": (lambda: pq.LinearSpinModel((4, 4), 2).fit(S4[None], [1.0]), "at least two"),
-    "models of two shapes": (
-        lambda: pq.SelfLearningMC(pq.SpinFermion((4, 4), J=1, T=1), pq.LinearSpinModel((6, 6), 2)),
-        "shape",
-    ),
-    "heat bath for a network": (
-        lambda: pq.SelfLearningMC(
-            pq.SpinFermion((4, 4), J=1, T=1), pq.EquivariantAttention((4, 4), 1, 2, rng=1), inner="heatbath"
-        ),
-        "allowed are metropolis, hmc",
-    ),
-    "step size 0": (
-        lambda: pq.SelfLearningMC(
-            pq.SpinFermion((4, 4), J=1, T=1), pq.EquivariantAttention((4, 4), 1, 2, rng=1), hmc_step_size=0.0
-        ),
-        "positive step size",
-    ),
-    "no sweeps": (lambda: pq.SpinMetropolis(pq.SpinFermion((4, 4), J=1, T=1), sweeps=0), "at least 1"),
-    "learning rate NaN": (lambda: pq.optimizers.Adam(np.nan).start(3), "learning_rate"),
-    "momentum 1": (lambda: pq.optimizers.SGD(0.1, momentum=1.0).start(3), "momentum"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input(case):
-    call, message = BAD[case]
-    with pytest.raises((ValueError, TypeError), match=message):
-        call()
-
-
-def test_divergent_training_is_reported():
-    spins = pq.spin.random((4, 4), rng=1, count=40)
-    weights = pq.SpinFermion((4, 4), J=1.0, T=0.2).log_weight(spins)
-    network = pq.EquivariantAttention((4, 4), 1, 2, rng=1)
-    with pytest.raises(ValueError, match=r"(loss is|gradient\[).*learning rate"):
-        network.fit(spins, weights, steps=20, optimizer=pq.optimizers.SGD(1e200), rng=1, progress=False)
+    assert np.array_equal(pickle.loads(pickle.dumps(larger)).effective_spins(S8), larger.effective_spins(S8))
 
 
 def test_spins_are_drawn():
@@ -327,3 +248,119 @@ def test_training_from_given_couplings_survives_a_wrong_constant():
     net.constant = 0.0
     net.fit(S, log_w, steps=200, batch=50, rng=2, progress=False)
     assert np.var(log_w - net.log_weight(S)) < 1.5 * before
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_weights_are_the_same_function_on_larger_lattices(kind):
+    """2x2 copies of a configuration: the same effective spin at every copy of a site, four times log W_eff."""
+    if kind == "linear":
+        model = effective(kind)
+    else:
+        model = pq.EquivariantAttention((6, 6), 2, 9, block=kind, rng=1)
+        model.parameters = 0.2 * np.random.default_rng(1).normal(size=model.n_parameters)
+    model.constant = 0.0
+    spins = pq.spin.random((6, 6), rng=2)
+    copies = np.tile(spins, (2, 2, 1))
+    larger = model.on((12, 12))
+    assert larger.log_weight(copies) == pytest.approx(4 * model.log_weight(spins), abs=1e-10)
+    if kind != "linear":
+        expected = np.tile(model.effective_spins(spins), (1, 2, 2, 1))
+        assert np.abs(larger.effective_spins(copies) - expected).max() < 1e-12
+        assert np.abs(expected[1] - expected[0]).max() > 1e-2
+    back = larger.on((6, 6))
+    assert back.log_weight(spins) == pytest.approx(model.log_weight(spins), abs=1e-11)
+
+
+def test_parameters_change_in_place_and_by_assignment():
+    """What is shown is what is used; arrays kept from before an assignment or a fit do not change."""
+    spins = pq.spin.random((4, 4), rng=1, count=40)
+    model = pq.LinearSpinModel((4, 4), 2)
+    model.couplings[0] = 0.5
+    assert model.log_weight(spins) == pytest.approx(0.5 * model.features(spins)[:, 0], abs=1e-13)
+    model.couplings *= 2
+    model.parameters[2] = 3.0
+    assert (model.couplings[0], model.constant) == (1.0, 3.0)
+    before = model.parameters
+    model.fit(spins, pq.SpinFermion((4, 4), J=1.0, T=0.2).log_weight(spins))
+    assert list(before) == [1.0, 0.0, 3.0]
+    network = pq.EquivariantAttention((4, 4), 1, 2, 2, 1)
+    assert network.parameters.tolist() == pq.EquivariantAttention((4, 4), 1, 2, 2, rng=1).parameters.tolist()
+    linear = network.log_weight(spins)
+    network.couplings[:] = 1.0
+    network.named_parameters()["block0.value"][0] = 0.7
+    assert np.abs(network.effective_spins(spins)[:, 1] - spins).max() > 1e-3
+    assert np.abs(network.log_weight(spins) - linear).min() > 1e-9
+    exact = pq.SpinFermion((4, 4), J=1.0, T=0.2)
+    sampler = pq.SelfLearningMC(exact, model)
+    one, _ = sampler.propose(spins[0], rng=1)
+    model.couplings[0] = 5.0
+    two, _ = sampler.propose(spins[0], rng=1)
+    assert not np.array_equal(one, two)
+
+
+def test_single_precision_spins_are_made_unit_vectors():
+    model = pq.SpinFermion((6, 6), J=1.0, T=0.05)
+    spins = pq.spin.random((6, 6), rng=1, count=5)
+    single = spins.astype(np.float32)
+    assert np.allclose(model.log_weight(single), model.log_weight(spins), atol=1e-5)
+    state, _ = pq.SpinMetropolis(model, sweeps=1).step(single[0], rng=1)
+    assert np.abs(np.linalg.norm(state, axis=-1) - 1).max() < 1e-14
+    with pytest.raises(ValueError, match="unit vectors to 1e-6"):
+        model.log_weight(spins.astype(np.float16))
+
+
+def test_validation_shares_no_configuration_with_training():
+    """A chain that rejects repeats its states: repetitions stay on one side."""
+    from plaq.spin.fit import hold_out
+
+    rows = pq.spin.random((4, 4), rng=1, count=50).reshape(50, -1)
+    index = np.random.default_rng(1).integers(0, 50, size=400)
+    data, held = hold_out(rows[index], index.astype(float), 0.3)
+    assert not set(data[1]) & set(held[1])
+    assert len(data[1]) + len(held[1]) == 400
+    assert len(set(held[1])) == 15
+    with pytest.raises(ValueError, match="2 of them distinct"):
+        hold_out(rows[[0, 1, 0, 1]], np.zeros(4), 0.5)
+
+
+def test_couplings_that_nothing_determines():
+    """Equal features give 0, or an error if all are equal; dependent ones share by smallest norm."""
+    model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
+    same = np.repeat(pq.spin.random((4, 4), rng=1)[None], 10, axis=0)
+    for network in (pq.LinearSpinModel((4, 4), 3), pq.EquivariantAttention((4, 4), 1, 3, rng=1)):
+        with pytest.raises(ValueError, match="configurations that differ"):
+            network.fit_couplings(same, model.log_weight(same))
+    angles = np.linspace(0, 1, 12)
+    spins = np.array([pq.spin.ferromagnet((2, 1)) for _ in angles])
+    spins[:, 1, 0] = np.stack([np.sin(angles), 0 * angles, np.cos(angles)], axis=-1)
+    wide = np.concatenate([spins, spins], axis=2)
+    fitted = pq.LinearSpinModel((2, 2), [(1, 0), (1, 1)]).fit(wide, 2 * wide[:, 1, 0, 2])
+    assert np.isfinite(fitted.parameters).all()
+    assert fitted.mean_square_error(wide, 2 * wide[:, 1, 0, 2]) < 1e-20
+    lines = np.zeros((30, 3, 3, 3))
+    lines[..., 2] = 1.0
+    constant = pq.LinearSpinModel((3, 3), 2)
+    with pytest.raises(ValueError, match="nothing determines"):
+        constant.fit(lines, np.arange(30.0))
+
+
+def test_pole_sums_state_their_error():
+    """The change of log W by the sum differs from the exact one by no more than its stated error allows."""
+    for mu, T in [(0.0, 0.05), (-0.4, 0.05), (0.0, 0.5)]:
+        sampler = pq.SpinMetropolis(pq.SpinFermion((6, 6), J=1.0, mu=mu, T=T), sweeps=2)
+        assert sampler.pole_error <= sampler.tolerance
+        chain = sampler.run(pq.spin.random((6, 6), rng=1), 60, rng=1, progress=False)
+        assert np.abs(chain.info["correction"]).max() < 2 * 72 * sampler.pole_error
+        assert chain.acceptance >= 0.95
+    with pytest.raises(ValueError, match="out of reach"):
+        pq.SpinMetropolis(pq.SpinFermion((6, 6), J=1.0, T=0.05), tolerance=1e-18)
+
+
+def test_energies_of_tiny_and_huge_couplings():
+    spins = pq.spin.random((4, 4), rng=1)
+    expected = pq.SpinFermion((4, 4), t=1.0, J=1.0, T=1.0).energies(spins)
+    for size in (1e-300, 1e-200, 1e-160, 1e150, 1e300):
+        found = pq.SpinFermion((4, 4), t=size, J=size, T=1.0).energies(spins)
+        assert np.abs(found / size - expected).max() < 1e-13
+        mixed = pq.SpinFermion((4, 4), t=1.0, J=min(size, 1e-100), T=1.0).energies(spins)
+        assert np.abs(mixed - np.sort(np.ravel([band((4, 4))] * 2))).max() < 1e-12

@@ -1,8 +1,10 @@
 """Markov chains of the spin-fermion model: exactness, resume, training on policy."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import plaq as pq
@@ -78,6 +80,32 @@ def test_reference_values(reweighted):
     mean, error = reweighted
     for k, (value, sigma) in enumerate([(0.06684, 0.00048), (0.07687, 0.00071)]):
         assert abs(mean[k] - value) < 3.5 * np.hypot(sigma, error[k])
+
+
+def test_self_learning_away_from_half_filling():
+    """mu != 0 on odd extents, where the spectrum has no symmetry: a wrong sign of mu in W would show."""
+    shape = (3, 3)
+    model = pq.SpinFermion(shape, J=2.0, mu=-1.5, T=0.15)
+    spins = pq.spin.random(shape, rng=1, count=8000)
+    m2 = pq.spin.magnetization(spins) ** 2
+
+    def reweighted(exact):
+        weight = np.exp(exact.log_weight(spins) - exact.log_weight(spins).max())
+        mean = (m2 * weight).sum() / weight.sum()
+        return mean, np.sqrt(((m2 - mean) ** 2 * weight**2).sum()) / weight.sum()
+
+    expected, sigma = reweighted(model)
+    net = pq.EquivariantAttention(shape, 1, 2, rng=1)
+    net.fit_couplings(spins[:500], model.log_weight(spins[:500]))
+    net.named_parameters()["block0.value"][:] = 0.05
+    for effective in (pq.LinearSpinModel(shape, 2).fit(spins[:500], model.log_weight(spins[:500])), net):
+        sampler = pq.SelfLearningMC(model, effective, sweeps=3, hmc_step_size=0.35)
+        chain = sampler.run(spins[0], 4000, warmup=50, observables={"m2": SQUARES["m2"]}, rng=2, progress=False)
+        found = chain.estimate("m2")
+        assert abs(found.mean - expected) < 3.5 * np.hypot(found.error, sigma)
+        assert found.error < 0.05 * found.mean
+    other, error = reweighted(model.at(mu=1.5))
+    assert abs(other - expected) > 8 * np.hypot(error, sigma)
 
 
 def test_free_spins():
@@ -179,33 +207,74 @@ def test_resumed_fit_has_the_same_bits(tmp_path):
         fit(120, checkpoint=tmp_path / "fit.npz")
 
 
-def test_interrupted_annealing_resumes_to_the_same_bits(tmp_path, monkeypatch):
+def interrupt_at(monkeypatch, owner, name, call):
+    """Ctrl-C in the middle of call number `call` of a method."""
+    honest, calls = getattr(owner, name), [0]
+
+    def interrupted(*arguments):
+        calls[0] += 1
+        result = honest(*arguments)
+        if calls[0] == call:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("call", [1, 3])
+def test_interrupted_fits_resume_by_the_same_call(call, fresh, tmp_path, monkeypatch):
+    """In the same session, with a network whose parameters have moved, or with a new one."""
+    from plaq.spin.fit import NetworkFit
+
+    spins = pq.spin.random(SHAPE, rng=1, count=120)
+    weights, path = MODEL.log_weight(spins), tmp_path / "fit.npz"
+    options = {"steps": 50, "batch": 16, "record_every": 10, "rng": 4, "progress": False, "checkpoint": path}
+
+    def new():
+        net = pq.EquivariantAttention(SHAPE, 1, 3, rng=3)
+        net.couplings = [0.1, 0.2, 0.3]
+        return net
+
+    whole = new()
+    history = whole.fit(spins, weights, **options | {"checkpoint": None})
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, NetworkFit, "_error", call)
+        network = new()
+        with pytest.raises(KeyboardInterrupt):
+            network.fit(spins, weights, **options)
+    resumed = new() if fresh else network
+    again = resumed.fit(spins, weights, **options)
+    assert np.array_equal(whole.parameters, resumed.parameters)
+    assert all(np.array_equal(history[name], again[name]) for name in history)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("call", [1, 3])
+def test_interrupted_annealing_resumes_to_the_same_bits(call, fresh, tmp_path, monkeypatch):
     from plaq.annealing import Annealing
 
-    start = pq.spin.random(SHAPE, rng=1)
+    start, path = pq.spin.random(SHAPE, rng=1), tmp_path / "anneal.npz"
+    options = {"temperatures": [0.5], "rounds": 2, "draws": 20, "fit": {"steps": 20, "batch": 16}, "rng": 7}
 
-    def run(checkpoint=None):
-        net = pq.EquivariantAttention(SHAPE, 1, 3, rng=3)
-        sampler = pq.SelfLearningMC(MODEL, net, sweeps=1, hmc_steps=4)
-        options = {"temperatures": [0.5], "rounds": 2, "draws": 20, "fit": {"steps": 20, "batch": 16}, "rng": 7}
-        return net, sampler.train(start, **options, progress=False, checkpoint=checkpoint)
+    def new():
+        return pq.SelfLearningMC(MODEL, pq.EquivariantAttention(SHAPE, 1, 3, rng=3), sweeps=1, hmc_steps=4)
 
-    whole, history = run()
-    path, honest = tmp_path / "anneal.npz", Annealing._round
-
-    def interrupted(self, number):
-        if number == 2:
-            raise KeyboardInterrupt
-        honest(self, number)
-
-    monkeypatch.setattr(Annealing, "_round", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(path)
-    monkeypatch.setattr(Annealing, "_round", honest)
-    resumed, again = run(path)
-    assert np.array_equal(whole.parameters, resumed.parameters)
+    whole = new()
+    history = whole.train(start, **options, progress=False)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, Annealing, "_learn", call)
+        sampler = new()
+        with pytest.raises(KeyboardInterrupt):
+            sampler.train(start, **options, progress=False, checkpoint=path)
+    resumed = new() if fresh else sampler
+    again = resumed.train(start, **options, progress=False, checkpoint=path)
+    assert np.array_equal(whole.effective.parameters, resumed.effective.parameters)
     assert np.array_equal(history.acceptance, again.acceptance)
+    assert np.array_equal(whole.samples[0], resumed.samples[0])
     assert list(history.temperature) == [0.5, 0.5, 0.2, 0.2]
+    with pytest.raises(pq.CheckpointError, match="seed"):
+        new().train(start, **options | {"rng": 8}, progress=False, checkpoint=path)
 
 
 def test_frozen_chains_are_reported(fitted):
@@ -215,10 +284,23 @@ def test_frozen_chains_are_reported(fitted):
     with pytest.warns(RuntimeWarning, match="predicts an acceptance"):
         chain = sampler.run(pq.spin.random(SHAPE, rng=1), 40, rng=1, progress=False)
     assert chain.acceptance == 0
+    with pytest.warns(RuntimeWarning, match="frozen at one state"):
+        found = chain.estimate("magnetization")
+    assert (found.error, found.tau) == (np.inf, np.inf)
     stiff = pq.SelfLearningMC(MODEL, network(fitted), sweeps=2, hmc_step_size=20.0)
     stiff.effective.couplings = 100 * stiff.effective.couplings
     with pytest.warns(RuntimeWarning, match="inner chain accepts only"):
-        stiff.run(pq.spin.random(SHAPE, rng=1), 40, rng=1, progress=False)
+        chain = stiff.run(pq.spin.random(SHAPE, rng=1), 40, rng=1, progress=False)
+    assert chain.acceptance == 0  # proposals that equal the state do not count
+
+
+def test_frozen_training_is_reported():
+    """A cold start without annealing: the last round accepts nothing and says what was predicted."""
+    cold = pq.SpinFermion((6, 6), J=1.0, T=0.02)
+    sampler = pq.SelfLearningMC(cold, pq.LinearSpinModel((6, 6), 1), sweeps=5)
+    with pytest.warns(RuntimeWarning, match=r"T = 0\.02: the chain is frozen.*predicts an acceptance of"):
+        history = sampler.train(pq.spin.neel((6, 6)), rounds=1, draws=15, rng=1, progress=False)
+    assert history.acceptance[-1] == 0
 
 
 def test_training_does_not_depend_on_threads():
@@ -253,3 +335,28 @@ def test_demo_prints_and_draws(tmp_path):
     assert len(chains) == 7
     assert sum("attention" in line for line in lines) == 3
     assert (tmp_path / "demo.png").stat().st_size > 20_000
+
+
+STORE = Path(__file__).parents[2] / "benches" / "physics" / "spin_fermion"
+
+
+def stored(name):
+    return json.loads((STORE / f"{name}.json").read_text())["rows"]
+
+
+def test_stored_chains_bear_out_the_claims():
+    """T = 0.05, 6x6, chains of 5000 outer steps, three seeds: acceptances and moments of the long runs."""
+    rows = stored("acceptance")
+    assert all(row["draws"] >= 5000 for row in rows)
+    found = {(row["model"], row["seed"]): row["acceptance"] for row in rows}
+    for seed in (1, 2, 3):
+        for shells in (3, 9):
+            names = [f"linear_{shells}", *(f"attention_{shells}_{layers}" for layers in (1, 2, 3))]
+            assert np.all(np.diff([found[name, seed] for name in names]) > 0)
+        for shells, expected in ((1, 0.031), (3, 0.219), (9, 0.685)):
+            assert abs(found[f"linear_{shells}", seed] - expected) < 0.05
+    reference = {0.20: (0.156, 0.170), 0.10: (0.166, 0.225), 0.06: (0.165, 0.420), 0.04: (0.141, 0.633)}
+    for row in stored("temperatures"):
+        if row["acceptance"] > 0.1:
+            for name, value in zip(("magnetization", "staggered_magnetization"), reference[row["T"]], strict=True):
+                assert abs(row[name][0] - value) < 3 * np.hypot(row[name][1], 0.005), row

@@ -13,8 +13,9 @@ from plaq.chain import Chain
 from plaq.export import require
 from plaq.figure import dress, new_figure
 from plaq.optimizers import AdamW, WarmUp
-from plaq.self_learning_mc import SelfLearningMC, SpinMetropolis
+from plaq.self_learning_mc import SelfLearningMC
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion, predicted_acceptance, random
+from plaq.spin_metropolis import SpinMetropolis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,12 +120,13 @@ def _trained_linear(model: SpinFermion, start: Array, shells: int, draws: int, s
 def _dataset(
     model: SpinFermion, effective: LinearSpinModel, start: Array, count: int, seed: int
 ) -> tuple[Array, Array]:
-    """States of a nine-shell chain and what it rejected."""
+    """Distinct states of a nine-shell chain and what it rejected."""
     sampler = SelfLearningMC(model, effective)
     sampler.train(start, rounds=1, draws=count, ridge=1e-6, rng=seed + 1, progress=False)
     assert sampler.samples is not None
     spins, weights = sampler.samples
-    order = np.random.default_rng(seed).permutation(len(weights))[:count]
+    distinct = np.unique(spins.reshape(len(spins), -1), axis=0, return_index=True)[1]
+    order = np.random.default_rng(seed).permutation(distinct)[:count]
     return spins[order], weights[order]
 
 
@@ -168,17 +170,18 @@ def _line(row: Row) -> str:
 
 
 def _figure(rows: list[Row], network: EquivariantAttention, start: Array) -> "Figure":
-    figure = new_figure((13.5, 6.8))
-    axes: Any = figure.subplots(2, 4)
+    figure = new_figure((13.5, 10.0))
+    grid = figure.add_gridspec(3, 4)
     learned = rows[1:]
-    _acceptance(axes[0, 0], learned)
-    _loss(axes[0, 1], learned)
-    _times(axes[0, 2], rows)
-    _results(axes[0, 3], rows)
-    for k, (ax, spins) in enumerate(zip(axes[1], network.effective_spins(start), strict=True)):
+    for place, (height, against) in enumerate((h, a) for h in ("acceptance", "loss") for a in ("layers", "parameters")):
+        _against(figure.add_subplot(grid[0, place]), learned, height, against)
+    for k, spins in enumerate(network.effective_spins(start)):
         turn = np.degrees(np.arccos(np.clip(np.sum(spins * start, axis=-1), -1, 1))).mean()
         title = f"after block {k}, turned by {turn:.0f}° on average" if k else "spins, staggered"
+        ax: Any = figure.add_subplot(grid[1, k])
         plot.spins(spins, staggered=True, title=title, colorbar=k == network.layers, ax=ax)
+    _times(figure.add_subplot(grid[2, :2]), rows)
+    _results(figure.add_subplot(grid[2, 2:]), rows)
     figure.suptitle(rf"Spin-fermion model, $6\times6$, $J = t$, $\mu = 0$, $T = {TEMPERATURE}\,t$", fontsize=12)
     return figure
 
@@ -187,27 +190,31 @@ def _family(row: Row) -> str:
     return str(plot.COLORS[0 if row.family == "attention" else 1 if row.family == "linear" else 2])
 
 
-def _acceptance(ax: "Axes", rows: list[Row]) -> None:
-    for place, row in enumerate(rows):
-        ax.bar(place, row.chain.acceptance, color=_family(row), width=0.65)
-        ax.plot(place, predicted_acceptance(row.mse), "k_", ms=16)
-    ax.set(ylabel="acceptance", ylim=(0, 1), title="bars: measured; dashes: predicted from MSE")
-    _ticks(ax, rows)
-
-
-def _loss(ax: "Axes", rows: list[Row]) -> None:
+def _against(ax: "Axes", rows: list[Row], height: str, against: str) -> None:
+    """Acceptance (measured, and predicted by a dash) or loss, against layers or parameters."""
     for family in ("linear", "attention"):
         chosen = [row for row in rows if row.family == family]
-        ax.loglog([r.parameters for r in chosen], [r.mse for r in chosen], "o-", color=_family(chosen[0]), label=family)
-    ax.set(xlabel="parameters", ylabel="mean square error of log W", title="loss on held-out data")
-    ax.title.set_fontsize(9)
+        places = [getattr(row, against) for row in chosen]
+        values = [row.chain.acceptance if height == "acceptance" else row.mse for row in chosen]
+        ax.plot(places, values, "o-" if family == "attention" else "s", color=_family(chosen[0]), label=family)
+        if height == "acceptance":
+            ax.plot(places, [predicted_acceptance(row.mse) for row in chosen], "k_", ms=12)
+    if height == "loss":
+        ax.set_yscale("log")
+    if against == "parameters":
+        ax.set_xscale("log")
+    ax.set(xlabel=against if against == "parameters" else "attention layers", ylabel=height)
+    ax.set_title("dashes: predicted from MSE" if height == "acceptance" else "mean square error of log W", fontsize=9)
     ax.legend(frameon=False)
     dress(ax)
 
 
 def _times(ax: "Axes", rows: list[Row]) -> None:
     for place, row in enumerate(rows):
-        ax.plot(place, row.seconds, "o", color=_family(row))
+        if np.isfinite(row.seconds):
+            ax.plot(place, row.seconds, "o", color=_family(row))
+        else:
+            ax.text(place, 0.02, "frozen", rotation=90, ha="center", transform=ax.get_xaxis_transform(), fontsize=8)
     ax.set(ylabel="seconds", yscale="log", title="wall time of one autocorrelation time")
     _ticks(ax, rows)
 
@@ -216,9 +223,10 @@ def _results(ax: "Axes", rows: list[Row]) -> None:
     for name, marker in (("magnetization", "o"), ("staggered_magnetization", "s")):
         estimates = [row.chain.estimate(name) for row in rows]
         for place, (row, e) in enumerate(zip(rows, estimates, strict=True)):
-            ax.errorbar(place, e.mean, e.error, marker=marker, color=_family(row), capsize=3)
+            if np.isfinite(e.error):
+                ax.errorbar(place, e.mean, e.error, marker=marker, color=_family(row), capsize=3)
         ax.axhline(estimates[0].mean, color=plot.GREY, lw=0.7, ls=":")
-    ax.set(title=r"circles: $|m|$; squares: $|m_s|$", ylim=(0, None))
+    ax.set(title=r"circles: $|m|$; squares: $|m_s|$; frozen chains left out", ylim=(0, None))
     _ticks(ax, rows)
 
 
