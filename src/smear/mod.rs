@@ -11,6 +11,7 @@ mod stout;
 pub use blocked::{ape, hyp};
 pub use flow::{Flow, FlowStep};
 pub use mapped::Mapped;
+pub(crate) use stout::pull_exponential;
 pub use stout::{StoutLayer, StoutTerm, displaced};
 
 use crate::action::Configuration;

@@ -107,15 +107,7 @@ impl<R: Real, const N: usize> Map<GaugeField<R, N>> for StoutLayer {
         u: &GaugeField<R, N>,
         cotangent: &LinkAlgebra<R, N>,
     ) -> Result<(LinkAlgebra<R, N>, Vec<R::Total>)> {
-        let generator = self.generator(u)?;
-        let mut pair = vec![[Algebra::zero(); 2]; cotangent.elements.len()];
-        let kernel = Reverse { generator: &generator.elements, cotangent: &cotangent.elements };
-        field::for_each::<R, _, _>(&kernel, u.lattice().ndim(), &mut pair);
-        let part = |k: usize| LinkAlgebra {
-            lattice: u.lattice().clone(),
-            elements: pair.iter().map(|pair| pair[k]).collect(),
-        };
-        let (mut result, lambda) = (part(0), part(1));
+        let (mut result, lambda) = pull_exponential(&self.generator(u)?, cotangent);
         for group in &self.groups {
             let mut lambda = lambda.clone();
             restrict(&mut lambda, group.directions);
@@ -200,7 +192,21 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<Dual<R>, N>> for Displace<'_,
     }
 }
 
-/// exp(-A) F' exp(A) and Lambda = J(-A) F'.
+/// For U' = exp(A) U with cotangent F': exp(-A) F' exp(A), the cotangent of U, and Lambda = J(-A) F', that of A.
+pub(crate) fn pull_exponential<R: Real, const N: usize>(
+    generator: &LinkAlgebra<R, N>,
+    cotangent: &LinkAlgebra<R, N>,
+) -> (LinkAlgebra<R, N>, LinkAlgebra<R, N>) {
+    let mut pairs = vec![[Algebra::zero(); 2]; cotangent.elements.len()];
+    let kernel = Reverse { generator: &generator.elements, cotangent: &cotangent.elements };
+    field::for_each::<R, _, _>(&kernel, cotangent.lattice.ndim(), &mut pairs);
+    let part = |k: usize| LinkAlgebra {
+        lattice: cotangent.lattice.clone(),
+        elements: pairs.iter().map(|pair| pair[k]).collect(),
+    };
+    (part(0), part(1))
+}
+
 struct Reverse<'a, R, const N: usize> {
     generator: &'a [Algebra<R, N>],
     cotangent: &'a [Algebra<R, N>],
