@@ -17,4 +17,4 @@ mod wires;
 
 pub use layer::{Function, Layer, Parameter, Signal};
 pub use network::{Gradients, Network, Outputs};
-pub use regression::{Sample, predict, squared_error};
+pub use regression::{Sample, loss, predict, squared_error};

@@ -76,6 +76,18 @@ fn one<R: Real<Total = f64>, const N: usize>(
     Ok((loss, gradients?.parameters))
 }
 
+/// The same mean without its derivative.
+pub fn loss(network: &Network, parameters: &[f64], samples: &[Sample]) -> Result<f64> {
+    let fields: Vec<_> = samples.iter().map(|sample| sample.field.clone()).collect();
+    let mut sum = 0.0;
+    for (output, sample) in predict(network, parameters, &fields)?.iter().zip(samples) {
+        check_target(output.len(), sample.target.len())?;
+        let squares = output.iter().zip(&sample.target).map(|(y, t)| (y - t) * (y - t));
+        sum += squares.sum::<f64>() / output.len() as f64;
+    }
+    Ok(sum / samples.len().max(1) as f64)
+}
+
 fn check_target(outputs: usize, target: usize) -> Result<()> {
     match outputs == target {
         true => Ok(()),
