@@ -127,9 +127,9 @@ impl std::fmt::Display for Signal {
     }
 }
 
-/// Largest number of channels, kernel size and parameters of a layer.
+/// Most channels and steps, and most parameters, of a layer.
 const MOST: usize = 1 << 12;
-const MOST_PARAMETERS: usize = 1 << 28;
+const MOST_PARAMETERS: usize = 1 << 24;
 
 /// One array of parameters: its name, its shape and the standard deviation of its initial values.
 pub type Parameter = (&'static str, Vec<usize>, f64);
@@ -244,7 +244,7 @@ impl Layer {
                 }
                 let (l, r) = self.sides(ndim);
                 if l.saturating_mul(r).saturating_mul(outputs) > MOST_PARAMETERS {
-                    let weights = "more than 2^28 weights; take fewer channels or a smaller kernel";
+                    let weights = "more than 2^24 weights; take fewer channels or a smaller kernel";
                     return Err(Error::value(format!("{}: {weights}", self.name())));
                 }
                 Ok(())

@@ -210,7 +210,7 @@ impl Network {
         let mut tape = self.run(parameters, u)?;
         let outputs = self.finish(&mut tape, u.lattice().volume());
         let seed = self.seed(u.lattice(), &cotangent(&outputs))?;
-        Ok(self.reverse(parameters, u, &tape, links, seed))
+        self.reverse(parameters, u, &tape, links, seed)
     }
 
     /// Cotangent of the numbers on the sites below the mean.
@@ -237,12 +237,13 @@ impl Network {
         tape: &Tape<R, N>,
         wanted: bool,
         seed: Vec<R>,
-    ) -> Gradients<R, N> {
+    ) -> Result<Gradients<R, N>> {
         let is_exponential = |layer: &Layer| matches!(layer, Layer::Exponential { .. });
         let first = if wanted { Some(0) } else { self.layers.iter().position(is_exponential) };
         let mut links = first.map(|_| u.zero_momenta());
         let (mut above, mut gradients) = (Values::Numbers(seed), Vec::new());
         for (n, layer) in self.layers.iter().enumerate().rev() {
+            crate::interrupt::poll()?;
             let changes = self.layers[..n].iter().filter(|layer| is_exponential(layer)).count();
             let at = Place {
                 n,
@@ -255,7 +256,7 @@ impl Network {
             gradients.push(self.reverse_step(layer, &at, &mut above, force));
         }
         let parameters = gradients.into_iter().rev().flatten().collect();
-        Gradients { parameters, links: links.filter(|_| wanted) }
+        Ok(Gradients { parameters, links: links.filter(|_| wanted) })
     }
 
     /// Replaces the cotangent above layer `at.n` by that below; returns the derivative with respect to its parameters.
