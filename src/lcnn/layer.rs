@@ -158,6 +158,14 @@ impl Layer {
         (if left { 2 * inputs + 1 } else { 1 }, if right { 2 * terms + 1 } else { terms })
     }
 
+    /// Matrices per site that the reverse pass of the layer works with: W, T and their cotangents, one level of lines twice.
+    pub fn working_matrices(&self, ndim: usize) -> usize {
+        let Self::Bilinear { inputs, both, right, .. } = *self else { return 0 };
+        let (_, r) = self.sides(ndim);
+        let terms = if right { (r - 1) / 2 } else { r };
+        2 * (inputs + terms) + 2 * inputs * ndim * if both { 2 } else { 1 }
+    }
+
     /// The arrays of parameters.
     pub fn parameters(&self, ndim: usize) -> Vec<Parameter> {
         let deviation = |n: usize| 1.0 / (n as f64).sqrt();

@@ -5,6 +5,7 @@ use super::layer::{Layer, Signal};
 use super::pointwise::{self, Dense};
 use super::{exponential, input};
 use crate::action::Configuration;
+use crate::any::physical_memory;
 use crate::error::{Error, Result};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::Lattice;
@@ -123,11 +124,26 @@ impl Network {
                 u.lattice().extents()
             )));
         }
-        match parameters.len() == self.n_parameters() {
-            true => Ok(()),
-            false => {
-                Err(Error::value(format!("{} parameters given; {} are needed", parameters.len(), self.n_parameters())))
-            }
+        let (given, needed) = (parameters.len(), self.n_parameters());
+        if given != needed {
+            return Err(Error::value(format!("{given} parameters given; {needed} are needed")));
+        }
+        self.check_memory(u.lattice(), size_of::<Matrix<f64, N>>())
+    }
+
+    /// Refuses what cannot fit into this machine, before it is tried.
+    fn check_memory(&self, lattice: &Lattice, matrix: usize) -> Result<()> {
+        let kept = self.signals.iter().map(|signal| if let Signal::Matrices(n) = signal { *n } else { 0 });
+        let working = self.layers.iter().map(|layer| layer.working_matrices(self.ndim)).max().unwrap_or(0);
+        let bytes = (kept.sum::<usize>() + working).saturating_mul(lattice.volume() * matrix);
+        match physical_memory() {
+            Some(memory) if bytes > memory => Err(Error::value(format!(
+                "the network needs up to {} GiB on {:?}; this machine has {} GiB, take fewer channels or a smaller kernel",
+                bytes >> 30,
+                lattice.extents(),
+                memory >> 30
+            ))),
+            _ => Ok(()),
         }
     }
 

@@ -310,6 +310,10 @@ TABLE = {
     "small()(CUBE)": (ValueError, ["2 dimensions", "(4, 4, 4)"]),
     "small()(np.asarray(U))": (TypeError, ["GaugeField"]),
     "small()([U, pq.GaugeField.cold((4, 6), 'SU(2)')])": (ValueError, ["(4, 4, 1)", "(4, 6, 1)", "Mean"]),
+    "net(Loops(), LCB(1, 100, 2000), Trace())(pq.GaugeField.cold((512, 512), 'SU(2)'))": (
+        ValueError,
+        ["GiB on [512, 512]", "smaller kernel"],
+    ),
     "small().pullback(U, np.zeros(3))": (ValueError, ["(3,)", "(4, 4, 1)"]),
     "small().action(channel=1)": (ValueError, ["channel = 1", "0 to 0"]),
     "fit([], [])": (ValueError, ["0 fields"]),
