@@ -1,8 +1,8 @@
 """Wilson loops of 2D SU(2) learned by L-CNNs on 8x8 lattices, tested up to 64x64: the regression of arXiv 2012.12901.
 
 Writes lcnn_wilson_loops.json beside this file: command, commit, seeds, all mean squared errors, their medians beside
-the published ones, and what a random gauge transformation changes. Takes about 15 minutes:
-python benches/physics/lcnn_wilson_loops.py
+the published ones, and what a random gauge transformation changes. Takes about 15 minutes of one core; an interrupted
+run goes on: python benches/physics/lcnn_wilson_loops.py
 """
 
 import argparse
@@ -96,59 +96,59 @@ def attack(net, fields):
     return float(np.abs(after - before).max() / np.abs(before).max())
 
 
-def study(name, task, data, seeds):
+def trained(name, task, data, seed):
+    """One network: what was reached, on every lattice."""
     r, t = task["loop"]
-    train, held = ((fields, loops(fields, r, t)) for fields in (data["train"], data["held"]))
-    tests = {size: (data[size], loops(data[size], r, t)) for size in TESTS}
-    runs = []
-    for seed in range(1, seeds + 1):
-        net, start = network(task["kernels"], seed), time.process_time()
-        rule = pq.optimizers.AdamW(task["rate"], weight_decay=0.0)
-        options = {"epochs": task["epochs"], "batch": 50, "patience": task["epochs"] // 4, "rng": seed}
-        history = net.fit(*train, validation=held, optimizer=rule, progress=False, **options)
-        run = {"seed": seed, "epochs": history.records, "cpu_seconds": time.process_time() - start}
-        run |= {"validation": float(history.validation.min()), "gauge": attack(net, data[8][:100])}
-        run |= {"errors": {size: errors(net, *test) for size, test in tests.items()}}
-        runs.append(run)
-        sys.stdout.write(f"{name} seed {seed}: {run}\n")
-        sys.stdout.flush()
-    medians = {
-        size: {k: float(np.median([run["errors"][size][k] for run in runs])) for k in ("mean", "site")}
+    pairs = {key: (fields, loops(fields, r, t)) for key, fields in data.items()}
+    net, start = network(task["kernels"], seed), time.process_time()
+    rule = pq.optimizers.AdamW(task["rate"], weight_decay=0.0)
+    options = {"epochs": task["epochs"], "batch": 50, "patience": task["epochs"] // 4, "rng": seed}
+    history = net.fit(*pairs["train"], validation=pairs["held"], optimizer=rule, progress=False, **options)
+    run = {"seed": seed, "epochs": history.records, "cpu_seconds": time.process_time() - start}
+    run |= {"validation": float(history.validation.min()), "gauge": attack(net, data[8][:100])}
+    return run | {"errors": {str(size): errors(net, *pairs[size]) for size in TESTS}}
+
+
+def summary(task, runs):
+    """Medians over seeds beside the published errors."""
+    median = {
+        str(size): {
+            kind: float(np.median([run["errors"][str(size)][kind] for run in runs])) for kind in ("mean", "site")
+        }
         for size in TESTS
     }
-    spread = {size: float(np.var([y.mean() for y in targets])) for size, (_, targets) in tests.items()}
-    summary = {"parameters": network(task["kernels"], 1).n_parameters, "medians": medians, "variance_of_target": spread}
-    published = {"lcnn": task["published"], "best_cnn": task["cnn"], "source": "arXiv 2012.12901"}
-    gauge = max(run["gauge"] for run in runs)
-    return (
-        {k: v for k, v in task.items() if k not in ("published", "cnn")}
-        | summary
-        | {
-            "published": published,
-            "largest_change_by_a_gauge_transformation": gauge,
-            "runs": runs,
-        }
-    )
+    return {
+        **{key: value for key, value in task.items() if key not in ("published", "cnn", "seeds")},
+        "parameters": network(task["kernels"], 1).n_parameters,
+        "published": {"lcnn": task["published"], "best_cnn": task["cnn"], "source": "arXiv 2012.12901"},
+        "medians": median,
+        "largest_change_by_a_gauge_transformation": max(run["gauge"] for run in runs),
+        "runs": runs,
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=TASKS)
     parser.add_argument("--seeds", type=int, help="by default those of the table")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"), help="runs in it are kept")
     options = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    start = time.process_time()
     data = {"train": configurations(8, TRAIN, SEED), "held": configurations(8, HELD, SEED + 1)}
     data |= {size: configurations(size, count, SEED + 2) for size, count in TESTS.items()}
-    facts = {"command": "python " + " ".join(sys.argv), "commit": commit, "version": pq.__version__, "seed": SEED}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     setup = {"betas": BETAS.tolist(), "train_per_beta": TRAIN, "held_per_beta": HELD, "tests_per_beta": TESTS}
-    setup |= {"warmup": WARMUP, "sweeps_between": BETWEEN, "data_cpu_seconds": time.process_time() - start}
-    tasks = {}
+    setup |= {"warmup": WARMUP, "sweeps_between": BETWEEN, "batch": 50, "optimizer": "AdamW without decay"}
+    facts = {"command": "python benches/physics/lcnn_wilson_loops.py", "commit": commit, "version": pq.__version__}
+    tasks = json.loads(options.output.read_text())["tasks"] if options.output.exists() else {}
     for name in options.tasks:
-        tasks[name] = study(name, TASKS[name], data, options.seeds or TASKS[name]["seeds"])
-        content = facts | {"setup": setup, "cpu_seconds": time.process_time() - start, "tasks": tasks}
-        options.output.write_text(json.dumps(content, indent=1) + "\n")
+        runs = tasks.get(name, {}).get("runs", [])
+        for seed in range(len(runs) + 1, 1 + (options.seeds or TASKS[name]["seeds"])):
+            runs.append(trained(name, TASKS[name], data, seed))
+            tasks[name] = summary(TASKS[name], runs)
+            content = facts | {"seed": SEED, "setup": setup, "tasks": tasks}
+            options.output.write_text(json.dumps(content, indent=1) + "\n")
+            sys.stdout.write(f"{name}: {runs[-1]}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
