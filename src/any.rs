@@ -7,6 +7,7 @@ use crate::lanes::Isa;
 use crate::lattice::{self, Lattice};
 use crate::matrix::{Complex, Matrix};
 use num_complex::Complex64;
+use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{F64x8Avx2, F64x8Avx512};
@@ -132,11 +133,14 @@ pub(crate) fn matrix<const N: usize>(data: &[Complex64], n: usize) -> Matrix<f64
 }
 
 /// Bytes of memory of this machine, where the system says (Linux).
-fn physical_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
+pub(crate) fn physical_memory() -> Option<usize> {
+    static BYTES: OnceLock<Option<usize>> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        let kib: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib * 1024)
+    })
 }
 
 fn check_colors(n_colors: usize) -> Result<()> {

@@ -55,16 +55,75 @@ where
     Item: Send,
     K: SiteKernel<R, Item>,
 {
+    let sums = by_chunks::<R, _, _>(per_site, items, &|start, items| {
+        R::vectorize(Chunk { kernel, start, per_site, items, real: std::marker::PhantomData })
+    });
+    add_up(sums.into_iter())
+}
+
+/// What `work(first site vector, items)` returns for each chunk of site vectors, in order.
+fn by_chunks<R, Item, T>(per_site: usize, items: &mut [Item], work: &(dyn Fn(usize, &mut [Item]) -> T + Sync)) -> Vec<T>
+where
+    R: Real,
+    Item: Send,
+    T: Send,
+{
     let (width, size) = (CHUNK * per_site, size_of_val(items));
-    let chunks: Vec<_> = items.chunks_mut(width).map(|items| Mutex::new((items, R::Total::zero()))).collect();
+    let chunks: Vec<_> = items.chunks_mut(width).map(|items| Mutex::new((items, None))).collect();
     let lots = if R::LANES == 1 { SCALAR_BYTES } else { LANE_BYTES };
     let parallel = size >= lots || chunks.len() >= MANY_CHUNKS;
     in_parallel(parallel, chunks.len(), &|n| {
-        let (items, sum) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
-        *sum = R::vectorize(Chunk { kernel, start: n * CHUNK, per_site, items, real: std::marker::PhantomData });
+        let (items, result) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
+        *result = Some(work(n * CHUNK, items));
     });
-    let sum_of = |chunk: Mutex<(_, R::Total)>| chunk.into_inner().unwrap_or_else(PoisonError::into_inner).1;
-    add_up(chunks.into_iter().map(sum_of))
+    chunks.into_iter().filter_map(|chunk| chunk.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
+}
+
+/// A kernel that rewrites items and adds to several sums over the lattice, for example the gradient of many parameters.
+pub trait SumKernel<R: Real, Item>: Sync {
+    /// Working memory, one per chunk.
+    type Scratch;
+    /// Makes working memory.
+    fn scratch(&self) -> Self::Scratch;
+    /// Rewrites the items of site vector `vector` and adds to the sums.
+    fn at(&self, scratch: &mut Self::Scratch, sums: &mut [R], vector: usize, items: &mut [Item]);
+}
+
+struct SumChunk<'a, R, Item, K> {
+    kernel: &'a K,
+    start: usize,
+    per_site: usize,
+    items: &'a mut [Item],
+    sums: Vec<R>,
+}
+
+impl<R: Real, Item, K: SumKernel<R, Item>> Work for SumChunk<'_, R, Item, K> {
+    type Output = Vec<R::Total>;
+    #[inline(always)]
+    fn run(mut self) -> Vec<R::Total> {
+        let mut scratch = self.kernel.scratch();
+        for (n, items) in self.items.chunks_exact_mut(self.per_site).enumerate() {
+            self.kernel.at(&mut scratch, &mut self.sums, self.start + n, items);
+        }
+        self.sums.into_iter().map(R::total).collect()
+    }
+}
+
+/// Runs the kernel over all site vectors; returns its `sums` sums over sites.
+pub fn for_each_summed<R, Item, K>(kernel: &K, per_site: usize, items: &mut [Item], sums: usize) -> Vec<R::Total>
+where
+    R: Real,
+    Item: Send,
+    K: SumKernel<R, Item>,
+{
+    let parts = by_chunks::<R, _, _>(per_site, items, &|start, items| {
+        R::vectorize(SumChunk { kernel, start, per_site, items, sums: vec![R::zero(); sums] })
+    });
+    let mut totals = vec![R::Total::zero(); sums];
+    for part in parts {
+        totals.iter_mut().zip(part).for_each(|(total, x)| *total += x);
+    }
+    totals
 }
 
 /// Calls `work(n)` for all n below `count`; not generic, so that the thread pool's code is compiled once.

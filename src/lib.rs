@@ -15,6 +15,7 @@ mod lanes;
 pub mod lattice;
 #[cfg(test)]
 mod laws;
+pub mod lcnn;
 pub mod matrix;
 pub mod nn;
 pub mod observable;

@@ -5,12 +5,13 @@ Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables
 write them.
 """
 
-from plaq import actions, datasets, ising, losses, observables, optimizers, plot, rbm, smear, spin, statistics
+from plaq import actions, datasets, ising, lcnn, losses, observables, optimizers, plot, rbm, smear, spin, statistics
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
 from plaq._plaq import PlaqError as Error
 from plaq.chain import Chain
 from plaq.gauge import GaugeField, read_gauge, read_header
 from plaq.gauge_samplers import HMC, Heatbath
+from plaq.lcnn import LCNN
 from plaq.rbm import BernoulliRBM, GaussianRBM
 from plaq.runner import ObservableError
 from plaq.sampler import Sampler
@@ -25,6 +26,7 @@ from plaq.train import History
 
 __all__ = [
     "HMC",
+    "LCNN",
     "AttentionLayer",
     "BernoulliRBM",
     "Chain",
@@ -51,6 +53,7 @@ __all__ = [
     "actions",
     "datasets",
     "ising",
+    "lcnn",
     "losses",
     "num_threads",
     "observables",

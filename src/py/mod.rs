@@ -2,6 +2,7 @@
 
 mod gauge;
 mod io;
+mod lcnn;
 mod optimizer;
 mod rbm;
 mod sampler;
@@ -70,6 +71,7 @@ fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     gauge::register(module)?;
     io::register(module)?;
+    lcnn::register(module)?;
     optimizer::register(module)?;
     rbm::register(module)?;
     sampler::register(module)?;

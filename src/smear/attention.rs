@@ -8,7 +8,7 @@
 //! Reverse pass: with Lambda = J(-A) F', h_b = Re tr[Lambda V_mu V_b(V)] and M = METRIC, ds = M sum (f'(x_b) h_b dx_b + a_b dh_b).
 
 use super::staples::{Lines, Staples, Weights};
-use super::stout::{StoutLayer, reverse};
+use super::stout::{StoutLayer, pull_exponential};
 use super::{Map, StoutTerm};
 use crate::action::Configuration;
 use crate::error::Result;
@@ -111,7 +111,7 @@ impl<R: Real, const N: usize> Map<GaugeField<R, N>> for AttentionLayer {
         cotangent: &LinkAlgebra<R, N>,
     ) -> Result<(LinkAlgebra<R, N>, Vec<R::Total>)> {
         let s = self.scores(u, self.mapped(u)?);
-        let (mut value, lambda) = reverse(&s.generator, cotangent);
+        let (mut value, lambda) = pull_exponential(&s.generator, cotangent);
         let metric = Algebra::<R, N>::METRIC;
 
         add_projected(&mut value, -1.0, s.values.field().links(), &s.staples, Some(&lambda));

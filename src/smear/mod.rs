@@ -17,6 +17,7 @@ pub use flow::{Flow, FlowStep};
 pub use mapped::Mapped;
 #[cfg(test)]
 pub(crate) use stout::along_parameter;
+pub(crate) use stout::pull_exponential;
 pub use stout::{StoutLayer, StoutTerm, displaced};
 
 use crate::action::Configuration;

@@ -173,7 +173,7 @@ fn along<R: Real, const N: usize>(
 }
 
 /// Through U' = exp(A) U with A a function of U: exp(-A) F' exp(A), and Lambda = J(-A) F' with dS = <Lambda, dA> + ...
-pub(super) fn reverse<R: Real, const N: usize>(
+pub(crate) fn pull_exponential<R: Real, const N: usize>(
     generator: &LinkAlgebra<R, N>,
     cotangent: &LinkAlgebra<R, N>,
 ) -> (LinkAlgebra<R, N>, LinkAlgebra<R, N>) {
