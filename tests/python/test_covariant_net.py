@@ -326,3 +326,18 @@ def test_t0_and_w0_of_a_chain() -> None:
         pq.smear.t0(t, energy, level=3.0)
     with pytest.raises(ValueError, match=r"\(draws, T\)"):
         pq.smear.t0(t, energy[0])
+
+
+def test_demo_prints_and_draws(tmp_path: Path) -> None:
+    from plaq import demo
+
+    lines: list[str] = []
+    run: Any = demo.get("smearing")
+    histories = run(lines.append, configurations=2, epochs=6, figure=tmp_path / "demo.png")
+    text = "\n".join(lines)
+    assert text.count("agree with its record") == 2
+    assert "differ" not in text
+    for name, history in histories.items():
+        assert history.validation[-1] < history.validation[0]
+        assert name in text
+    assert (tmp_path / "demo.png").stat().st_size > 20_000
