@@ -13,9 +13,9 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 
 /// A layer: kind, numbers, name of a function.
-type PyLayer = (String, Vec<usize>, String);
+type PyLcnnLayer = (String, Vec<usize>, String);
 
-fn layer((kind, numbers, function): &PyLayer) -> Result<Layer> {
+fn layer((kind, numbers, function): &PyLcnnLayer) -> Result<Layer> {
     Ok(match (kind.as_str(), numbers.as_slice()) {
         ("loops", [plaquettes, polyakov @ ..]) => {
             Layer::Loops { plaquettes: *plaquettes != 0, polyakov: polyakov.to_vec() }
@@ -71,7 +71,7 @@ impl LcnnCore {
 #[pymethods]
 impl LcnnCore {
     #[new]
-    fn new(ndim: usize, layers: Vec<PyLayer>) -> PyResult<Self> {
+    fn new(ndim: usize, layers: Vec<PyLcnnLayer>) -> PyResult<Self> {
         let layers = layers.iter().map(layer).collect::<Result<_>>()?;
         Ok(Self { network: Network::new(ndim, layers)? })
     }
