@@ -14,6 +14,11 @@ use plaq::smear::{AttentionLayer, Flow, Map, StoutLayer, StoutTerm};
 use std::hint::black_box;
 use std::time::Instant;
 
+// As in the Python module, which has set it when the feature is on.
+#[cfg(not(feature = "python"))]
+#[global_allocator]
+static ALLOCATOR: plaq::HugePages = plaq::HugePages;
+
 const GIB: f64 = 1e9;
 
 struct Times {

@@ -7,6 +7,7 @@
 
 #[allow(unsafe_code)]
 mod pages;
+pub use pages::HugePages;
 
 use std::sync::OnceLock;
 

@@ -425,9 +425,11 @@ fn parameter_gradients_are_derivatives() {
             assert!((slope - gradient[k]).abs() < 1e-7 * slope.abs().max(1.0), "N={N} {extents:?} theta_{k}");
         }
     }
-    law::<1>(SHAPES[0]);
-    law::<2>(SHAPES[1]);
-    law::<3>(SHAPES[2]);
+    for extents in SHAPES {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+    }
     law::<4>(SHAPES[0]);
 }
 
@@ -454,12 +456,14 @@ fn smearing_and_flow_are_gauge_covariant() {
         if extents.len() > 2 {
             maps.push(Box::new(|u| hyp(u, &alphas[4 - extents.len()..]).unwrap()));
         }
-        for map in &maps {
+        for (n, map) in maps.iter().enumerate() {
             let (mut a, b) = (map(&u), map(&v));
             assert!(a.unitarity_violation() < 1e-11);
             a.gauge_transform(&g);
             let distance = a.links().iter().zip(b.links()).map(|(a, b)| a.add(&b.scale(-1.0)).norm2());
-            assert!(distance.fold(0.0, f64::max).sqrt() < 1e-10, "N={N} {extents:?}");
+            // projections of sums of random matrices lose digits
+            let tolerance = if n == 2 || n == 4 { 1e-10 } else { 1e-12 };
+            assert!(distance.fold(0.0, f64::max).sqrt() < tolerance, "N={N} {extents:?} map {n}");
         }
     }
     for extents in SHAPES {

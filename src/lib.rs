@@ -31,6 +31,12 @@ pub mod spin_fermion;
 #[cfg(feature = "python")]
 mod py;
 
+pub use lanes::HugePages;
+
+#[cfg(feature = "python")]
+#[global_allocator]
+static ALLOCATOR: HugePages = HugePages;
+
 /// The instruction set that kernels run on: `"avx512"`, `"avx2"` or `"scalar"` (`PLAQ_SIMD` asks for a lower one).
 pub fn instruction_set() -> &'static str {
     lanes::Isa::best().name()

@@ -149,7 +149,7 @@ class Chain:
         36.87(12)
         """
         found = self._estimate(name, f)
-        if "accepted" not in self.info or self.info["accepted"].any():
+        if not self._is_frozen:
             return found
         warnings.warn(
             f"none of the {len(self)} updates was accepted: the chain is frozen at one state, whose value says nothing "
@@ -158,6 +158,11 @@ class Chain:
             stacklevel=2,
         )
         return Estimate(found.mean, math.inf, math.inf, math.inf)
+
+    @property
+    def _is_frozen(self) -> bool:
+        """Whether no update was ever accepted."""
+        return "accepted" in self.info and not self.info["accepted"].any()
 
     def _estimate(self, name: str | Sequence[str], f: Callable[..., Any] | None) -> Estimate:
         if isinstance(name, str):
@@ -254,6 +259,8 @@ class Chain:
         for name, values in self._draws.items():
             if values.ndim > 1:
                 yield name, f"array {values.shape[1:]}", ""
+            elif self._is_frozen:
+                yield name, f"{values[0]:.6g}(inf)", "frozen: no update was accepted"
             elif np.iscomplexobj(values):
                 yield f"Re {name}", *_summary(values.real)
                 yield f"Im {name}", *_summary(values.imag)

@@ -150,7 +150,7 @@ class StoutLayer(Layer):
 
 
 class AttentionLayer(Layer):
-    r"""Gauge covariant attention (CASK, arXiv 2501.16955) on links, trainable.
+    r"""Gauge covariant attention on links, trainable, after CASK (arXiv 2501.16955).
 
     Three stout-type maps give fields Q, K, V. With :math:`V_b` the staples of a link, of lengths 1 to `reach` in both
     senses of every other direction, :math:`a_b = f(\mathrm{Re\,tr}[Q_\mu V_b(K)] - \mathrm{Re\,tr}[U_\mu V_b(U)])`,
@@ -257,6 +257,9 @@ class CovariantNet:
         for layer in self.layers:
             layer.rho, left = left[: len(layer.rho)].copy(), left[len(layer.rho) :]
 
+    def __repr__(self) -> str:
+        return f"CovariantNet([{', '.join(map(repr, self.layers))}])"
+
     def named_parameters(self) -> dict[str, float]:
         """Coefficients by ``"layer.loop"``.
 
@@ -298,7 +301,7 @@ class CovariantNet:
         Notes
         -----
         Memory: one field per layer (none with ``recompute``), and four fields' worth for the dual numbers of one stout
-        layer; an attention layer takes about 4 + 3 `reach` fields and :math:`6 (D-1)\\,\\mathrm{reach}` numbers a link.
+        layer; an attention layer takes about 9 + 4 `reach` fields and :math:`6 (D-1)\\,\\mathrm{reach}` numbers a link.
 
         Examples
         --------
@@ -352,14 +355,15 @@ class CovariantNet:
         rng : int, numpy.random.Generator or numpy.random.SeedSequence
             Order of the configurations.
         checkpoint : path, optional
-            Written after every epoch; an interrupted training goes on from it to the same bits.
+            Written after every epoch; an interrupted training goes on from it, with its coefficients, to the same bits.
         progress : bool
             Show progress.
 
         Returns
         -------
         History
-            ``epoch, step, loss, gradient_norm, learning_rate`` and, if asked for, ``validation``.
+            ``epoch, step, loss, gradient_norm, learning_rate`` and, if asked for, ``validation``. Without validation
+            the last coefficients are kept. Ctrl-C ends the training (``history.interrupted``).
 
         Raises
         ------
@@ -434,15 +438,19 @@ class CovariantNet:
         try:
             layers = [_layer(entry, weights[f"{n}.rho"]) for n, entry in enumerate(architecture)]
             return cls(layers)
-        except (TypeError, KeyError, ValueError) as error:
-            raise _plaq.FormatError(f"{path} holds no covariant network ({error}); save it again") from None
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            raise _plaq.FormatError(
+                f"{path} holds no covariant network ({error}); load files of other models with their own class"
+            ) from None
 
 
 def _layer(entry: dict[str, Any], rho: NDArray[np.float64]) -> Layer:
-    loops = [loop for loop, _ in entry["terms"]]
+    loops, masks = [loop for loop, _ in entry["terms"]], [mask for _, mask in entry["terms"]]
+    if any(type(mask) is not int or not (1 <= mask <= 15 or mask == ALL) for mask in masks):
+        raise ValueError(f"directions {masks}; allowed are the masks 1 to 15 and {ALL}")
     if entry["kind"] == "stout":
         layer: Layer = StoutLayer(loops)
-        layer.terms = [(loop, int(mask)) for (loop, _), (_, mask) in zip(layer.terms, entry["terms"], strict=True)]
+        layer.terms = [(loop, mask) for (loop, _), mask in zip(layer.terms, masks, strict=True)]
     elif entry["kind"] == "attention":
         layer = AttentionLayer(loops, reach=entry["reach"])
     else:

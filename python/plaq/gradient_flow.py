@@ -22,7 +22,10 @@ __all__ = ["Flow", "flow", "t0", "w0"]
 
 FLOW_ACTIONS = {"wilson": 0.0, "symanzik": -1.0 / 12.0, "iwasaki": -0.331, "dbw2": -1.4088}
 STABLE = 2.51
-"""Runge-Kutta of order 3 damps exp(-lambda t) while step lambda < 2.51; the Wilson flow has lambda up to 4 D."""
+"""Runge-Kutta of order 3 damps exp(-lambda t) while step lambda < 2.51; plaquettes with coefficient c have lambda up to
+4 D c (the mode that alternates in all directions, to which rectangles do not contribute)."""
+LOOSEST = 1e-2
+"""Largest tolerance of adaptive steps: the distance it bounds cannot exceed 2 / N^1.5."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +169,10 @@ def _crossing_of_chain(
 
 def _of_chain(t: ArrayLike, energy: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     times, draws = np.asarray(t, np.float64), np.asarray(energy, np.float64)
-    if times.ndim != 1 or draws.ndim != 2 or draws.shape[1] != len(times):
-        raise ValueError(f"t has shape {times.shape} and energy {draws.shape}; (T,) and (draws, T) are needed")
+    if times.ndim != 1 or len(times) < 2 or draws.ndim != 2 or draws.shape[1] != len(times):
+        raise ValueError(
+            f"t has shape {times.shape} and energy {draws.shape}; (T,) and (draws, T) with T > 1 are needed"
+        )
     if not (np.diff(times) > 0).all() or not np.isfinite(draws).all():
         raise ValueError("flow times must increase and energies be finite")
     return times, draws
@@ -227,15 +232,15 @@ def flow(
     time : float
         Final flow time in lattice units, at least 0.
     step : float
-        Step (the last one is shortened to end at `time`), at most 2.51/(4 D) for stability; with ``adaptive`` the
-        first one.
+        Step (the last one is shortened to end at `time`), at most 2.51/(4 D c) for stability, c the coefficient of the
+        plaquettes; with ``adaptive`` the first one.
     action : str or Action
         ``"wilson"``, ``"symanzik"``, ``"iwasaki"``, ``"dbw2"``, or an action made of loops whose coefficients are taken
         as they are (``Loops([(1.0, "plaquette")])`` is the Wilson flow).
     adaptive : bool
         Choose steps so that the distance max |V - V''|/N^2 to the embedded second-order solution is below `tolerance`.
     tolerance : float
-        Error of one adaptive step.
+        Error of one adaptive step, at most 0.01.
     every : int
         Steps between measurements; the start and the end are always measured.
 
@@ -248,7 +253,7 @@ def flow(
     TypeError, ValueError
         Wrong arguments.
     ConvergenceError
-        The tolerance cannot be met.
+        The tolerance cannot be met, or the action rose: the step is too large for this action.
 
     Examples
     --------
@@ -260,29 +265,47 @@ def flow(
     end, size = number("time", time), number("step", step)
     if end < 0 or size <= 0:
         raise ValueError(f"time = {time}, step = {step}: the flow time is at least 0 and the step above 0")
-    stable = STABLE / (4 * gauge_field(U).ndim)
+    terms = _flow_terms(action)
+    stable = _largest_step(gauge_field(U).ndim, terms)
     if not adaptive and size > stable:
         raise ValueError(
-            f"step = {step}: above {stable:.3f} the integrator is unstable in {U.ndim} dimensions; take a smaller one "
-            "or adaptive=True"
+            f"step = {step}: above {stable:.4f} the integrator is unstable for this action in {U.ndim} dimensions; "
+            "take a smaller one or adaptive=True"
         )
     allowed = number("tolerance", tolerance) if adaptive else None
-    if allowed is not None and allowed <= 0:
-        raise ValueError(f"tolerance = {tolerance}: it must be above 0")
+    if allowed is not None and not 0 < allowed <= LOOSEST:
+        raise ValueError(f"tolerance = {tolerance}: allowed is above 0 to {LOOSEST}")
     if levels(every) < 1:
         raise ValueError("every = 0: at least 1 step between measurements")
-    terms, core = _flow_terms(action), gauge_field(U)._core
-    t, steps, records = 0.0, 0, [_measured(0.0, U)]
+    core = U._core
+    t, steps, records, value = 0.0, 0, [_measured(0.0, U)], _plaq.action_value(core, terms)
     while end - t > 1e-12 * max(end, 1.0):
         core, taken, proposed = _plaq.flow_step(core, terms, min(size, end - t), allowed)
         t, steps = t + taken, steps + 1
-        size = proposed if adaptive else size
+        size = min(proposed, stable) if adaptive else size
         last = end - t <= 1e-12 * max(end, 1.0)
         if last or steps % every == 0:
             t = end if last else t
             records.append(_measured(t, GaugeField(core)))
+            value = _fallen(value, _plaq.action_value(core, terms), t)
     columns = np.array(records).T
     return Flow(columns[0], columns[1], columns[2], columns[3], GaugeField(core), steps)
+
+
+def _largest_step(ndim: int, terms: list[Any]) -> float:
+    pairs = [pair for term in terms if isinstance(term, list) for pair in term]
+    plaquettes = sum(float(c) for c, loop in pairs if loop == "plaquette")
+    return STABLE / (4 * ndim * plaquettes) if plaquettes > 0 else math.inf
+
+
+def _fallen(before: float, after: float, t: float) -> float:
+    """The action after a step, which a flow can only lower."""
+    if not after <= before + 1e-8 * max(abs(before), 1.0):
+        raise _plaq.ConvergenceError(
+            f"the action of the flow rose from {before:.8g} to {after:.8g} before t = {t:.6g}: the step is too large; "
+            "take a smaller one or adaptive=True"
+        )
+    return after
 
 
 def _flow_terms(action: str | Action) -> list[Any]:
@@ -296,7 +319,10 @@ def _flow_terms(action: str | Action) -> list[Any]:
 
     if not isinstance(action, Action):
         raise TypeError(f"action is a name or one of plaq.actions; got {action!r}")
-    return action.core_terms()
+    terms = action.core_terms()
+    if not all(isinstance(term, list) for term in terms):
+        raise ValueError("a flow needs an action made of loops; Custom and Mapped work with HMC only")
+    return terms
 
 
 def _measured(t: float, U: GaugeField) -> tuple[float, float, float, float]:

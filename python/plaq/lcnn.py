@@ -579,13 +579,10 @@ class LCNN:
         """
         samples, digest = self._samples(fields, targets)
         held = None if validation is None else self._samples(*validation)
-        start = hashlib.sha256(self._parameters.tobytes()).hexdigest()
         facts = {
             "architecture": self.architecture(),
-            "start": start,
             "data": digest,
             "validation": None if held is None else held[1],
-            "patience": patience,
         }
         self._parameters, history = minimize(
             lambda theta, indices: self._core.squared_error(samples, theta, indices.tolist()),
@@ -662,7 +659,9 @@ class LCNN:
             net = cls([_layer(each) for each in entry["layers"]], ndim=entry["ndim"], group=entry["group"], rng=0)
             net._take(weights)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise _plaq.FormatError(f"{path} holds no equivariant network ({error}); save it again") from None
+            raise _plaq.FormatError(
+                f"{path} holds no L-CNN ({error}); load files of other models with their own class"
+            ) from None
         return net
 
     def load_parameters(self, path: str | os.PathLike[str]) -> None:

@@ -69,7 +69,7 @@ class ActionDifference(Loss):
         T: another action, evaluated on the field itself, or one number per configuration (regression of an observable).
     form : {"mean_square", "variance"}
         Mean of :math:`d^2` over the batch, or its variance, which does not see a constant: Metropolis steps only know
-        differences of actions.
+        differences of actions. Batches of B configurations estimate (B - 1)/B of the variance; B is at least 2.
 
     Raises
     ------
@@ -117,6 +117,8 @@ class ActionDifference(Loss):
         differences = np.array([value for value, _ in pairs]) - np.array(targets)
         gradients = np.array([gradient for _, gradient in pairs])
         if self.form == "variance":
+            if len(differences) < 2:
+                raise ValueError("a variance needs batches of at least 2 configurations; the smallest has 1")
             differences -= differences.mean()
         with np.errstate(over="ignore"):
             return float(np.mean(differences**2)), 2.0 * differences @ gradients / len(differences)
@@ -262,8 +264,14 @@ def train(
         twin.parameters = parameters
         return loss.of_batch(twin, [fields[k] for k in chosen], [targets[k] for k in chosen])
 
-    held = None if validation is None else _held_out(loss, twin, _checked_fields("validation", validation))
-    facts = {"architecture": net.architecture(), "data": _digest(fields, targets), **loss.facts()}
+    held_fields = [] if validation is None else _checked_fields("validation", validation)
+    held = _held_out(loss, twin, held_fields) if held_fields else None
+    facts = {
+        "architecture": net.architecture(),
+        "data": _digest(fields, targets),
+        "validation": _digest(held_fields, [None] * len(held_fields)),
+        **loss.facts(),
+    }
     best, history = minimize(
         gradient,
         net.parameters,

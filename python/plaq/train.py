@@ -32,6 +32,8 @@ class History(Mapping[str, NDArray[Any]]):
     ----------
     columns : mapping of str to array_like
         Arrays by name, of equal length; ``epoch``, if there, is the abscissa of plots.
+    interrupted : bool
+        Whether Ctrl-C ended the training; also an attribute.
 
     Examples
     --------
@@ -40,7 +42,10 @@ class History(Mapping[str, NDArray[Any]]):
     0.25
     """
 
-    def __init__(self, columns: Mapping[str, ArrayLike]) -> None:
+    interrupted: bool
+
+    def __init__(self, columns: Mapping[str, ArrayLike], interrupted: bool = False) -> None:
+        self.interrupted = interrupted
         self._columns = {name: np.asarray(values) for name, values in columns.items()}
         shapes = {name: values.shape for name, values in self._columns.items()}
         if any(not shape for shape in shapes.values()) or len({shape[0] for shape in shapes.values()}) > 1:
@@ -75,7 +80,8 @@ class History(Mapping[str, NDArray[Any]]):
     def __repr__(self) -> str:
         wide = max(map(len, self._columns), default=0)
         lines = [f"  {name:<{wide}}  {_ends(values)}" for name, values in self._columns.items()]
-        return "\n".join([f"History of {self.records} records", *lines])
+        ended = ", interrupted" if self.interrupted else ""
+        return "\n".join([f"History of {self.records} records{ended}", *lines])
 
     def plot(self) -> "Figure":
         """One figure with a panel for each array (several lines for arrays with columns).
@@ -135,9 +141,9 @@ class Recorder:
             self._rows.setdefault(name, []).append(np.array(value))
         self._count += 1
 
-    def history(self) -> History:
+    def history(self, interrupted: bool = False) -> History:
         """What was recorded so far."""
-        return History({name: np.stack(rows) for name, rows in self._rows.items()})
+        return History({name: np.stack(rows) for name, rows in self._rows.items()}, interrupted)
 
 
 def _ends(values: NDArray[Any]) -> str:
@@ -229,7 +235,8 @@ def minimize(
     parameters : ndarray
     history : History
         ``epoch, step, loss`` (mean over the epoch's batches), ``gradient_norm`` (same), ``learning_rate`` and, if asked
-        for, ``validation``. Ctrl-C ends the training and returns the epochs that were completed.
+        for, ``validation``. Ctrl-C ends the training; the epochs that were completed are returned
+        (``history.interrupted``).
 
     Raises
     ------
@@ -249,6 +256,8 @@ def minimize(
     >>> bool(abs(best[0] - 3) < 0.01), history.records
     (True, 100)
     """
+    if patience is not None and validation is None:
+        raise ValueError(f"patience = {patience} counts epochs without a better validation loss; give validation too")
     run = _Minimization(gradient, parameters, n, optimizer, batch, seed, validation, checkpoint, facts)
     return run.run(_whole("epochs", epochs, 0), patience, progress)
 
@@ -287,7 +296,7 @@ class _Minimization:
         """Epochs up to number `epochs`."""
         if self._path is not None and self._path.exists():
             self._resume(self._path)
-        last = ""
+        last, interrupted = "", False
         progress = Progress(epochs, "epochs", lambda: last, enabled=show)
         try:
             while self._epoch < epochs and not (patience is not None and self._stale >= patience):
@@ -296,10 +305,10 @@ class _Minimization:
                 if self._path is not None:
                     self._save(self._path)
         except KeyboardInterrupt:
-            pass
+            interrupted = True
         finally:
             progress.close(self._epoch)
-        return (self._parameters if self._validation is None else self._best), self._recorder.history()
+        return (self._parameters if self._validation is None else self._best), self._recorder.history(interrupted)
 
     def _one_epoch(self) -> str:
         """One pass over the samples; the state changes only when it is complete."""

@@ -5,15 +5,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-#[global_allocator]
-static ALLOCATOR: HugePages = HugePages;
-
 const PAGE: usize = 2 << 20;
 /// Smaller blocks would waste too much of their last page.
 const SMALLEST: usize = 4 << 20;
 
-/// The system's allocator; large blocks start at a huge page and ask for more of them.
-struct HugePages;
+/// The system's allocator; large blocks start at a huge page and ask for more of them. Set for a whole program or module with
+/// `#[global_allocator]`, as the Python module does.
+#[derive(Debug, Clone, Copy)]
+pub struct HugePages;
 
 /// The layout that a block is really given.
 fn given(layout: Layout) -> Layout {
@@ -75,16 +74,33 @@ unsafe impl GlobalAlloc for HugePages {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn filled(block: *mut u8, size: usize, byte: u8) -> bool {
+        // SAFETY: the callers pass blocks of at least this size.
+        unsafe { std::slice::from_raw_parts(block, size) }.iter().all(|&b| b == byte)
+    }
+
     #[test]
     fn blocks_keep_their_content_when_they_grow_and_shrink_across_the_threshold() {
-        let mut numbers: Vec<u64> = (0..1000).collect();
-        for size in [700_000, 1_300_000, 2_000_000, 600_000, 400_000, 1_000_000] {
-            numbers.resize(size, 7);
-            numbers.shrink_to_fit();
-            assert!(numbers.iter().take(1000).zip(0..).all(|(a, b)| *a == b));
-            assert!(numbers[1000..].iter().all(|&n| n == 7));
+        let layout = |size: usize| Layout::from_size_align(size, 64).unwrap();
+        let mut size = 1000;
+        // SAFETY: every block is used within its size and returned with the layout of its last size.
+        unsafe {
+            let mut block = HugePages.alloc_zeroed(layout(size));
+            assert!(filled(block, size, 0));
+            block.write_bytes(7, size);
+            for next in [SMALLEST, 3 * SMALLEST + 5, SMALLEST - 1, 9 * SMALLEST, 4096] {
+                block = HugePages.realloc(block, layout(size), next);
+                assert!(filled(block, size.min(next), 7));
+                assert!(next < SMALLEST || (block as usize).is_multiple_of(PAGE));
+                block.write_bytes(7, next);
+                size = next;
+            }
+            HugePages.dealloc(block, layout(size));
+            let zero = HugePages.alloc_zeroed(layout(2 * SMALLEST));
+            assert!(filled(zero, 2 * SMALLEST, 0));
+            HugePages.dealloc(zero, layout(2 * SMALLEST));
         }
-        assert!(vec![0u8; 9 << 20].iter().all(|&b| b == 0));
-        assert_eq!(vec![1u8; 9 << 20].as_ptr() as usize % super::PAGE, 0);
     }
 }

@@ -140,7 +140,7 @@ impl<R: Real, const N: usize> Map<GaugeField<R, N>> for AttentionLayer {
     }
 
     fn parameters(&self) -> Vec<f64> {
-        self.maps.iter().flat_map(|map| Map::<GaugeField<f64, 1>>::parameters(map)).collect()
+        self.maps.iter().flat_map(Map::<GaugeField<f64, 1>>::parameters).collect()
     }
 
     fn set_parameters(&mut self, parameters: &[f64]) {

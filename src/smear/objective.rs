@@ -57,7 +57,7 @@ pub fn force_norm<R: Real, const N: usize>(
     target: Option<&LinkAlgebra<R, N>>,
     power: u32,
 ) -> Result<Objective<R::Total>> {
-    if power < 2 || power > MAX_POWER || power % 2 == 1 {
+    if !(2..=MAX_POWER).contains(&power) || power % 2 == 1 {
         return Err(Error::value(format!(
             "force norm of power {power}: allowed are the even numbers 2 to {MAX_POWER}"
         )));

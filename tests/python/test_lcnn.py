@@ -198,8 +198,12 @@ def test_training_has_the_same_bits_on_one_and_two_threads_and_after_a_resume(tm
     history = net.fit(fields, targets, epochs=6, checkpoint=tmp_path / "run", **options)
     assert history.records == 6
     np.testing.assert_array_equal(net.parameters, results[0])
-    with pytest.raises(pq.CheckpointError, match="start"):
-        small(2).fit(fields, targets, epochs=6, checkpoint=tmp_path / "run", **options)
+    # the parameters come from the file: the same call goes on in the same session, and from any other start
+    for again in (net, small(2)):
+        again.fit(fields, targets, epochs=6, checkpoint=tmp_path / "run", **options)
+        np.testing.assert_array_equal(again.parameters, results[0])
+    with pytest.raises(pq.CheckpointError, match="validation"):
+        net.fit(fields, targets, epochs=6, checkpoint=tmp_path / "run", **(options | {"validation": data(3, seed=51)}))
 
 
 def test_interrupted_training_returns_what_was_done():
@@ -212,6 +216,7 @@ def test_interrupted_training_returns_what_was_done():
     finally:
         signal.signal(signal.SIGALRM, old)
     assert 0 < history.records < 10**7
+    assert history.interrupted
     assert not np.array_equal(net.parameters, before)
 
 

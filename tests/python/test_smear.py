@@ -82,10 +82,11 @@ def test_maps_commute_with_gauge_transformations(shape: tuple[int, ...], group: 
     ]
     if len(shape) > 2:
         maps.append(lambda U: pq.smear.hyp(U, (0.75, 0.6, 0.3)[4 - len(shape) :]))
-    for image in maps:
+    for number, image in enumerate(maps):
         a = np.asarray(image(U).random_gauge_transform(rng=9))
         b = np.asarray(image(U.random_gauge_transform(rng=9)))
-        assert abs(a - b).max() < 1e-11
+        # three projections of sums of random matrices in a row lose another digit
+        assert abs(a - b).max() < (1e-11 if number == 3 else 1e-12)
 
 
 def test_hyp_and_ape_of_an_abelian_link_by_hand() -> None:
@@ -283,3 +284,31 @@ def test_bad_input_is_named(case: int) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert fragment in str(caught.value)
+
+
+def test_flows_of_other_actions_lower_them_and_know_their_steps() -> None:
+    U = pq.datasets.gauge("lat.sample.l4448")
+    largest = {"wilson": 0.1569, "symanzik": 0.0941, "iwasaki": 0.0430, "dbw2": 0.01280}
+    for name, step in largest.items():
+        with pytest.raises(ValueError, match="unstable for this action in 4 dimensions"):
+            pq.smear.flow(U, 0.2, step=1.01 * step, action=name)
+        flow = pq.smear.flow(U, 0.2, step=0.5 * step, action=name)
+        assert (np.diff(flow.energy) < 0).all()
+        assert flow.plaquette[-1] > 0.85
+    with pytest.raises(ValueError, match=r"above 0\.0261"):
+        pq.smear.flow(U, 0.1, step=0.1, action=pq.actions.Wilson(6.0))
+    fast = pq.smear.flow(U, 0.1, step=0.005, action=pq.actions.Wilson(6.0))
+    slow = pq.smear.flow(U, 0.6, step=0.03)
+    assert fast.energy == pytest.approx(slow.energy, rel=1e-10)
+    square = [1, 2, -1, -2]
+    with pytest.raises(pq.ConvergenceError, match="the action of the flow rose"):
+        pq.smear.flow(U, 4.0, step=1.0, action=pq.actions.Loops([(1.0, square), (1.0, [1, 3, -1, -3])]))
+
+
+def test_flow_control_that_cannot_hold_is_stated() -> None:
+    U = pq.datasets.gauge("lat.sample.l4448")
+    with pytest.raises(pq.ConvergenceError, match="cannot keep its error"):
+        pq.smear.flow(U, 0.1, adaptive=True, tolerance=1e-17)
+    for tolerance in (0.0, 0.4):
+        with pytest.raises(ValueError, match=r"allowed is above 0 to 0\.01"):
+            pq.smear.flow(U, 0.1, adaptive=True, tolerance=tolerance)

@@ -13,7 +13,7 @@ from plaq.rbm.dyson import (
 )
 from plaq.rbm.gaussian import GaussianRBM
 from plaq.rbm.hopfield import retrieval
-from plaq.rbm.machine import StabilityWarning, TrainingHistory
+from plaq.rbm.machine import StabilityWarning
 from plaq.rbm.stochastic import FokkerPlanck, langevin, minibatch_noise
 from plaq.rbm.theory import (
     action_density,
@@ -38,7 +38,6 @@ __all__ = [
     "FokkerPlanck",
     "GaussianRBM",
     "StabilityWarning",
-    "TrainingHistory",
     "action_density",
     "cd_factor",
     "dyson",

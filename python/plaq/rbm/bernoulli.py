@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq._plaq import RbmTrainer
-from plaq.rbm.machine import Array, Layer, Machine, TrainingHistory, checked_count, checked_number
+from plaq.rbm.machine import Array, Layer, Machine, checked_count, checked_number
 from plaq.sampler import Rng
+from plaq.train import History
 
 __all__ = ["BernoulliRBM"]
 
@@ -128,7 +129,7 @@ class BernoulliRBM(Machine):
         progress: bool = True,
         resume: bool = False,
         rng: Rng | None = None,
-    ) -> TrainingHistory:
+    ) -> History:
         """Maximise the likelihood of the data by CD-k or persistent CD-k; weights and both biases are trained.
 
         Parameters
@@ -144,7 +145,7 @@ class BernoulliRBM(Machine):
 
         Returns
         -------
-        TrainingHistory
+        History
             ``epoch``, ``singular_values`` of W, ``reconstruction_error`` (mean square), ``step_norm``,
             ``backtracks``, and for machines with a countable layer of up to 16 units the exact ``log_likelihood``.
 

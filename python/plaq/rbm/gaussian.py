@@ -14,13 +14,13 @@ from plaq.rbm.machine import (
     Machine,
     Method,
     StabilityWarning,
-    TrainingHistory,
     checked_count,
     checked_kernel,
     checked_number,
 )
 from plaq.rbm.theory import generator, overrelaxation, stability_bound
 from plaq.sampler import Rng
+from plaq.train import History
 
 __all__ = ["GaussianRBM"]
 
@@ -268,7 +268,7 @@ class GaussianRBM(Machine):
         progress: bool = True,
         resume: bool = False,
         rng: Rng | None = None,
-    ) -> TrainingHistory:
+    ) -> History:
         r"""Maximise the likelihood of a target given by exactly one of `data`, `correlation` and `kernel`.
 
         .. math:: \partial L/\partial W = \langle\phi h^T\rangle_\mathrm{target} - \langle\phi h^T\rangle_\mathrm{model}
@@ -320,7 +320,7 @@ class GaussianRBM(Machine):
 
         Returns
         -------
-        TrainingHistory
+        History
             ``epoch``; ``eigenvalues`` of K, ascending, (records, n_visible); ``singular_values``, descending;
             ``angles`` between the k-th eigenvector of K and the k-th eigenspace of the target, ascending in kappa, in
             [0, pi/2]; ``log_likelihood`` of the target in nats; ``kl`` to the Gaussian of the same moments (infinite

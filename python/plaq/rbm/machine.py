@@ -32,22 +32,6 @@ class StabilityWarning(UserWarning):
     """The learning rate is past the bound at which gradient ascent is stable."""
 
 
-class TrainingHistory(History):
-    """A :class:`plaq.History` that also knows whether Ctrl-C ended the training (``interrupted``).
-
-    Examples
-    --------
-    >>> TrainingHistory({"epoch": [0, 1]}).interrupted
-    False
-    """
-
-    interrupted: bool
-
-    def __init__(self, columns: Mapping[str, ArrayLike], interrupted: bool = False) -> None:
-        super().__init__(columns)
-        self.interrupted = interrupted
-
-
 def checked_count(name: str, value: Any, least: int = 1) -> int:
     """An int that is at least `least`."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
@@ -206,7 +190,7 @@ class Machine(ABC):
         progress: bool,
         resume: bool,
         rng: Rng | None,
-    ) -> TrainingHistory:
+    ) -> History:
         """Train on a checked target with unchecked options; `chains` is a number, or first configurations for PCD."""
         checked_count("epochs", epochs, 0)
         wanted = options["batch"] if chains is None else chains
@@ -233,7 +217,7 @@ class Machine(ABC):
 
     def _resume(
         self, target: dict[str, Any], epochs: int, record_every: int | None, progress: bool, given: dict[str, Any]
-    ) -> TrainingHistory:
+    ) -> History:
         if self._trainer is None and "state" in self._run:
             options = self._run["options"]
             start = self._run["state"]["chains"].reshape(-1, self.n_visible)
@@ -252,7 +236,7 @@ class Machine(ABC):
             raise CheckpointError("resume=True goes on with the settings of the first part: " + "; ".join(wrong))
         return self._loop(checked_count("epochs", epochs, 0), record_every, progress)
 
-    def _loop(self, epochs: int, record_every: int | None, progress: bool) -> TrainingHistory:
+    def _loop(self, epochs: int, record_every: int | None, progress: bool) -> History:
         trainer, recorder, interrupted = self._trainer, Recorder(), False
         assert trainer is not None
         left = max(epochs - trainer.epoch, 0)
@@ -269,14 +253,14 @@ class Machine(ABC):
             interrupted = True
             self._record(recorder, trainer)
         except ConvergenceError as error:
-            error.history = TrainingHistory(recorder.history())  # type: ignore[assignment]
+            error.history = History(recorder.history())  # type: ignore[assignment]
             raise
         finally:
             display.close(trainer.epoch)
             weights, (visible_bias, hidden_bias, variance) = trainer.parameters()
             self._weights = weights
             self._take(visible_bias, hidden_bias, variance)
-        return TrainingHistory(recorder.history(), interrupted)
+        return recorder.history(interrupted)
 
     def _record(self, recorder: Recorder, trainer: RbmTrainer) -> None:
         line = self._observe(trainer)
