@@ -339,7 +339,7 @@ TABLE = {
         ValueError,
         ["group SU(3)", "SU(2)"],
     ),
-    "LCNN.load(covariant(path))": (pq.FormatError, ["no equivariant network"]),
+    "LCNN.load(covariant(path))": (pq.FormatError, ["holds no L-CNN"]),
     "LCNN.load(truncated(path))": (pq.FormatError, ["truncated"]),
     "LCNN.load(wrong_shape(path))": (pq.FormatError, ["1.weight", "(2, 3, 7)"]),
     "LCNN.load(unknown_layer(path))": (pq.FormatError, ["LConw", "LConv"]),
