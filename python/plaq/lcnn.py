@@ -578,6 +578,8 @@ class LCNN:
         True
         """
         samples, digest = self._samples(fields, targets)
+        if validation is not None and (not isinstance(validation, tuple) or len(validation) != 2):
+            raise TypeError(f"validation is a pair (fields, targets); got {type(validation).__name__}")
         held = None if validation is None else self._samples(*validation)
         facts = {
             "architecture": self.architecture(),
@@ -616,6 +618,8 @@ class LCNN:
         self, fields: Sequence[GaugeField], targets: ArrayLike | Sequence[ArrayLike]
     ) -> tuple[_plaq.LcnnSamples, str]:
         """Fields and targets inside the core, and a digest of both."""
+        if not isinstance(fields, Sequence):
+            raise TypeError(f"fields is a list of GaugeField; got {type(fields).__name__}")
         chosen = [self._checked(U) for U in fields]
         if not isinstance(targets, Sequence | np.ndarray) or isinstance(targets, str):
             raise TypeError(f"targets is a sequence with an entry for each field; got {targets!r}")

@@ -303,6 +303,11 @@ def _held_out(loss: Loss, net: CovariantNet, fields: list[GaugeField]) -> Callab
 
 
 def _checked_fields(name: str, fields: Sequence[GaugeField]) -> list[GaugeField]:
+    if not isinstance(fields, GaugeField | Sequence):
+        raise TypeError(
+            f"{name} is a list of GaugeField; got {type(fields).__name__}. Fields of a chain: record them with "
+            "observables={'links': numpy.asarray} and make them with GaugeField.from_numpy"
+        )
     chosen: list[GaugeField] = list(fields) if not isinstance(fields, GaugeField) else [fields]
     if not chosen or not all(isinstance(field, GaugeField) for field in chosen):
         raise TypeError(f"{name} is a list of GaugeField, at least one")

@@ -268,6 +268,7 @@ DISTANCE = pq.losses.FieldDistance(lambda U: U)
         (lambda: setattr(STOUT, "parameters", [0.1, 0.2]), ValueError, r"shape \(2,\)"),
         (lambda: STOUT.fit([U2], "mse"), TypeError, "plaq.losses"),
         (lambda: STOUT.fit([], DISTANCE), TypeError, "at least one"),
+        (lambda: STOUT.fit(pq.Chain({"a": np.zeros(9)}), DISTANCE), TypeError, "GaugeField.from_numpy"),
         (lambda: STOUT.fit([U2, pq.GaugeField.cold((4, 6), "SU(2)")], DISTANCE), ValueError, "different kinds"),
         (lambda: STOUT.fit([U2], DISTANCE, optimizer="adam"), TypeError, "SGD, Adam or AdamW"),
         (lambda: STOUT.fit([U2], DISTANCE, patience=3), ValueError, "give validation too"),

@@ -329,6 +329,8 @@ TABLE = {
     "fit([U], [['a']])": (TypeError, ["target 0", "numbers"]),
     "fit([U, OTHER], [Y, Y])": (ValueError, ["SU(2)", "SU(3)"]),
     "fit([U], [Y], validation=([OTHER], [Y]))": (ValueError, ["SU(3)"]),
+    "fit([U], [Y], validation=0.2)": (TypeError, ["pair (fields, targets)", "float"]),
+    "fit(U, [Y])": (TypeError, ["list of GaugeField"]),
     "fit([U], [Y], epochs=-1)": (ValueError, ["epochs = -1"]),
     "fit([U], [Y], batch=0)": (ValueError, ["batch = 0"]),
     "fit([U], [Y], optimizer='adam')": (TypeError, ["'adam'"]),

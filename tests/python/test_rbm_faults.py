@@ -63,6 +63,7 @@ TABLE = {
     ),
     "singular kernel": (lambda: fit(kernel=np.diag([1, 1, 1, 0.0])), ValueError, "not positive definite.*correlation="),
     "two targets": (lambda: fit(DATA, kernel=KERNEL), ValueError, "exactly one of data, correlation and kernel"),
+    "kernel as data": (lambda: fit(KERNEL), ValueError, "symmetric matrix; give it as correlation= or kernel="),
     "no target": (lambda: fit(), ValueError, "got none"),
     "mean without correlation": (lambda: fit(DATA, mean=np.ones(4)), ValueError, "goes with correlation"),
     "mu2 zero": (lambda: machine(mu2=0.0), ValueError, "must be positive"),

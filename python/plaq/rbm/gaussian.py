@@ -313,8 +313,8 @@ class GaussianRBM(Machine):
         progress : bool
             Show a progress bar.
         resume : bool
-            Go on from the last epoch of this machine; target and settings must be those of the first part (they are
-            compared where given).
+            Go on from the last epoch of this machine; target and settings must be those of the first part: repeat the
+            call with `resume` added.
         rng : int, Generator or SeedSequence
             Randomness of minibatches and chains; not needed with `resume`.
 
@@ -395,7 +395,10 @@ class GaussianRBM(Machine):
         if mean is not None and correlation is None:
             raise ValueError("mean goes with correlation; data have their own mean and a kernel has none")
         if data is not None:
-            return {"data": self._checked_rows(data, "data"), "batch": checked_count("batch", batch)}
+            rows = self._checked_rows(data, "data")
+            if len(rows) == self.n_visible > 1 and (rows == rows.T).all():
+                raise ValueError("data is a symmetric matrix; give it as correlation= or kernel=")
+            return {"data": rows, "batch": checked_count("batch", batch)}
         if method == "cd":
             raise ValueError('method="cd" starts its chains at data: give data (for example samples of the target)')
         if kernel is not None:
