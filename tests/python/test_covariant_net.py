@@ -87,7 +87,7 @@ def rotated(links: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("shape", "group"), [((6, 6), "U(1)"), ((4, 4, 2), "SU(2)"), ((4, 4, 2, 4), "SU(3)")])
-def test_networks_commute_with_rotations_and_translations(shape: tuple[int, ...], group: str) -> None:
+def test_maps_commute_with_rotations_and_translations(shape: tuple[int, ...], group: str) -> None:
     U = pq.GaugeField.hot(shape, group, rng=1)
     links = np.asarray(U)
     turned = pq.GaugeField.from_numpy(rotated(links))
@@ -102,10 +102,14 @@ def test_networks_commute_with_rotations_and_translations(shape: tuple[int, ...]
     if len(shape) == 2:  # the time-like family is not invariant under a rotation of the time direction
         layers[0].rho[2] = 0.0
     net = pq.CovariantNet(layers)
-    image = np.asarray(net(U))
-    assert abs(np.asarray(net(turned)) - rotated(image)).max() < 1e-12
+    maps: list[Any] = [net, lambda V: pq.smear.ape(V, 0.4), lambda V: pq.smear.flow(V, 0.1, step=0.05).field]
+    if len(shape) > 2:
+        maps.append(lambda V: pq.smear.hyp(V, (0.75, 0.6, 0.3)[4 - len(shape) :]))
     shifted = pq.GaugeField.from_numpy(np.roll(links, (1, 3), (1, 2)))
-    assert abs(np.asarray(net(shifted)) - np.roll(image, (1, 3), (1, 2))).max() < 1e-13
+    for number, each in enumerate(maps):
+        image, tolerance = np.asarray(each(U)), 1e-12 if number in (0, 2) else 1e-11
+        assert abs(np.asarray(each(turned)) - rotated(image)).max() < tolerance
+        assert abs(np.asarray(each(shifted)) - np.roll(image, (1, 3), (1, 2))).max() < tolerance
 
 
 def test_attention_with_reach_one_against_plain_numpy() -> None:
@@ -148,6 +152,39 @@ def test_hmc_with_attention_is_exact_for_its_action(recompute: bool) -> None:
     weight = np.exp(-chain.info["delta_h"])
     assert chain.acceptance > 0.9
     assert abs(weight.mean() - 1) < 3 * weight.std() / np.sqrt(len(weight))
+
+
+WILSON = pq.actions.Wilson(2.0)
+ACTIONS = {
+    "symanzik": pq.actions.Symanzik(2.0),
+    "iwasaki": pq.actions.Iwasaki(2.0),
+    "dbw2": pq.actions.DBW2(0.5),
+    "loops": pq.actions.Loops([(0.4, "chair"), (0.3, "polyakov_t"), (0.2, [1, 1, 2, -1, -1, -2])]),
+    "sum": WILSON + pq.actions.Loops([(0.1, "rectangle")]),
+    "custom": pq.actions.Custom(
+        lambda links: (WILSON(pq.GaugeField.from_numpy(links)), WILSON.force(pq.GaugeField.from_numpy(links)))
+    ),
+    "mapped": pq.actions.Mapped(WILSON, pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.05])])),
+}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_every_action_after_a_network_has_its_derivative_as_force(name: str) -> None:
+    shape = (4, 2, 4)
+    U, S = pq.GaugeField.hot(shape, "SU(2)", rng=1), pq.actions.Mapped(ACTIONS[name], net_for(shape))
+    draw = np.random.default_rng(2).normal(size=(2, *np.asarray(U).shape))
+    delta = draw[0] + 1j * draw[1]
+    delta = delta - delta.conj().swapaxes(-1, -2)
+    delta -= np.trace(delta, axis1=-2, axis2=-1)[..., None, None] * np.eye(2) / 2
+    w, v = np.linalg.eigh(-1j * delta)
+
+    def at(h: float) -> float:
+        turn = (v * np.exp(1j * h * w)[..., None, :]) @ v.conj().swapaxes(-1, -2)
+        return float(S(pq.GaugeField.from_numpy(turn @ np.asarray(U))))
+
+    d = [(at(h) - at(-h)) / (2 * h) for h in (2e-3, 1e-3)]
+    predicted = -2 * float((S.force(U) * delta.swapaxes(-1, -2)).sum().real)
+    assert (4 * d[1] - d[0]) / 3 == pytest.approx(predicted, rel=1e-6)
 
 
 FIELDS = [pq.GaugeField.hot((4, 4), "SU(2)", rng=k) for k in range(6)]
