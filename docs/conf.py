@@ -34,6 +34,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_use_legacy_class_based = False
+# The words of a type such as "array_like, shape (n, 3)" are prose, not references.
+nitpick_ignore_regex = [("py:class", ".*")]
+suppress_warnings = ["ref.python"]
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
@@ -61,7 +64,8 @@ def write_api() -> None:
     (API / "plaq.md").write_text(_page("plaq", "plaq", objects))
     for name in modules:
         module = getattr(plaq, name)
-        (API / f"{name}.md").write_text(_page(f"plaq.{name}", module.__name__, module.__all__))
+        own = [each for each in module.__all__ if getattr(plaq, each, None) is not getattr(module, each)]
+        (API / f"{name}.md").write_text(_page(f"plaq.{name}", module.__name__, own))
     entries = "\n".join(["plaq", *modules])
     text = "# Reference\n\nEverything that `import plaq as pq` offers.\n\n"
     (API / "index.md").write_text(f"{text}```{{toctree}}\n:maxdepth: 2\n\n{entries}\n```\n")

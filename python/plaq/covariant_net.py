@@ -343,7 +343,7 @@ class CovariantNet:
             What is minimised: :class:`plaq.losses.ActionDifference`, :class:`plaq.losses.ForceNorm` or
             :class:`plaq.losses.FieldDistance`.
         optimizer : SGD, Adam or AdamW, optional
-            From :mod:`plaq.optimizers`; by default ``AdamW(1e-3, weight_decay=0)``.
+            From ``plaq.optimizers``; by default ``AdamW(1e-3, weight_decay=0)``.
         epochs : int
             Passes over the configurations.
         batch : int, optional

@@ -238,7 +238,8 @@ def flow(
         ``"wilson"``, ``"symanzik"``, ``"iwasaki"``, ``"dbw2"``, or an action made of loops whose coefficients are taken
         as they are (``Loops([(1.0, "plaquette")])`` is the Wilson flow).
     adaptive : bool
-        Choose steps so that the distance max |V - V''|/N^2 to the embedded second-order solution is below `tolerance`.
+        Choose steps so that the distance :math:`\max|V-V''|/N^2` to the embedded second-order solution is below
+        `tolerance`.
     tolerance : float
         Error of one adaptive step, at most 0.01.
     every : int

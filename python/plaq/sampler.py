@@ -133,7 +133,7 @@ class Sampler(ABC, Generic[S]):
         checkpoint_every: int | None = None,
         resume: bool = True,
     ) -> Chain:
-        """Sample a chain; see :func:`plaq.sampler.run`."""
+        """Sample a chain; see ``plaq.sampler.run``."""
         return run(
             self,
             state,

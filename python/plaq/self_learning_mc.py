@@ -152,7 +152,7 @@ class SelfLearningMC(SpinSampler):
         return {"model": self.model.facts(), "effective": self.effective.facts()} | knobs
 
     def run(self, state: Array, draws: int, **options: Any) -> Chain:
-        """Sample a chain; the options are those of :func:`plaq.sampler.run`.
+        """Sample a chain; the options are those of ``plaq.sampler.run``.
 
         Warns
         -----

@@ -177,7 +177,7 @@ def dyson(
     learning_rate : float
         Constant alpha.
     batch : int
-        Persistent chains |B| of one machine.
+        Persistent chains (the size of the batch B) of one machine.
     members, records, every, warmup : int
         Machines, spectra of each, epochs between spectra, epochs before the first.
     k : int

@@ -155,7 +155,7 @@ class FokkerPlanck:
         -------
         rates : ndarray, shape (n,)
         functions : ndarray, shape (n, cells)
-            Eigenfunctions of the backward operator at :attr:`x`, of mean zero and variance one.
+            Eigenfunctions of the backward operator at ``x``, of mean zero and variance one.
         """
         rates, vectors = np.linalg.eigh(self._matrix())
         functions = vectors.T[1 : n + 1] / np.sqrt(self.density * self.h)
