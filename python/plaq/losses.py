@@ -29,7 +29,14 @@ Vector = NDArray[np.float64]
 
 
 class Loss:
-    """A function of a network and configurations; the base of the losses below."""
+    """A function of a network and configurations; the base of the losses below.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> isinstance(pq.losses.ForceNorm(pq.actions.Wilson(2.0)), Loss)
+    True
+    """
 
     def targets(self, fields: Sequence[GaugeField]) -> list[Any]:
         """What each configuration is compared with; computed once for a training."""

@@ -117,7 +117,7 @@ KILLED = """
     if sys.argv[2] == "heatbath":
         sampler = pq.Heatbath(pq.actions.Wilson(2.3), overrelaxation=1)
     print("begin", flush=True)
-    chain = sampler.run(U, 400, warmup=20, rng=7, progress=False, checkpoint=sys.argv[1], checkpoint_every=3)
+    chain = sampler.run(U, 2000, warmup=20, rng=7, progress=False, checkpoint=sys.argv[1], checkpoint_every=3)
     chain.save(sys.argv[3])
 """
 
@@ -142,7 +142,7 @@ def test_kill_at_random_moments_then_resume(kind, tmp_path):
         "HMC": pq.HMC(actions.Wilson(2.3), steps=4),
         "heatbath": pq.Heatbath(actions.Wilson(2.3), overrelaxation=1),
     }
-    whole = sampler[kind].run(pq.GaugeField.hot((8, 8, 8), "SU(2)", rng=1), 400, warmup=20, rng=7, progress=False)
+    whole = sampler[kind].run(pq.GaugeField.hot((8, 8, 8), "SU(2)", rng=1), 2000, warmup=20, rng=7, progress=False)
     assert same(pq.Chain.load(saved), whole)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["final.chain", "run.chain"]
 
