@@ -22,7 +22,7 @@ CARGO_FILES := Cargo.toml Cargo.lock
 RUST := $(CARGO_FILES) $(shell find src -name '*.rs')
 DOCS := $(shell find docs $(wildcard notebooks) -type f -not -path '*/.*' -not -path 'docs/_*' -not -path 'docs/tutorials/*') $(shell find python -name '*.py') README.md CHANGELOG.md
 
-.PHONY: FORCE demo test test-rust test-python lint lint-rust lint-python stubs bench docs wheel clean help
+.PHONY: FORCE demo test test-rust test-python lint lint-rust lint-python budgets stubs bench docs wheel clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -35,10 +35,10 @@ test: test-rust test-python ## every test: cargo, pytest, README, notebooks, doc
 test-rust: $(STAMP)-venv
 	cargo test --release
 
-test-python: $(STAMP)-test $(STAMP)-module
+test-python: $(STAMP)-test $(STAMP)-wheel
 	$(BIN)/python -m pytest -q --durations=5
 
-lint: lint-rust lint-python ## formats, clippy, rustdoc, ruff, mypy, stubs
+lint: lint-rust lint-python budgets ## formats, clippy, rustdoc, ruff, mypy, stubs, budgets of the module
 
 lint-rust: $(STAMP)-venv
 	cargo fmt --check
@@ -52,6 +52,9 @@ lint-python: $(STAMP)-test $(STAMP)-module
 	$(BIN)/python scripts/stubs.py --check
 	$(BIN)/mypy
 
+budgets: $(STAMP)-module ## no kernel outside vector code; number of kernels and size of the wheel
+	$(BIN)/python scripts/budgets.py
+
 stubs: $(STAMP)-test $(STAMP)-module ## write python/plaq/_plaq.pyi
 	$(BIN)/python scripts/stubs.py
 
@@ -64,8 +67,14 @@ $(STAMP)-site: $(STAMP)-docs $(STAMP)-module $(DOCS)
 	$(BIN)/sphinx-build -W --keep-going -n -b html docs site
 	touch $@
 
-wheel: $(STAMP)-venv ## a wheel for this machine in dist/
+wheel: $(STAMP)-wheel ## a wheel for this machine in dist/
+
+# After the module: the same profile and interpreter, so that nothing is compiled twice.
+$(STAMP)-wheel: $(STAMP)-module $(shell find python -name '*.py*' -not -path '*/__pycache__/*') scripts/strip_wheel.py $(if $(wildcard dist/*.whl),,FORCE)
+	rm -rf dist
 	$(BIN)/maturin build --release --out dist
+	$(BIN)/python scripts/strip_wheel.py dist/*.whl
+	touch $@
 
 clean: ## remove everything that was built
 	rm -rf .venv target site dist docs/_api docs/tutorials python/plaq/_plaq*.so

@@ -1,17 +1,29 @@
 //! Times of the kernels beside the machine's own limits, all in one run: `cargo bench --bench kernels`.
 //!
+//! `cargo bench --bench kernels -- table [ROW]` runs every kernel at 8^4 beside the Wilson force, or the rows whose name contains
+//! ROW, on the instruction set named by `PLAQ_SIMD`.
+//! `cargo bench --bench kernels -- worm` runs the worm algorithm alone, `-- quarks` the Dirac operators.
 //! Prints one JSON object a line: name, median and best of the repetitions in milliseconds, and what it is a ratio of.
 
-use plaq::action::{Action, Configuration, LoopAction};
+use plaq::action::LoopAction;
 use plaq::any::AnyGauge;
-use plaq::field::set_num_threads;
-use plaq::gauge::GaugeField;
+use plaq::concept::{Action, Configuration, Effort, LinearOperator, Map, Readout, Tape, value};
+use plaq::dirac::{DiracSpec, EvenOdd, Family, Quark};
+use plaq::field::{Vector, set_num_threads};
+use plaq::gauge::{GaugeField, LinkAlgebra};
+use plaq::lattice::{Lattice, path};
+use plaq::lcnn::{Function, Layer, Network};
+use plaq::map::{AttentionLayer, Flow, StoutLayer, StoutTerm, ape, hyp};
 use plaq::matrix::Matrix;
-use plaq::path;
-use plaq::real::{Real, Work};
+use plaq::model::flux::{Flux, Torus, Worm, adapted};
+use plaq::number::{Real, Work};
+use plaq::observable::loops::trace_sum;
+use plaq::observable::topology::{charge_density, energy_density};
+use plaq::random::Draws;
 use plaq::sampler::{Heatbath, Hmc, Integrator, Level};
-use plaq::smear::{AttentionLayer, Flow, Map, StoutLayer, StoutTerm};
+use plaq::scalar::{ScalarAction, ScalarField};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 // As in the Python module, which has set it when the feature is on.
@@ -117,26 +129,54 @@ fn wilson<R: Real, const N: usize>(u: &GaugeField<R, N>, beta: f64) -> LoopActio
     LoopAction::new(u.lattice(), loops)
 }
 
+fn kick<R: Real, const N: usize>(action: &LoopAction, u: &GaugeField<R, N>, p: &mut LinkAlgebra<R, N>) {
+    action.kick(u, &[], 1e-3, p, &mut Effort::default()).expect("force");
+}
+
+/// The reverse pass alone of a map that keeps nothing.
+fn reverse<R: Real, const N: usize>(
+    map: &impl Map<GaugeField<R, N>>,
+    theta: &[f64],
+    u: &GaugeField<R, N>,
+    cotangent: &LinkAlgebra<R, N>,
+    parameters: bool,
+) -> LinkAlgebra<R, N> {
+    let mut gradient = vec![R::Total::zero(); theta.len()];
+    let gradient = parameters.then_some(gradient.as_mut_slice());
+    map.pullback(theta, u, &Tape::new(()), cotangent, gradient).expect("reverse")
+}
+
+fn record_and_reverse<R: Real, const N: usize>(
+    map: &impl Map<GaugeField<R, N>>,
+    theta: &[f64],
+    u: &GaugeField<R, N>,
+    cotangent: &LinkAlgebra<R, N>,
+) -> LinkAlgebra<R, N> {
+    let mut gradient = vec![R::Total::zero(); theta.len()];
+    let (_, tape) = map.record(theta, u).expect("forward");
+    map.pullback(theta, u, &tape, cotangent, Some(&mut gradient)).expect("reverse")
+}
+
 /// Force, link update and action; SU(3): 52 products of 198 and 12 sums of 18 operations a site for the force.
 fn kernels<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize) {
     let action = wilson(u, 6.0);
-    let (mut field, mut p) = (u.clone(), u.draw_momenta(1, 0));
+    let (mut field, mut p) = (u.clone(), u.noise(Draws::new(1, 0)));
     let sites = u.lattice().volume() as f64;
-    let times = time(|| action.kick(u, 1e-3, &mut p).expect("force"));
+    let times = time(|| kick(&action, u, &mut p));
     let product = (8 * N * N * N - 2 * N * N) as f64;
     let ndim = u.lattice().ndim() as f64;
     let staples = 2.0 * (ndim - 1.0);
     let flops = ndim * ((2.0 * staples + 1.0) * product + staples * 2.0 * (N * N) as f64);
     report(&format!("{name}: Wilson force and momentum update"), threads, &times, "GFLOP/s", flops * sites);
-    let times = time(|| field.drift(1e-3, &p));
+    let times = time(|| field.drift(1e-3, &mut p));
     let bytes = (2 * size_of_val(u.links()) + size_of_val(p.elements.as_slice())) as f64;
     report(&format!("{name}: link update exp(P dt) U"), threads, &times, "GB/s", bytes);
     let times = time(|| {
-        black_box(action.value(u).expect("value"));
+        black_box(value(&action, u).expect("value"));
     });
     report(&format!("{name}: action"), threads, &times, "GFLOP/s", sites * 6.0 * 3.0 * product);
     let times = time(|| {
-        black_box(u.draw_momenta(1, 1));
+        black_box(u.noise(Draws::new(1, 1)));
     });
     report(&format!("{name}: momenta"), threads, &times, "G normals/s", sites * ndim * (N * N) as f64);
 }
@@ -145,26 +185,26 @@ fn kernels<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &st
 fn smearing<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize) {
     let loops = path::family("plaquette", u.lattice().extents()).expect("two or more dimensions");
     let term = StoutTerm { loops: loops.clone(), directions: u8::MAX };
-    let (layer, flow) = (StoutLayer::new(u.lattice(), vec![term.clone()], vec![0.1]), Flow::new(u.lattice(), loops));
-    let attention = AttentionLayer::new(u.lattice(), vec![term], &[0.1, 0.1, 0.1], 3).expect("two dimensions");
+    let (layer, flow) = (StoutLayer::new(u.lattice(), vec![term.clone()]), Flow::new(u.lattice(), &loops));
+    let attention = AttentionLayer::new(u.lattice(), vec![term], 3).expect("two dimensions");
     let action = wilson(u, 6.0);
-    let (mut p, momenta, mut field) = (u.zero_momenta(), u.draw_momenta(1, 0), u.clone());
-    let mut force = || action.kick(u, 1e-3, &mut p).expect("force");
+    let (mut p, mut momenta, mut field) = (u.zero(), u.noise(Draws::new(1, 0)), u.clone());
+    let mut force = || kick(&action, u, &mut p);
     compare(&format!("{name}: stout level / Wilson force"), threads, &mut force, || {
-        black_box(layer.forward(u).expect("stout"));
+        black_box(layer.forward(&[0.1], u).expect("stout"));
     });
     let mut forward = || {
-        black_box(layer.forward(u).expect("stout"));
+        black_box(layer.forward(&[0.1], u).expect("stout"));
     };
     compare(&format!("{name}: stout reverse pass / forward"), threads, &mut forward, || {
-        black_box(layer.cotangent(u, &momenta).expect("reverse"));
+        black_box(reverse(&layer, &[0.1], u, &momenta, false));
     });
     compare(&format!("{name}: stout reverse pass with parameters / forward"), threads, &mut forward, || {
-        black_box(layer.pullback(u, &momenta).expect("reverse"));
+        black_box(reverse(&layer, &[0.1], u, &momenta, true));
     });
     let forces_and_exps = || {
         (0..7).for_each(|_| force());
-        (0..6).for_each(|_| field.drift(1e-3, &momenta));
+        (0..6).for_each(|_| field.drift(1e-3, &mut momenta));
     };
     compare(&format!("{name}: two flow steps / 7 forces and 6 exps"), threads, forces_and_exps, || {
         black_box(flow.step(u, 0.01).expect("flow"));
@@ -172,11 +212,11 @@ fn smearing<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &s
     });
     if u.lattice().volume() <= 4096 {
         let mut forward = || {
-            black_box(attention.forward(u).expect("attention"));
+            black_box(attention.forward(&[0.1; 3], u).expect("attention"));
         };
         compare(&format!("{name}: attention layer / Wilson force"), threads, &mut force, &mut forward);
         compare(&format!("{name}: attention reverse pass / forward"), threads, &mut forward, || {
-            black_box(attention.pullback(u, &momenta).expect("reverse"));
+            black_box(record_and_reverse(&attention, &[0.1; 3], u, &momenta));
         });
     }
 }
@@ -200,20 +240,153 @@ fn samplers<R: Real<Total = f64>, const N: usize>(
         let title = format!("{name}: heatbath sweep and {overrelaxation} overrelaxation");
         report(&title, threads, &times, "G links/s", links);
     }
-    let level = Level {
-        action: Box::new(wilson(u, beta)) as Box<dyn Action<_>>,
-        integrator: Integrator::named(integrator).expect("known"),
-        steps,
-    };
-    let hmc = Hmc { energy: Box::new(wilson(u, beta)), levels: vec![level], length: 1.0 };
+    let level = Level { terms: vec![0], integrator: Integrator::named(integrator).expect("known"), steps };
+    let hmc = Hmc::plain(Arc::new(wilson(u, beta)), level, 1.0);
     let mut field = u.clone();
     let mut sweep = 0;
     let times = time(|| {
-        field = hmc.step(&field, 1, sweep).expect("trajectory").0;
+        field = hmc.step(&field, Draws::new(1, sweep)).expect("trajectory").0;
         sweep += 1;
     });
     let title = format!("{name}: HMC trajectory, {integrator}, {steps} steps");
     report(&title, threads, &times, "G link updates/s", links * (2 * steps) as f64);
+}
+
+/// An L-CNN whose layers between the plaquettes and the trace are `middle`, which leave `channels` matrices.
+fn lcnn(ndim: usize, middle: &[Layer], channels: usize) -> Network {
+    let read =
+        [Layer::Trace, Layer::Dense { inputs: 2 * channels, outputs: 1, function: Function::Identity }, Layer::Mean];
+    let layers = [&[Layer::Loops { plaquettes: true, polyakov: Vec::new() }], middle, &read].concat();
+    Network::new(ndim, layers).expect("layers that fit")
+}
+
+/// Output of an L-CNN, and with `reverse` the cotangents of links and parameters.
+fn read_out<R: Real<Total = f64>, const N: usize>(network: &Network, u: &GaugeField<R, N>, reverse: bool) {
+    let parameters = network.initial(1);
+    let (output, tape) = network.record(&parameters, u).expect("outputs");
+    if reverse {
+        let (mut force, mut gradient) = (u.zero(), vec![0.0; parameters.len()]);
+        network.pullback(&parameters, u, &tape, &[1.0], Some(&mut force), Some(&mut gradient)).expect("reverse");
+        black_box((force, gradient));
+    }
+    black_box(output);
+}
+
+/// Every kernel beside the Wilson force, as a table; `row` keeps the rows whose name contains it.
+fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, row: &str) {
+    let loops = path::family("plaquette", u.lattice().extents()).expect("two or more dimensions");
+    let term = StoutTerm { loops: loops.clone(), directions: u8::MAX };
+    let (layer, flow) = (StoutLayer::new(u.lattice(), vec![term.clone()]), Flow::new(u.lattice(), &loops));
+    let attention = AttentionLayer::new(u.lattice(), vec![term], 3).expect("two dimensions");
+    let action = wilson(u, 6.0);
+    let heatbath = |overrelaxation| Heatbath::new(wilson(u, 6.0), u.lattice(), overrelaxation).expect("linear action");
+    let (sweep, relaxed) = (heatbath(0), heatbath(1));
+    let (mut p, momenta, field) = (u.zero(), u.noise(Draws::new(1, 0)), std::cell::RefCell::new(u.clone()));
+    let all: Vec<usize> = (0..u.lattice().ndim()).collect();
+    let g: Vec<Matrix<R, N>> = u.links().iter().step_by(u.lattice().ndim()).copied().collect();
+    let (ndim, planes) = (u.lattice().ndim(), u.lattice().ndim() * (u.lattice().ndim() - 1) / 2);
+    let products = |kernel: usize, left: bool, right: bool| {
+        let (both, centre) = (true, kernel == 1 || !left);
+        let layer = Layer::Bilinear { inputs: planes, outputs: 2, kernel, both, centre, left, right };
+        lcnn(ndim, &[layer], 2)
+    };
+    let (convolution, bilinear, both) = (products(2, false, false), products(1, true, true), products(2, true, true));
+    let gate = lcnn(ndim, &[Layer::Gate { function: Function::Relu }], planes);
+    let (plain, exponential) = (lcnn(ndim, &[], planes), lcnn(ndim, &[Layer::Exponential { inputs: planes }], planes));
+    let phi = ScalarField::<R>::from_sites(u.lattice().clone(), 2, |site, c| ((7 * site + c) % 5) as f64 - 2.0);
+    let (scalar, p_phi) = (ScalarAction::new(u.lattice(), -0.5, 0.2), std::cell::RefCell::new(phi.zero()));
+    let scalar_kick = || scalar.kick(&phi, &[], 1e-3, &mut p_phi.borrow_mut(), &mut Effort::default());
+    let rows: [(&str, &dyn Fn()); 31] = [
+        ("link update", &|| field.borrow_mut().drift(1e-3, &mut momenta.clone())),
+        ("momenta", &|| drop(black_box(u.noise(Draws::new(1, 1))))),
+        ("action", &|| drop(black_box(value(&action, u)))),
+        ("heatbath sweep", &|| drop(black_box(sweep.step(u, 1, 0)))),
+        ("heatbath and overrelaxation", &|| drop(black_box(relaxed.step(u, 1, 0)))),
+        ("stout level", &|| drop(black_box(layer.forward(&[0.1], u)))),
+        ("stout reverse pass", &|| drop(black_box(reverse(&layer, &[0.1], u, &momenta, false)))),
+        ("stout reverse pass with coefficients", &|| drop(black_box(reverse(&layer, &[0.1], u, &momenta, true)))),
+        ("attention layer", &|| drop(black_box(attention.forward(&[0.1; 3], u)))),
+        ("attention, forward and reverse", &|| drop(black_box(record_and_reverse(&attention, &[0.1; 3], u, &momenta)))),
+        ("APE step", &|| drop(black_box(ape(u, 0.4, &all)))),
+        ("HYP step", &|| drop(black_box(hyp(u, &[0.75, 0.6, 0.3])))),
+        ("flow step", &|| drop(black_box(flow.step(u, 0.01)))),
+        ("topology, clover", &|| drop(black_box(charge_density(u, "clover")))),
+        ("topology, improved", &|| drop(black_box(charge_density(u, "improved")))),
+        ("energy density", &|| drop(black_box(energy_density(u, "clover")))),
+        ("plaquette", &|| _ = black_box(trace_sum(u, &loops))),
+        ("unitarity violation", &|| _ = black_box(u.unitarity_violation())),
+        ("reunitarization", &|| field.borrow_mut().reunitarize()),
+        ("gauge transformation", &|| field.borrow_mut().gauge_transform(&g)),
+        ("L-CNN: plaquettes and trace", &|| read_out(&plain, u, false)),
+        ("L-CNN: plaquettes and trace, forward and reverse", &|| read_out(&plain, u, true)),
+        ("L-CNN: convolution", &|| read_out(&convolution, u, false)),
+        ("L-CNN: convolution, forward and reverse", &|| read_out(&convolution, u, true)),
+        ("L-CNN: bilinear", &|| read_out(&bilinear, u, false)),
+        ("L-CNN: convolution and bilinear in one", &|| read_out(&both, u, false)),
+        ("L-CNN: gate", &|| read_out(&gate, u, false)),
+        ("L-CNN: exponential", &|| read_out(&exponential, u, false)),
+        ("L-CNN: exponential, forward and reverse", &|| read_out(&exponential, u, true)),
+        ("scalar action", &|| drop(black_box(value(&scalar, &phi)))),
+        ("scalar force", &|| scalar_kick().expect("force")),
+    ];
+    for (name, work) in rows.into_iter().filter(|(name, _)| name.contains(row)) {
+        compare(&format!("{isa}: {name} / Wilson force"), 1, || kick(&action, u, &mut p), work);
+    }
+}
+
+/// Even-odd applications of SU(3) operators (1320 flop a site for Wilson, 570 for staggered fermions, two half hops that cover the
+/// lattice once), with one and with twelve right-hand sides.
+fn quarks<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize)
+where
+    R::Single: Real<Total = f64>,
+{
+    for (label, flops) in [("wilson", 1320.0), ("staggered", 570.0)] {
+        let spec = serde_json::json!({"kind": label, "mass": 0.1});
+        let spec: DiracSpec = serde_json::from_value(spec).expect("an operator");
+        hopping::<R, R, N>(u, &spec, &format!("{name}: {label} f64"), threads, flops);
+        hopping::<R, R::Single, N>(u, &spec, &format!("{name}: {label} f32"), threads, flops);
+    }
+}
+
+fn hopping<R: Real, S: Real<Total = f64>, const N: usize>(
+    u: &GaugeField<R, N>,
+    spec: &DiracSpec,
+    name: &str,
+    threads: usize,
+    flops: f64,
+) {
+    let lattice = Lattice::new(u.lattice().extents(), S::LANES).expect("the same lattice");
+    let quark = Family::<S>::new(spec, &lattice).and_then(|family| family.on(u)).expect("an operator");
+    let reduced = EvenOdd::new(&*quark as &dyn Quark<S>).expect("even extents");
+    for columns in [1, 12] {
+        let space = reduced.space().with_columns(columns);
+        let data: Vec<_> = (0..lattice.volume() * space.width())
+            .map(|n| num_complex::Complex64::new(((7 * n) % 11) as f64 - 5.0, ((3 * n) % 13) as f64 - 6.0))
+            .collect();
+        let (x, mut out) = (Vector::<S>::from_array(&space, &data), Vector::<S>::zero(&space));
+        let work = flops * (lattice.volume() * columns) as f64;
+        let times = time(|| reduced.apply(&x, &mut out));
+        report(&format!("{name}, even-odd, {columns} right-hand sides"), threads, &times, "GFLOP/s", work);
+    }
+}
+
+/// Elementary moves (a trial of an l or of the worm each) in thermalised configurations.
+fn worms() {
+    for (extents, mu) in [([60, 4], 1.0), ([4, 60], 0.5), ([4, 60], 1.0), ([2, 4], 1.0), ([100, 100], 1.0)] {
+        let visits = 2 * extents.iter().product::<u64>().max(128);
+        let torus = Torus::new(&extents.map(|extent| extent as usize)).expect("a lattice");
+        let mut worm = Worm::new(torus, 4.01, 1.0, mu, visits).expect("couplings");
+        let mut flux = Flux::empty(worm.torus());
+        for sweep in 0..100 {
+            let report = worm.update(&mut flux, Draws::new(1, sweep), 0).expect("an update");
+            let log_open = adapted(worm.log_open(), sweep, report.steps, report.visits);
+            worm = worm.with_log_open(log_open).expect("a weight");
+        }
+        let update = || worm.update(&mut flux.clone(), Draws::new(1, 100), 0).expect("an update");
+        let moves = 2.0 * update().steps as f64;
+        let times = time(|| drop(black_box(update())));
+        report(&format!("worm, {extents:?}, mu = {mu}"), 1, &times, "M moves/s", 1e3 * moves);
+    }
 }
 
 /// Calls `$work(field, ...)` for whichever storage of the group the machine chose.
@@ -246,7 +419,22 @@ fn main() {
     let isa = std::env::var("PLAQ_SIMD").unwrap_or_else(|_| "best".into());
     let small = hot(&[8; 4], 3);
     set_num_threads(1).expect("one thread");
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.first().is_some_and(|first| first == "table") {
+        return typed!(&small, table, &isa, arguments.get(1).map_or("", String::as_str));
+    }
+    if arguments.first().is_some_and(|first| first == "worm") {
+        return worms();
+    }
     typed!(&small, limits, &isa);
+    if arguments.first().is_some_and(|first| first == "quarks") {
+        for threads in [1, 2] {
+            set_num_threads(threads).expect("threads");
+            typed!(&small, quarks, "SU(3) 8^4", threads);
+            typed!(&hot(&[16; 4], 3), quarks, "SU(3) 16^4", threads);
+        }
+        return;
+    }
     println!("{{\"bytes_of_a_matrix\": {}}}", size_of::<Matrix<f64, 3>>());
     if std::env::args().any(|argument| argument == "smearing") {
         for threads in [1, 2] {
@@ -265,6 +453,8 @@ fn main() {
         typed!(&small, smearing, "SU(3) 8^4", threads);
         typed!(&large, smearing, "SU(3) 16^4", threads);
         typed!(&large, samplers, "SU(3) 16^4", threads, 6.0, ("omelyan2", 20));
+        typed!(&small, quarks, "SU(3) 8^4", threads);
+        typed!(&large, quarks, "SU(3) 16^4", threads);
     }
     set_num_threads(1).expect("one thread");
     typed!(&hot(&[6; 4], 3), samplers, "SU(3) 6^4", 1, 6.0, ("omelyan2", 10));
@@ -272,4 +462,5 @@ fn main() {
     typed!(&hot(&[8; 4], 2), samplers, "SU(2) 8^4", 1, 2.5, ("omelyan2", 20));
     typed!(&hot(&[8; 4], 4), kernels, "SU(4) 8^4", 1);
     typed!(&hot(&[64, 64], 1), samplers, "U(1) 64^2", 1, 5.0, ("omelyan2", 20));
+    worms();
 }

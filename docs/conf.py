@@ -1,29 +1,35 @@
 """Sphinx: pages in Markdown, tutorials from the notebooks, the reference from the docstrings of everything public."""
 
 import inspect
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import plaq
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.util import logging
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
 TUTORIALS = HERE / "tutorials"
 API = HERE / "_api"
+logger = logging.getLogger(__name__)
 
 project = "plaq"
 author = "the plaq developers"
 copyright = author
 version = release = plaq.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"plaq {release}"
 html_copy_source = False
 html_show_sourcelink = False
+html_math_renderer = "mathml"  # no script and no network: browsers draw MathML themselves
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
@@ -93,7 +99,24 @@ def _is_error(obj: object) -> bool:
     return isinstance(obj, type) and issubclass(obj, BaseException)
 
 
+def _mathml(display: str) -> Any:
+    """A visitor that writes a formula as MathML; a command that is not known is a warning."""
+
+    def visit(translator: Any, node: Any) -> None:
+        formula = node.astext()
+        markup = convert(formula, display=display)
+        left = re.search(r">(\\\\[A-Za-z]+)<", markup)
+        if left:
+            logger.warning("no MathML for %s in %s", left[1], formula, location=node)
+        scrolls = '<div style="overflow-x: auto; padding: 0.4em 0">'
+        translator.body.append(markup if display == "inline" else f"{scrolls}{markup}</div>")
+        raise nodes.SkipNode
+
+    return visit
+
+
 def setup(app: Any) -> None:
     """Generated pages are written before Sphinx looks for pages."""
+    app.add_html_math_renderer("mathml", (_mathml("inline"), None), (_mathml("block"), None))
     write_tutorials()
     write_api()

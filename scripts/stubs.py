@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 '''
 NAMES = {
-    **dict.fromkeys(["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64", "isize"], "int"),
+    **dict.fromkeys(["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "isize"], "int"),
     **dict.fromkeys(["f32", "f64"], "float"),
     **dict.fromkeys(["str", "String", "PyString"], "str"),
     "bool": "bool",

@@ -45,6 +45,8 @@ pub enum Error {
         message: String,
         /// Residual after each iteration.
         history: Vec<f64>,
+        /// The best that was found, `[column][site][spin][colour]`, where there is such a thing.
+        best: Option<Arc<Vec<num_complex::Complex64>>>,
     },
     /// The operating system refused (`OSError`).
     #[error("{path}: {source}")]

@@ -2,36 +2,36 @@
 
 pub mod action;
 pub mod any;
-mod coloring;
-pub mod dual;
+pub mod concept;
+pub mod dirac;
 pub mod error;
 pub mod field;
 pub mod gauge;
 pub mod group;
 pub mod interrupt;
 pub mod io;
-pub mod ising;
-mod lanes;
 pub mod lattice;
-#[cfg(test)]
-mod laws;
 pub mod lcnn;
+pub mod map;
 pub mod matrix;
+pub mod memory;
+pub mod model;
 pub mod nn;
+pub mod number;
 pub mod observable;
-pub mod path;
-pub mod rbm;
-pub mod real;
-pub mod rng;
+pub mod random;
 pub mod sampler;
 pub mod scalar;
-pub mod smear;
-pub mod spin_fermion;
+pub mod solver;
+pub mod spins;
+
+#[cfg(test)]
+mod laws;
 
 #[cfg(feature = "python")]
 mod py;
 
-pub use lanes::HugePages;
+pub use number::HugePages;
 
 #[cfg(feature = "python")]
 #[global_allocator]
@@ -39,5 +39,5 @@ static ALLOCATOR: HugePages = HugePages;
 
 /// The instruction set that kernels run on: `"avx512"`, `"avx2"` or `"scalar"` (`PLAQ_SIMD` asks for a lower one).
 pub fn instruction_set() -> &'static str {
-    lanes::Isa::best().name()
+    number::Isa::best().name()
 }

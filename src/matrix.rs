@@ -1,10 +1,10 @@
 //! Complex numbers, N x N matrices and anti-Hermitian matrices over any `Real`, as plain loops that compile to straight code.
 
-use crate::real::{LaneMask, Permutation, Real};
+use crate::number::{LaneMask, Permutation, Real};
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
 /// A complex number.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Complex<R> {
     /// Real part.
@@ -107,7 +107,8 @@ impl<R: Real> AddAssign for Complex<R> {
 }
 
 /// An N x N complex matrix, row by row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Zeroable)]
+#[zeroable(bound = "R: bytemuck::Zeroable")]
 #[repr(C)]
 pub struct Matrix<R, const N: usize>(pub [[Complex<R>; N]; N]);
 
@@ -336,7 +337,8 @@ impl<R: Real, const N: usize> Matrix<R, N> {
 
 /// An element A of the Lie algebra (anti-Hermitian; traceless for N > 1), packed into N^2 reals:
 /// `[i][i]` = Im A_ii, and for i < j `[i][j]` = Re A_ij, `[j][i]` = Im A_ij.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Zeroable)]
+#[zeroable(bound = "R: bytemuck::Zeroable")]
 #[repr(C)]
 pub struct Algebra<R, const N: usize>(pub [[R; N]; N]);
 

@@ -1,11 +1,11 @@
 //! Real scalar fields with any number of components on the sites of a lattice.
 
-use crate::action::{Action, Configuration};
+use crate::concept::{Action, Auxiliary, Configuration, Effort, Tangent};
 use crate::error::Result;
 use crate::field::{self, Measure, SiteKernel};
 use crate::lattice::{Displacement, Lattice, Shift};
-use crate::real::Real;
-use crate::rng::{Purpose, Stream};
+use crate::number::Real;
+use crate::random::{Draws, Purpose, Stream};
 use std::sync::Arc;
 
 /// phi(x), stored `[site vector][component]`.
@@ -38,6 +38,10 @@ impl<R: Real> ScalarField<R> {
     pub fn values(&self) -> &[R] {
         &self.values
     }
+    /// The values, to be changed.
+    pub fn values_mut(&mut self) -> &mut [R] {
+        &mut self.values
+    }
     /// The values as an array `[x.., component]`.
     pub fn to_array(&self) -> Vec<f64> {
         let mut array = vec![0.0; self.lattice.volume() * self.components];
@@ -51,27 +55,50 @@ impl<R: Real> ScalarField<R> {
     }
 }
 
-impl<R: Real> Configuration for ScalarField<R> {
-    type Number = R::Total;
-    type Momenta = Vec<R>;
+/// Momenta and forces of a scalar field, stored like its values.
+#[derive(Debug, Clone)]
+pub struct ScalarTangent<R> {
+    /// Numbers of a site vector.
+    pub components: usize,
+    /// `[site vector][component]`.
+    pub values: Vec<R>,
+}
 
-    fn zero_momenta(&self) -> Vec<R> {
-        vec![R::zero(); self.values.len()]
+impl<R: Real> Tangent for ScalarTangent<R> {
+    type Number = R::Total;
+
+    fn axpy(&mut self, a: f64, x: &Self) {
+        field::for_each::<R, _, _>(&AddScaled { factor: a, other: &x.values }, self.components, &mut self.values);
     }
-    fn add_momenta(&self, momenta: &mut Vec<R>, factor: f64, other: &Vec<R>) {
-        field::for_each::<R, _, _>(&AddScaled { factor, other }, self.components, momenta);
+    fn inner(&self, other: &Self) -> R::Total {
+        field::measure(&Product(&self.values, &other.values), self.values.len()).1
     }
-    fn draw_momenta(&self, seed: u64, sweep: u64) -> Vec<R> {
-        let mut momenta = self.zero_momenta();
-        let kernel = Gaussian { lattice: &self.lattice, stream: Stream::new(seed, Purpose::Momenta, sweep) };
-        field::for_each::<R, _, _>(&kernel, self.components, &mut momenta);
+    fn largest(&self) -> f64 {
+        let worst = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+        let site = |values: &[R]| values.iter().fold(R::zero(), |sum, &x| x.mul_add(x, sum)).max_lane();
+        self.values.chunks(self.components.max(1)).map(site).fold(0.0, worst).sqrt()
+    }
+    fn count(&self) -> usize {
+        self.values.len() / self.components.max(1) * R::LANES
+    }
+}
+
+impl<R: Real> Configuration for ScalarField<R> {
+    type Scalar = R;
+    type Tangent = ScalarTangent<R>;
+
+    fn zero(&self) -> ScalarTangent<R> {
+        ScalarTangent { components: self.components, values: field::zeros(self.values.len()) }
+    }
+    fn noise(&self, draws: Draws) -> ScalarTangent<R> {
+        let mut momenta = self.zero();
+        let kernel = Gaussian { lattice: &self.lattice, stream: draws.stream(Purpose::Momenta) };
+        field::for_each::<R, _, _>(&kernel, self.components, &mut momenta.values);
         momenta
     }
-    fn kinetic(momenta: &Vec<R>) -> R::Total {
-        field::measure(&Square(momenta), momenta.len()).1 * R::Total::splat(0.5)
-    }
-    fn drift(&mut self, step: f64, momenta: &Vec<R>) {
-        field::for_each::<R, _, _>(&AddScaled { factor: step, other: momenta }, self.components, &mut self.values);
+    fn drift(&mut self, step: f64, momenta: &mut ScalarTangent<R>) {
+        let kernel = AddScaled { factor: step, other: &momenta.values };
+        field::for_each::<R, _, _>(&kernel, self.components, &mut self.values);
     }
     /// A scalar field has no constraint to restore.
     fn restore(&mut self) {}
@@ -125,14 +152,14 @@ impl<R: Real> SiteKernel<R, R> for Gaussian<'_> {
     }
 }
 
-struct Square<'a, R>(&'a [R]);
+struct Product<'a, R>(&'a [R], &'a [R]);
 
-impl<R: Real> Measure<R> for Square<'_, R> {
+impl<R: Real> Measure<R> for Product<'_, R> {
     type Scratch = ();
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), n: usize) -> R {
-        self.0[n] * self.0[n]
+        self.0[n] * self.1[n]
     }
 }
 
@@ -156,11 +183,18 @@ impl ScalarAction {
 }
 
 impl<R: Real> Action<ScalarField<R>> for ScalarAction {
-    fn value(&self, phi: &ScalarField<R>) -> Result<R::Total> {
+    fn value(&self, phi: &ScalarField<R>, _: &[Auxiliary<ScalarField<R>>], _: &mut Effort) -> Result<R::Total> {
         Ok(field::measure(&Density { action: self, phi }, self.lattice.vectors()).1)
     }
-    fn kick(&self, phi: &ScalarField<R>, step: f64, momenta: &mut Vec<R>) -> Result<()> {
-        field::for_each::<R, _, _>(&Kick { action: self, phi, step }, phi.components, momenta);
+    fn kick(
+        &self,
+        phi: &ScalarField<R>,
+        _: &[Auxiliary<ScalarField<R>>],
+        step: f64,
+        momenta: &mut ScalarTangent<R>,
+        _: &mut Effort,
+    ) -> Result<()> {
+        field::for_each::<R, _, _>(&Kick { action: self, phi, step }, phi.components, &mut momenta.values);
         Ok(())
     }
 }
@@ -168,8 +202,7 @@ impl<R: Real> Action<ScalarField<R>> for ScalarAction {
 impl ScalarAction {
     #[inline(always)]
     fn neighbour<R: Real>(&self, phi: &ScalarField<R>, shift: &Shift, vector: usize, component: usize) -> R {
-        let at = shift[vector];
-        phi.values[at.site() * phi.components + component].permute(self.lattice.permutation(at.permutation()))
+        self.lattice.load(&phi.values, phi.components, component, shift[vector])
     }
     #[inline(always)]
     fn norm2<R: Real>(phi: &ScalarField<R>, vector: usize) -> R {
@@ -234,8 +267,8 @@ impl<R: Real> SiteKernel<R, R> for Kick<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::force;
-    use crate::dual::Dual;
+    use crate::concept::{check_force, value};
+    use crate::number::Dual;
     use crate::sampler::{Hmc, INTEGRATORS, Level};
 
     fn random<R: Real>(extents: &[usize], components: usize) -> ScalarField<R> {
@@ -249,16 +282,15 @@ mod tests {
         for (extents, components) in [(&[6][..], 1), (&[2, 3], 2), (&[4, 2, 3], 3), (&[2, 2, 3, 2], 1)] {
             let phi = random::<f64>(extents, components);
             let action = ScalarAction::new(phi.lattice(), 0.7, 0.3);
-            let delta = phi.draw_momenta(5, 0);
+            let delta = phi.noise(Draws::new(5, 0));
             let moved = ScalarField {
                 lattice: phi.lattice.clone(),
                 components,
-                values: phi.values.iter().zip(&delta).map(|(&x, &d)| Dual::new(x, d)).collect(),
+                values: phi.values.iter().zip(&delta.values).map(|(&x, &d)| Dual::new(x, d)).collect(),
             };
-            let slope = action.value(&moved).unwrap().eps;
-            let f = force(&action, &phi).unwrap();
-            let predicted: f64 = f.iter().zip(&delta).map(|(f, d)| f * d).sum();
-            assert!((slope - predicted).abs() < 1e-11 * slope.abs().max(1.0), "{extents:?}: {slope} {predicted}");
+            let slope = value(&action, &moved).unwrap().eps;
+            let error = check_force(&action, &phi, &delta, slope).unwrap();
+            assert!(error < 1e-11, "{extents:?}: {error:e}");
         }
     }
 
@@ -268,13 +300,13 @@ mod tests {
         let (n, mass2) = (6usize, 0.8);
         let mut phi = random::<f64>(&[n], 1);
         let action = ScalarAction::new(phi.lattice(), mass2, 0.0);
-        let level = Level { action: Box::new(action.clone()), integrator: INTEGRATORS[1], steps: 6 };
-        let hmc = Hmc { energy: Box::new(action), levels: vec![level], length: 1.3 };
+        let level = Level { terms: vec![0], integrator: INTEGRATORS[1], steps: 6 };
+        let hmc = Hmc::plain(Arc::new(action), level, 1.3);
         let draws = 20_000;
         let mut power = vec![0.0; n];
         let mut weight = 0.0;
         for sweep in 0..draws {
-            let (next, info) = hmc.step(&phi, 9, sweep).unwrap();
+            let (next, info) = hmc.step(&phi, Draws::new(9, sweep)).unwrap();
             phi = next;
             weight += (-info.delta_h).exp();
             for (k, power) in power.iter_mut().enumerate() {
@@ -297,15 +329,14 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn lanes_give_the_scalar_answer() {
-        use crate::lanes::{F64x8Avx2, Isa};
+        use crate::number::{F64x8Avx2, Isa};
         if Isa::supported() < Isa::Avx2 {
             return;
         }
         let (a, b) = (random::<f64>(&[8, 4], 2), random::<F64x8Avx2>(&[8, 4], 2));
-        let value = |action: ScalarAction| action;
         let (s, t) = (
-            value(ScalarAction::new(a.lattice(), 0.5, 0.1)).value(&a).unwrap(),
-            value(ScalarAction::new(b.lattice(), 0.5, 0.1)).value(&b).unwrap(),
+            value(&ScalarAction::new(a.lattice(), 0.5, 0.1), &a).unwrap(),
+            value(&ScalarAction::new(b.lattice(), 0.5, 0.1), &b).unwrap(),
         );
         assert!((s - t).abs() < 1e-11 * s);
         assert_eq!(a.to_array(), b.to_array());

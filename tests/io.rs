@@ -3,7 +3,9 @@
 use num_complex::Complex64;
 use plaq::io::{ByteOrder, Format, Header, LinkArray, ReadOptions, WriteOptions};
 use plaq::io::{read, read_bytes, read_header, read_header_bytes, to_bytes, write};
-use plaq::rng::{Purpose, Stream};
+use plaq::random::{Purpose, Stream};
+use rand::RngExt;
+use rand_distr::StandardNormal;
 use std::path::PathBuf;
 
 fn path(name: &str) -> PathBuf {
@@ -181,7 +183,8 @@ fn random_links(extents: &[usize], n: usize) -> LinkArray {
     let mut data = Vec::new();
     for index in 0..links {
         let mut rng = stream.site(index as u32);
-        let mut u: Vec<Complex64> = (0..n * n).map(|_| Complex64::new(rng.normal(), rng.normal())).collect();
+        let mut u: Vec<Complex64> =
+            (0..n * n).map(|_| Complex64::new(rng.sample(StandardNormal), rng.sample(StandardNormal))).collect();
         for a in 0..n {
             for b in 0..a {
                 let overlap: Complex64 = (0..n).map(|c| u[b * n + c].conj() * u[a * n + c]).sum();
@@ -372,28 +375,130 @@ fn xml_with_namespaces_and_references_is_read() {
 }
 
 #[test]
-fn open_boundaries_are_read_when_asked_for() {
+fn open_boundaries_are_recognised() {
     let mut links = random_links(&[2, 2, 2, 4], 3);
     let volume = links.volume();
     for site in (0..volume).filter(|x| x % 4 == 3) {
         let start = 9 * (3 * volume + site);
         links.data[start..start + 9].fill(Complex64::ZERO);
     }
-    assert!(
-        to_bytes(&links, Format::Ildg, &WriteOptions::default()).unwrap_err().to_string().contains("U_3[0, 0, 0, 3]")
-    );
-    for format in [Format::Ildg, Format::Nersc, Format::OpenQcd, Format::Npz] {
-        let all = WriteOptions { allow_nonunitary: true, ..Default::default() };
-        let bytes = to_bytes(&links, format, &all).unwrap();
-        let text = read_bytes(&bytes, &ReadOptions::default()).unwrap_err().to_string();
-        assert!(
-            text.contains("U_3[0, 0, 0, 3]") && text.contains("1.0e0") && text.contains("allow_nonunitary"),
-            "{text}"
-        );
-        let tolerant = ReadOptions { allow_nonunitary: true, ..Default::default() };
-        let (back, header) = read_bytes(&bytes, &tolerant).unwrap();
-        assert!(back == links && header.warnings.iter().any(|w| w.contains("violates unitarity")));
+    assert_eq!(links.open_slice(), Some(3));
+    let exists = |nu: usize, x: usize| nu < 3 || x % 4 != 3;
+    let planes = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)];
+    let square = |mu: usize, nu: usize| [(mu, true), (nu, true), (mu, false), (nu, false)];
+    let mut sums = [0.0; 3];
+    for (mu, nu) in planes {
+        for x in (0..volume).filter(|&x| exists(nu, x)) {
+            let trace = trace_of(&links, x, &square(mu, nu)).re;
+            sums[0] += trace;
+            sums[1] += if nu < 3 && [0, 3].contains(&(x % 4)) { 0.5 * trace } else { trace };
+            sums[2] += 1.0;
+        }
     }
+    assert_eq!(sums[2], (6 * 4 - 3) as f64 * 8.0);
+    close(links.plaquette().unwrap().unwrap(), sums[0] / sums[2], 1e-14, "mean of the plaquettes that exist");
+    for format in [Format::Ildg, Format::Nersc, Format::OpenQcd, Format::Npz] {
+        let bytes = to_bytes(&links, format, &WriteOptions::default()).unwrap();
+        let (back, header) = read_bytes(&bytes, &ReadOptions::default()).unwrap();
+        assert!(back == links && header.boundary == Some("open"), "{format:?}");
+    }
+    let mut bytes = to_bytes(&links, Format::OpenQcd, &WriteOptions::default()).unwrap();
+    let written = f64::from_le_bytes(bytes[16..24].try_into().unwrap());
+    close(written, 3.0 * sums[1] / (18 * 8) as f64, 1e-13, "weighted mean of openQCD");
+    for other in [3.0 * sums[0] / sums[2], 3.0 * sums[0] / (24 * 8) as f64] {
+        bytes[16..24].copy_from_slice(&other.to_le_bytes());
+        assert!(read_bytes(&bytes, &ReadOptions::default()).is_ok());
+    }
+    bytes[16..24].copy_from_slice(&(written + 1e-8).to_le_bytes());
+    assert!(read_bytes(&bytes, &ReadOptions::default()).is_err());
+    // One missing link, or missing links in space, are no boundary.
+    let mut damaged = random_links(&[2, 2, 2, 4], 3);
+    damaged.data[9 * (3 * volume + 3)..][..9].fill(Complex64::ZERO);
+    assert_eq!(damaged.open_slice(), None);
+    let text = to_bytes(&damaged, Format::Ildg, &WriteOptions::default()).unwrap_err().to_string();
+    assert!(text.contains("U_3[0, 0, 0, 3]"), "{text}");
+    let all = WriteOptions { allow_nonunitary: true, ..Default::default() };
+    let bytes = to_bytes(&damaged, Format::Ildg, &all).unwrap();
+    let text = read_bytes(&bytes, &ReadOptions::default()).unwrap_err().to_string();
+    assert!(text.contains("U_3[0, 0, 0, 3]") && text.contains("1.0e0") && text.contains("allow_nonunitary"), "{text}");
+    let tolerant = ReadOptions { allow_nonunitary: true, ..Default::default() };
+    let (back, header) = read_bytes(&bytes, &tolerant).unwrap();
+    assert!(back == damaged && header.warnings.iter().any(|w| w.contains("violates unitarity")));
+    assert_eq!(header.boundary, Some("periodic"));
+}
+
+/// Doubles of the link of direction `mu` at (x, y, z, t).
+fn doubles(links: &LinkArray, mu: usize, x: [usize; 4]) -> Vec<f64> {
+    let [lx, ly, lz, lt] = links.extents[..] else { panic!("four extents") };
+    let (size, index) = (links.n_colors.pow(2), (((mu * lx + x[0]) * ly + x[1]) * lz + x[2]) * lt + x[3]);
+    links.data[size * index..size * (index + 1)].iter().flat_map(|z| [z.re, z.im]).collect()
+}
+
+/// HiRep's file (archive.c): big-endian N, T, X, Y, Z, plaquette; sites t, x, y, z with z fastest; directions t, x, y, z.
+fn hirep(links: &LinkArray, quaternions: bool) -> Vec<u8> {
+    let [lx, ly, lz, lt] = links.extents[..] else { panic!("four extents") };
+    let mut bytes: Vec<u8> = [links.n_colors, lt, lx, ly, lz].iter().flat_map(|&l| (l as i32).to_be_bytes()).collect();
+    bytes.extend(links.plaquette().unwrap().unwrap().to_be_bytes());
+    for i in 0..links.volume() {
+        let x = [i / (lz * ly) % lx, i / lz % ly, i % lz, i / (lz * ly * lx)];
+        for mu in [3, 0, 1, 2] {
+            let m = doubles(links, mu, x);
+            let numbers = if quaternions { vec![m[0], m[3], -m[2], m[1]] } else { m };
+            bytes.extend(numbers.iter().flat_map(|v| v.to_be_bytes()));
+        }
+    }
+    bytes
+}
+
+#[test]
+fn hirep_files_are_read_against_their_plaquette() {
+    for (n, quaternions) in [(2, false), (2, true), (3, false), (4, false)] {
+        let links = random_links(&[2, 4, 3, 5], n);
+        let mut bytes = hirep(&links, quaternions);
+        let (back, header) = read_bytes(&bytes, &ReadOptions::default()).unwrap();
+        let difference = back.data.iter().zip(&links.data).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
+        assert!(back.extents == links.extents && difference < 1e-14, "SU({n}): {difference:e}");
+        assert_eq!((header.format, header.shape, header.n_colors), (Format::HiRep, Some(vec![2, 4, 3, 5]), Some(n)));
+        assert_eq!(read_header_bytes(&bytes, &ReadOptions::default()).unwrap().plaquette, header.plaquette);
+        bytes[27] ^= 1;
+        assert!(read_bytes(&bytes, &ReadOptions::default()).is_ok());
+        bytes[22] ^= 1;
+        let text = read_bytes(&bytes, &ReadOptions::default()).unwrap_err().to_string();
+        assert!(text.contains("hirep: field PLAQUETTE") && !text.contains("ignore"), "{text}");
+    }
+}
+
+/// DDalphaAMG's file (io.c, read_conf): openQCD's header with extents t, z, y, x; x fastest; directions t, z, y, x.
+fn ddalphaamg(links: &LinkArray) -> Vec<u8> {
+    let [lx, ly, lz, lt] = links.extents[..] else { panic!("four extents") };
+    let mut bytes: Vec<u8> = [lt, lz, ly, lx].iter().flat_map(|&l| (l as i32).to_le_bytes()).collect();
+    bytes.extend((3.0 * links.plaquette().unwrap().unwrap()).to_le_bytes());
+    for i in 0..links.volume() {
+        let x = [i % lx, i / lx % ly, i / (lx * ly) % lz, i / (lx * ly * lz)];
+        for mu in [3, 2, 1, 0] {
+            bytes.extend(doubles(links, mu, x).iter().flat_map(|v| v.to_le_bytes()));
+        }
+    }
+    bytes
+}
+
+#[test]
+fn ddalphaamg_and_openqcd_are_told_apart_by_the_plaquette() {
+    for extents in [[4; 4], [2, 4, 6, 8], [2, 3, 4, 5]] {
+        let links = random_links(&extents, 3);
+        let bytes = ddalphaamg(&links);
+        let header = read_header_bytes(&bytes, &ReadOptions::default());
+        let (back, read) = read_bytes(&bytes, &ReadOptions::default()).unwrap();
+        assert!(back == links, "{extents:?}");
+        assert_eq!((read.format, header.unwrap().format), (Format::DdAlphaAmg, Format::DdAlphaAmg));
+    }
+    let links = random_links(&[2, 4, 6, 8], 3);
+    let open = to_bytes(&links, Format::OpenQcd, &WriteOptions::default()).unwrap();
+    assert_eq!(read_header_bytes(&open, &ReadOptions::default()).unwrap().format, Format::OpenQcd);
+    let mut neither = ddalphaamg(&links);
+    neither[16..24].copy_from_slice(&0.5f64.to_le_bytes());
+    let text = read_bytes(&neither, &ReadOptions::default()).unwrap_err().to_string();
+    assert!(text.contains("neither openQCD's nor DDalphaAMG's") && !text.contains("ignore"), "{text}");
 }
 
 #[test]

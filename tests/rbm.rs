@@ -1,8 +1,10 @@
 //! Laws of the machines that need no Python: same bits on any number of threads, and likelihood that never falls.
 
 use plaq::error::Result;
-use plaq::rbm::{Kick, Layer, Mass, Method, Model, Settings, Target, Trainer, Units, sample};
-use plaq::rng::{Purpose, Stream};
+use plaq::model::rbm::{Kick, Layer, Mass, Method, Model, Settings, Target, Trainer, Units, sample};
+use plaq::random::{Purpose, Stream};
+use rand::RngExt;
+use rand_distr::StandardNormal;
 
 const MU2: f64 = 30.0;
 
@@ -12,7 +14,7 @@ fn layer(units: Units, size: usize, variance: f64) -> Layer<f64> {
 
 fn machine(visible: Units, hidden: Units, n: usize, m: usize) -> Result<Model<f64>> {
     let mut rng = Stream::new(3, Purpose::Weights, 0).site(0);
-    let weights = (0..n * m).map(|_| 0.1 * rng.normal()).collect();
+    let weights = (0..n * m).map(|_| 0.1 * rng.sample::<f64, _>(StandardNormal)).collect();
     Model::new(weights, layer(visible, n, 1.0 / MU2), layer(hidden, m, 1.0))
 }
 
@@ -24,6 +26,7 @@ fn settings(method: Method) -> Settings {
         weight_decay: 1e-3,
         decay: 0.99,
         decay_every: 2,
+        schedule: plaq::nn::Schedule::Constant,
         mass: Mass::Fixed,
         train_visible: false,
         train_hidden: false,
@@ -34,7 +37,7 @@ fn settings(method: Method) -> Settings {
 
 fn rows(count: usize, n: usize) -> Vec<f64> {
     let mut rng = Stream::new(5, Purpose::Noise, 0).site(0);
-    (0..count * n).map(|_| 0.4 * rng.normal()).collect()
+    (0..count * n).map(|_| 0.4 * rng.sample::<f64, _>(StandardNormal)).collect()
 }
 
 fn on_threads<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -114,5 +117,20 @@ fn impossible_runs_are_refused() -> Result<()> {
         assert!(start(large.clone(), method).is_err_and(|e| e.to_string().contains("not positive")));
     }
     assert!(Model::<f64>::new(vec![], layer(Units::Gaussian, 0, 1.0), layer(Units::Gaussian, 1, 1.0)).is_err());
+    Ok(())
+}
+
+/// A minibatch or chains whose hidden units fit nowhere: weights and data are small, their product is terabytes.
+#[test]
+fn rows_that_no_memory_holds_are_refused() -> Result<()> {
+    if plaq::memory::require("", 1 << 60).is_ok() {
+        return Ok(()); // the system does not say
+    }
+    let (hidden, many) = (1_000_000, 200_000);
+    for (method, start) in [(Method::Cd(1), Vec::new()), (Method::Pcd(1, many), vec![1.0; many])] {
+        let model = machine(Units::Bernoulli, Units::Bernoulli, 1, hidden)?;
+        let trainer = Trainer::new(model, Target::Data(vec![1.0; many], many), settings(method), start);
+        assert!(trainer.is_err_and(|e| e.to_string().contains("of memory")));
+    }
     Ok(())
 }

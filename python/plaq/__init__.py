@@ -5,24 +5,51 @@ Fields are :class:`GaugeField`; actions live in :mod:`plaq.actions`, observables
 write them.
 """
 
-from plaq import actions, datasets, ising, lcnn, losses, observables, optimizers, plot, rbm, smear, spin, statistics
+import sys
+
+from plaq import (
+    actions,
+    datasets,
+    dirac,
+    flux,
+    ising,
+    lcnn,
+    losses,
+    nn,
+    observables,
+    optimizers,
+    plot,
+    rbm,
+    smear,
+    spin,
+    statistics,
+    transform,
+)
 from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
 from plaq._plaq import PlaqError as Error
-from plaq.chain import Chain
-from plaq.gauge import GaugeField, read_gauge, read_header
-from plaq.gauge_samplers import HMC, Heatbath
+from plaq.chains.chain import Chain, merge
+from plaq.chains.loop import ObservableError
+from plaq.chains.sampler import Sampler
+from plaq.fields.files import read_gauge, read_header
+from plaq.fields.gauge import GaugeField
+from plaq.fields.scalar import ScalarField
+from plaq.ground.names import show_public_names
+from plaq.ground.threads import num_threads, set_num_threads
 from plaq.lcnn import LCNN
 from plaq.rbm import BernoulliRBM, GaussianRBM
-from plaq.runner import ObservableError
-from plaq.sampler import Sampler
-from plaq.scalar_field import ScalarField
-from plaq.self_learning_mc import SelfLearningMC
+from plaq.samplers.heatbath import Heatbath
+from plaq.samplers.hmc import HMC
+from plaq.samplers.many import Job, run_many
+from plaq.samplers.self_learning import SelfLearningHMC
+from plaq.samplers.transformed import FieldTransformHMC
+from plaq.samplers.worm import Worm
 from plaq.smear import AttentionLayer, CovariantNet, StoutLayer
 from plaq.spin import EquivariantAttention, LinearSpinModel, SpinFermion
-from plaq.spin_metropolis import SpinMetropolis
-from plaq.statistics import Estimate
-from plaq.threads import num_threads, set_num_threads
-from plaq.train import History
+from plaq.spin.metropolis import SpinMetropolis
+from plaq.spin.self_learning import SelfLearningMC
+from plaq.statistics import Estimate, StatisticsWarning
+from plaq.training.history import History
+from plaq.transform import FieldTransform
 
 __all__ = [
     "HMC",
@@ -36,25 +63,35 @@ __all__ = [
     "EquivariantAttention",
     "Error",
     "Estimate",
+    "FieldTransform",
+    "FieldTransformHMC",
     "FormatError",
     "GaugeField",
     "GaussianRBM",
     "Heatbath",
     "History",
+    "Job",
     "LinearSpinModel",
     "ObservableError",
     "Sampler",
     "ScalarField",
+    "SelfLearningHMC",
     "SelfLearningMC",
     "SpinFermion",
     "SpinMetropolis",
+    "StatisticsWarning",
     "StoutLayer",
+    "Worm",
     "__version__",
     "actions",
     "datasets",
+    "dirac",
+    "flux",
     "ising",
     "lcnn",
     "losses",
+    "merge",
+    "nn",
     "num_threads",
     "observables",
     "optimizers",
@@ -62,8 +99,12 @@ __all__ = [
     "rbm",
     "read_gauge",
     "read_header",
+    "run_many",
     "set_num_threads",
     "smear",
     "spin",
     "statistics",
+    "transform",
 ]
+
+show_public_names(sys.modules[__name__])

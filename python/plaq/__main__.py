@@ -2,6 +2,6 @@
 
 import sys
 
-from plaq.cli import main
+from plaq.cli.main import main
 
 sys.exit(main())

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import ising_run
-from plaq.sampler import Rng, Sampler, seed_of
+from plaq.chains.sampler import Sampler
+from plaq.ground.arguments import number, one_of, require_memory, whole_number, whole_numbers
+from plaq.ground.rng import Rng, counter, seed_of
 
 __all__ = ["CRITICAL_BETA", "Metropolis", "Wolff", "energy", "magnetization", "onsager_energy", "sample"]
 
 CRITICAL_BETA = 0.5 * math.log1p(math.sqrt(2.0))
 """Inverse critical temperature of the infinite lattice, ln(1 + sqrt 2)/2."""
-
 Spins = NDArray[np.int8]
 
 
@@ -26,10 +27,7 @@ def _checked(state: ArrayLike) -> Spins:
 
 
 def _beta(beta: float) -> float:
-    value = float(beta)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"beta = {beta}: the inverse temperature is a finite number, at least 0")
-    return value
+    return number("beta", beta, 0.0)
 
 
 def magnetization(spins: ArrayLike) -> float:
@@ -59,14 +57,22 @@ def onsager_energy(beta: float) -> float:
     r"""Energy per site of the infinite lattice (Onsager 1944).
 
     :math:`-\coth 2\beta\,[1 + \frac2\pi (2\tanh^2 2\beta - 1) F(k)]`, :math:`k = 2\sinh 2\beta/\cosh^2 2\beta`, with
-    the complete elliptic integral F by the arithmetic-geometric mean.
+    the complete elliptic integral F by the arithmetic-geometric mean; below 0.001 by the first terms of the
+    high-temperature series, :math:`-2 v - 4 v^3`, :math:`v = \tanh\beta`.
 
     Examples
     --------
     >>> round(onsager_energy(0.3), 5)
     -0.7045
+    >>> onsager_energy(0.0), onsager_energy(1e6)
+    (0.0, -2.0)
     """
     b = _beta(beta)
+    if b < 1e-3:
+        v = math.tanh(b)
+        return 0.0 - 2.0 * v - 4.0 * v**3
+    if b > 100.0:  # the lowest excitation costs 8
+        return -2.0
     modulus = 2.0 * math.sinh(2 * b) / math.cosh(2 * b) ** 2
     one, two = 1.0, math.sqrt(max(1.0 - modulus**2, 0.0))
     if two == 0.0:
@@ -84,7 +90,7 @@ class _IsingSampler(Sampler[Any]):
 
     def advance(self, state: ArrayLike, seed: int, sweep: int) -> tuple[Spins, dict[str, float | bool | int]]:
         """One update; see :class:`plaq.Sampler`."""
-        spins, _, (_, _, flipped) = ising_run(_checked(state), self.beta, self.clusters, 1, 1, seed, sweep)
+        spins, _, (_, _, flipped) = ising_run(_checked(state), self.beta, self.clusters, 1, 1, *counter(seed, sweep))
         return spins, {"flipped": float(flipped[0])}
 
     def fingerprint(self) -> dict[str, Any]:
@@ -115,13 +121,16 @@ class Wolff(_IsingSampler):
     """
 
     def __init__(self, beta: float, clusters: int = 1) -> None:
-        if clusters < 1:
-            raise ValueError(f"clusters = {clusters}: at least 1 is needed")
-        super().__init__(beta, int(clusters))
+        super().__init__(beta, whole_number("clusters", clusters))
 
 
 class Metropolis(_IsingSampler):
-    """Metropolis sweeps over all sites in the order of storage.
+    r"""Sweeps of single-spin flips over all sites, accepted with :math:`1/(1 + e^{\beta \Delta E})` (R. J. Glauber,
+    J. Math. Phys. 4, 294 (1963)).
+
+    Every flip is drawn from the exact conditional law, so the sweep is exact on every lattice. The rule
+    :math:`\min(1, e^{-\beta \Delta E})` in a fixed order is not: flips with :math:`\Delta E \le 0` are then certain,
+    and some states are never reached.
 
     Parameters
     ----------
@@ -164,19 +173,25 @@ def sample(
     -------
     ndarray of int8, shape (n, *shape)
 
+    Raises
+    ------
+    TypeError, ValueError
+        Extents, numbers or a method that are not allowed; no memory for so many configurations.
+
     Examples
     --------
     >>> import plaq as pq
     >>> pq.ising.sample((8, 8), 0.44, 5, rng=1).shape
     (5, 8, 8)
     """
-    clusters = {"wolff": 1, "metropolis": None}.get(method, 0)
-    if clusters == 0:
-        raise ValueError(f'method = "{method}" is not known; use "wolff" or "metropolis"')
-    if n < 1 or thin < 1 or warmup < 0:
-        raise ValueError(f"n = {n}, thin = {thin}, warmup = {warmup}: n and thin are at least 1, warmup at least 0")
-    seed = seed_of(rng)
-    spins = np.ones(shape, dtype=np.int8)
+    clusters = {"wolff": 1, "metropolis": None}[one_of("method", method, ("wolff", "metropolis"))]
+    n, thin, warmup = whole_number("n", n), whole_number("thin", thin), whole_number("warmup", warmup, 0)
+    extents = whole_numbers("shape", shape, 2, 2**31 - 1, "give two extents, as in (8, 8)")
+    if len(extents) != 2:
+        raise ValueError(f"shape = {tuple(extents)}: give two extents, as in (8, 8)")
+    seed, sites = seed_of(rng), math.prod(extents)
+    require_memory(f"{n} configurations of {sites} spins", (n + 10) * sites, 1)
+    spins = np.ones(extents, dtype=np.int8)
     if warmup:
         spins, _, _ = ising_run(spins, _beta(beta), clusters, warmup, warmup, seed, 0)
     _, kept, _ = ising_run(spins, _beta(beta), clusters, n * thin, thin, seed, warmup)

@@ -3,24 +3,52 @@
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Estimate", "autocorrelation", "estimate"]
+from plaq.ground.arguments import number, whole_numbers
+
+__all__ = [
+    "Estimate",
+    "StatisticsWarning",
+    "autocorrelation",
+    "estimate",
+    "r_hat",
+]
 
 MINIMUM_DRAWS = 8
 WINDOW_S = 1.5
 """Wolff's S: the exponential autocorrelation time is taken as S times tau_int when the window is chosen."""
-FEWEST_TAUS = 20
+FEWEST_TAUS = 50
 """Draws per autocorrelation time below which an error is called a lower bound."""
+FEWEST_DRAWS = 20
+"""Draws below which an error is called a lower bound whatever the autocorrelations seem to be."""
+LARGEST_TAU_ERROR = 0.7
+"""Relative error of tau_int above which a value below 1/2 is taken for noise."""
 LUSCHER_CUTOFF = 100
 """Lambda of hep-lat/0409106, eq. (E.11)."""
 
 _SPEC = re.compile(r"(?P<align>.?[<>^]|)(?P<width>\d*)(?:\.(?P<digits>[1-9]))?(?P<kind>[ef]?)")
+
+
+class StatisticsWarning(RuntimeWarning):
+    """A mean or an error that its chain does not bear out: too short, constant, stuck or coupled to a slow mode.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as found:
+    ...     warnings.simplefilter("always")
+    ...     print(estimate([1.0] * 100))
+    1.0(inf)
+    >>> found[0].category.__name__
+    'StatisticsWarning'
+    """
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +66,11 @@ class Estimate:
     tau, tau_error : float
         Integrated autocorrelation time in draws and its error; 1/2 for uncorrelated draws.
 
+    Raises
+    ------
+    TypeError, ValueError
+        No real numbers, or one that no float holds (NaN and infinities are allowed).
+
     Examples
     --------
     >>> print(Estimate(0.594668, 0.000162, 0.5, 0.01))
@@ -49,6 +82,10 @@ class Estimate:
     tau: float
     tau_error: float
 
+    def __post_init__(self) -> None:
+        for name in ("mean", "error", "tau", "tau_error"):
+            object.__setattr__(self, name, number(name, getattr(self, name), finite=False))
+
     def __str__(self) -> str:
         return format(self, "")
 
@@ -57,6 +94,15 @@ class Estimate:
 
     def __float__(self) -> float:
         return self.mean
+
+    def _no_arithmetic(self, *_: object) -> Any:
+        raise TypeError(
+            "two estimates do not know how their errors are correlated: take chain.estimate([name, other], f) with a "
+            "function of the means, or compute with chain.obs(name), which pyerrors propagates"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _no_arithmetic
+    __pow__ = __rpow__ = __neg__ = _no_arithmetic
 
     def __format__(self, spec: str) -> str:
         parts = _SPEC.fullmatch(spec)
@@ -85,6 +131,8 @@ def _fixed(mean: float, error: float, digits: int) -> str:
     if error == 0:
         return f"{mean!r}(0)"
     last = _last_place(error, digits)
+    if last < -300:  # of no use to count places
+        return f"{mean!r}({error:.{digits - 1}e})"
     if last >= 0:
         return f"{round(mean, -last):.0f}({round(error, -last):.0f})"
     if round(error, -last) < 1:
@@ -97,7 +145,13 @@ def _last_place(error: float, digits: int) -> int:
     return int(f"{error:.{digits - 1}e}".split("e")[1]) - digits + 1
 
 
-def estimate(series: ArrayLike, f: Callable[[Any], Any] | None = None) -> Estimate:
+def estimate(
+    series: ArrayLike,
+    f: Callable[[Any], Any] | None = None,
+    *,
+    tau_exp: float | None = None,
+    replicas: Sequence[int] | None = None,
+) -> Estimate:
     """Mean, error and integrated autocorrelation time of a stationary series.
 
     The window of the sum over the autocorrelation function is chosen automatically with S = 1.5 (hep-lat/0306017,
@@ -112,6 +166,13 @@ def estimate(series: ArrayLike, f: Callable[[Any], Any] | None = None) -> Estima
         Derived quantity: a real function of the mean (1-D series) or of the array of means (one per column).
         Its error follows from the series projected on the gradient of `f`, which is taken numerically.
         ``f(mean)`` is not the mean of ``f``: ``abs`` of a Polyakov loop series gives abs(<L>), not <abs(L)>.
+    tau_exp : float, optional
+        Autocorrelation time of the slowest mode, in draws. The sum over rho then ends at the first W with
+        rho(W) < its error, and the tail tau_exp rho(W+1) is added (S. Schaefer, R. Sommer, F. Virotta,
+        arXiv 1009.5228, in the form of pyerrors).
+    replicas : sequence of int, optional
+        Lengths of independent chains of which `series` consists, one after another; fluctuations are taken from the
+        mean of each.
 
     Returns
     -------
@@ -125,8 +186,10 @@ def estimate(series: ArrayLike, f: Callable[[Any], Any] | None = None) -> Estima
 
     Warns
     -----
-    RuntimeWarning
-        The series is shorter than 20 autocorrelation times: the error is a lower bound.
+    StatisticsWarning
+        The series is shorter than 50 autocorrelation times or than 20 draws: the error is a lower bound. A tau_int
+        below 1/2 that is not reliable for this length (relative error above 0.7, or not positive) counts as 1/2. The
+        draws are all equal: the mean is exact, and error and tau_int are unknown, given as infinity.
 
     Examples
     --------
@@ -134,13 +197,42 @@ def estimate(series: ArrayLike, f: Callable[[Any], Any] | None = None) -> Estima
     >>> print(estimate(rng.normal(2.0, 1.0, size=10_000)))
     1.9891(98)
     """
+    value, delta, scale = fluctuations(series, f)
+    parts = _checked_replicas(replicas, len(delta))
+    tau_exp = None if tau_exp is None else number("tau_exp", tau_exp, above=0.0)
+    draws = np.asarray(series).reshape(len(delta), -1)
+    if not (draws != draws[0]).any():
+        _warn("all draws are equal: that says nothing about the error, which is given as infinite")
+        return Estimate(value, math.inf, math.inf, math.inf)
+    return _gamma(value, delta, scale, parts, tau_exp)
+
+
+def fluctuations(series: ArrayLike, f: Callable[[Any], Any] | None = None) -> tuple[float, NDArray[np.float64], float]:
+    """Mean (or `f` of the means), fluctuations along its gradient for each draw, and the size of the terms in them.
+
+    Examples
+    --------
+    >>> value, delta, scale = fluctuations(np.arange(9.0))
+    >>> value, delta[0], scale
+    (4.0, np.float64(-4.0), 8.0)
+    """
     draws = _checked(series)
-    if f is None:
-        _require_real_column(draws)
-        value, delta, scale = float(draws.mean()), draws - draws.mean(), float(np.abs(draws).max())
-    else:
-        value, delta, scale = _project(draws, f)
-    return _gamma(value, delta, scale)
+    if f is not None:
+        return _project(draws, f)
+    _require_real_column(draws)
+    return float(draws.mean()), draws - draws.mean(), float(np.abs(draws).max())
+
+
+def _checked_replicas(replicas: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    remedy = "give the lengths of the chains"
+    parts = (count,) if replicas is None else tuple(whole_numbers("replicas", replicas, 0, count, remedy))
+    if sum(parts) != count or min(parts, default=0) < 1:
+        raise ValueError(f"replicas of {list(parts)} draws do not make up the {count} of the series")
+    return parts
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, StatisticsWarning, stacklevel=3)
 
 
 def autocorrelation(series: ArrayLike, lags: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -241,39 +333,135 @@ def _real_value(result: Any) -> float:
     return float(value.reshape(()))
 
 
-def _gamma(value: float, delta: NDArray[np.float64], scale: float) -> Estimate:
+def autocorrelation_time(delta: NDArray[np.float64], replicas: Sequence[int]) -> tuple[float, int]:
+    """tau_int of fluctuations and the window of its sum; (1/2, 0) if there are none.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(1).normal(size=1000)
+    >>> tau, window = autocorrelation_time(noise, [1000])
+    >>> abs(tau - 0.5) < 0.2, window < 10
+    (True, True)
+    """
+    gamma = _autocovariance(_centred(delta, replicas), replicas)
+    if gamma[0] <= 0:
+        return 0.5, 0
+    window = _window(gamma, len(delta))
+    gamma = _unbiased(gamma, window, len(delta))
+    return 0.5 + float(gamma[1 : window + 1].sum() / gamma[0]), window
+
+
+def _gamma(
+    value: float, delta: NDArray[np.float64], scale: float, parts: Sequence[int], tau_exp: float | None
+) -> Estimate:
     count = len(delta)
-    gamma = _autocovariance(delta)
+    gamma = _autocovariance(_centred(delta, parts), parts)
     if _is_constant(gamma[0], scale):
         return Estimate(value, 0.0, 0.5, 0.0)
+    if tau_exp is not None:
+        return _with_tail(value, gamma, count, tau_exp)
     window = _window(gamma, count)
     gamma = _unbiased(gamma, window, count)
     tau = 0.5 + float(gamma[1 : window + 1].sum() / gamma[0])
-    if count < FEWEST_TAUS * tau:
-        warnings.warn(
-            f"{count} draws are few for an autocorrelation time of {tau:.2g}: the error is a lower bound; draw more",
-            RuntimeWarning,
-            stacklevel=3,
+    relative = 2 * math.sqrt(max(window + 0.5 - tau, 0.0) / count)
+    if tau <= 0 or (tau < 0.5 and relative > LARGEST_TAU_ERROR):
+        _warn(
+            f"the autocorrelation time {tau:.2g} from {count} draws is below 1/2 but not reliable: 1/2 is taken in its "
+            "place, and the error may be too small or too large; draw more"
         )
-    variance = 2 * tau * float(gamma[0])
-    # The estimated sum of a strongly anticorrelated series can fall below zero, which no variance can.
-    variance = max(variance, float(gamma[0]) / count)
-    tau_error = 2 * abs(tau) * math.sqrt(max(window + 0.5 - tau, 0.0) / count)
-    return Estimate(value, math.sqrt(variance / count), tau, tau_error)
+        tau = 0.5
+    elif count < max(FEWEST_TAUS * tau, FEWEST_DRAWS):
+        _warn(f"{count} draws are few for an autocorrelation time of {tau:.2g}: the error is a lower bound; draw more")
+    return Estimate(value, math.sqrt(2 * tau * float(gamma[0]) / count), tau, relative * tau)
+
+
+def _with_tail(value: float, gamma: NDArray[np.float64], count: int, tau_exp: float) -> Estimate:
+    """tau_int up to the first W at which rho is not above its error, and the tail of the slowest mode (1009.5228)."""
+    rho, last = gamma / gamma[0], max(len(gamma) - 3, 1)
+    error = _rho_error(rho, min(last + 1, len(rho) - 1), count)
+    window = next((n for n in range(1, last) if rho[n] < error[n]), last)
+    summed = max(0.5 + float(rho[1 : window + 1].sum()), 0.5)
+    own = summed * (1 + (2 * window + 1) / count) / (1 + 1 / count)
+    tau = own + tau_exp * abs(float(rho[window + 1]))
+    if count < FEWEST_TAUS * tau_exp:
+        _warn(f"{count} draws are few for tau_exp = {tau_exp:.3g}: the error is a rough bound; draw more")
+    tau_error = math.hypot(2 * summed * math.sqrt((window + 0.5) / count), tau_exp * float(error[window + 1]))
+    return Estimate(value, math.sqrt(2 * tau * float(gamma[0]) * (1 + 1 / count) / count), tau, tau_error)
+
+
+def _pieces(delta: NDArray[np.float64], parts: Sequence[int]) -> list[NDArray[np.float64]]:
+    return np.split(delta, np.cumsum(parts)[:-1])
+
+
+def _centred(delta: NDArray[np.float64], parts: Sequence[int]) -> NDArray[np.float64]:
+    """Fluctuations about the mean of each replica."""
+    return delta if len(parts) == 1 else np.concatenate([piece - piece.mean() for piece in _pieces(delta, parts)])
+
+
+def r_hat(series: ArrayLike, replicas: Sequence[int] | None = None) -> float:
+    """Rank-normalised split R-hat (A. Vehtari et al., arXiv 1903.08008): the larger one of bulk and tail.
+
+    Near 1 if all halves of all chains have one distribution; above 1.01 they have not forgotten their starts.
+
+    Parameters
+    ----------
+    series : array_like, shape (draws,)
+        Real draws of the chains, one chain after another.
+    replicas : sequence of int, optional
+        Their lengths; of longer ones the last draws are taken.
+
+    Raises
+    ------
+    ValueError
+        Fewer than 8 draws a chain, complex or array draws.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(1).normal(size=2000)
+    >>> round(r_hat(noise, [1000, 1000]), 2)
+    1.0
+    """
+    draws = _checked(series)
+    _require_real_column(draws)
+    parts = _checked_replicas(replicas, len(draws))
+    half = min(parts) // 2
+    if 2 * half < MINIMUM_DRAWS:
+        raise ValueError(f"R-hat of chains of {list(parts)} draws: each needs at least {MINIMUM_DRAWS}")
+    shortest = [piece[len(piece) - min(parts) :] for piece in _pieces(draws, parts)]
+    halves = np.stack([piece[cut] for piece in shortest for cut in (slice(half), slice(-half, None))])
+    folded = np.abs(halves - np.median(halves))
+    return max(_plain_r_hat(_normal_ranks(halves)), _plain_r_hat(_normal_ranks(folded)))
+
+
+def _normal_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normal quantiles of the ranks, ties at their mean rank."""
+    _, inverse, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+    rank = np.cumsum(counts) - 0.5 * (counts - 1)
+    quantile = NormalDist().inv_cdf
+    z = np.array([quantile(p) for p in (rank - 0.375) / (values.size + 0.25)])
+    return z[inverse.reshape(-1)].reshape(values.shape)
+
+
+def _plain_r_hat(z: NDArray[np.float64]) -> float:
+    count = z.shape[1]
+    within, between = float(z.var(axis=1, ddof=1).mean()), float(z.mean(axis=1).var(ddof=1))
+    return math.sqrt((between + within * (count - 1) / count) / within) if within > 0 else math.nan
 
 
 def _is_constant(variance: float, scale: float) -> bool:
     return bool(math.sqrt(max(variance, 0.0)) <= 16 * np.finfo(float).eps * scale)
 
 
-def _autocovariance(delta: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gamma(t) = sum_i delta_i delta_{i+t} / (N - t) for t = 0 .. N/2, by FFT (eq. 31)."""
-    count = len(delta)
-    lags = count // 2 + 1
-    size = 1 << (count + lags).bit_length()
-    power = np.abs(np.fft.rfft(delta, size)) ** 2
-    sums: NDArray[np.float64] = np.fft.irfft(power, size)[:lags]
-    return sums / (count - np.arange(lags))
+def _autocovariance(delta: NDArray[np.float64], parts: Sequence[int] | None = None) -> NDArray[np.float64]:
+    """Gamma(t) = sum_i delta_i delta_{i+t} / (N - t) for t = 0 .. N/2, by FFT (eq. 31); N/2 is that of the longest."""
+    lengths = [len(delta)] if parts is None else list(parts)
+    lags = max(lengths) // 2 + 1
+    total, pairs = np.zeros(lags), np.zeros(lags)
+    for piece in _pieces(delta, lengths):
+        size = 1 << (len(piece) + lags).bit_length()
+        total += np.fft.irfft(np.abs(np.fft.rfft(piece, size)) ** 2, size)[:lags]
+        pairs += np.maximum(len(piece) - np.arange(lags), 0)
+    return total / np.maximum(pairs, 1)
 
 
 def _window(gamma: NDArray[np.float64], count: int) -> int:

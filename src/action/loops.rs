@@ -1,13 +1,13 @@
 //! Gauge actions S = sum_i c_i sum_x sum_{loops of family i} (1 - Re tr W / N): Wilson, improved, and any list of loops.
 
-use super::Action;
+use crate::concept::{Action, Auxiliary, Effort};
 use crate::error::Result;
 use crate::field::{self, Measure, SiteKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::{Lattice, MAX_DIMENSIONS};
+use crate::lattice::{Program, WeightedPath, program};
 use crate::matrix::{Algebra, Matrix};
-use crate::path::{self, Program, WeightedPath};
-use crate::real::Real;
+use crate::number::Real;
 use std::sync::Arc;
 
 /// A gauge action given by its loops; the coefficients are in the weights.
@@ -23,13 +23,8 @@ pub struct LoopAction {
 impl LoopAction {
     /// Prepares the action for fields on `lattice`.
     pub fn new(lattice: &Arc<Lattice>, loops: Vec<WeightedPath>) -> Self {
-        let staple = |mu: usize| {
-            let mut start = [0; MAX_DIMENSIONS];
-            start[mu] = 1;
-            Program::new(lattice, start, &path::staples(&loops, mu))
-        };
         Self {
-            staples: (0..lattice.ndim()).map(staple).collect(),
+            staples: program::staple_programs(lattice, &loops),
             traces: Program::new(lattice, [0; MAX_DIMENSIONS], &loops),
             weight: loops.iter().map(|l| l.weight).sum(),
             lattice: lattice.clone(),
@@ -49,14 +44,21 @@ impl LoopAction {
 }
 
 impl<R: Real, const N: usize> Action<GaugeField<R, N>> for LoopAction {
-    fn value(&self, field: &GaugeField<R, N>) -> Result<R::Total> {
+    fn value(&self, field: &GaugeField<R, N>, _: &[Auxiliary<GaugeField<R, N>>], _: &mut Effort) -> Result<R::Total> {
         let kernel = Traces { program: &self.traces, links: field.links() };
         let (_, sum) = field::measure(&kernel, self.lattice.vectors());
         Ok(R::Total::splat(self.weight * self.lattice.volume() as f64) - sum * R::Total::splat(1.0 / N as f64))
     }
 
     /// F = sum_staples c TA(U V) / (N METRIC), from dS = -(c/N) Re tr(delta U V) = <F, delta>.
-    fn kick(&self, field: &GaugeField<R, N>, step: f64, momenta: &mut LinkAlgebra<R, N>) -> Result<()> {
+    fn kick(
+        &self,
+        field: &GaugeField<R, N>,
+        _: &[Auxiliary<GaugeField<R, N>>],
+        step: f64,
+        momenta: &mut LinkAlgebra<R, N>,
+        _: &mut Effort,
+    ) -> Result<()> {
         let factor = -step / (N as f64 * Algebra::<R, N>::METRIC);
         kick(&self.staples, field, (1.0, factor), momenta);
         Ok(())
@@ -94,7 +96,7 @@ pub(crate) fn kick<R: Real, const N: usize>(
 /// Working memory for any of the programs.
 pub(crate) fn scratch<R: Real, const N: usize>(staples: &[Program]) -> Vec<Matrix<R, N>> {
     let slots = staples.iter().map(|p| p.scratch::<R, N>().len()).max();
-    vec![Matrix::zero(); slots.unwrap_or(1)]
+    field::zeros(slots.unwrap_or(1))
 }
 
 struct Kick<'a, R, const N: usize> {

@@ -4,8 +4,8 @@ use super::fault::fault;
 use super::format::Format;
 use super::header::Header;
 use super::links::{LinkArray, MAX_COLORS};
+use super::options::ReadOptions;
 use super::payload::{file_order, shorten};
-use super::read::ReadOptions;
 use super::source::Source;
 use crate::error::Result;
 use crate::interrupt;
@@ -86,7 +86,7 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn links(text: &[u8], shape: &[usize], n: usize) -> Result<LinkArray> {
-    let mut links = LinkArray::zeros(shape, n);
+    let mut links = LinkArray::zeros(shape, n)?;
     let mut words = words(text);
     let axes: Vec<usize> = (0..shape.len()).collect();
     for (rank, site) in file_order(shape, &axes).enumerate() {

@@ -69,6 +69,8 @@ pub struct Header {
     pub plaquette: Option<f64>,
     /// Mean Re tr(link)/N the file records.
     pub link_trace: Option<f64>,
+    /// `"periodic"` or, with zero temporal links on one slice, `"open"`; known once the links are read.
+    pub boundary: Option<&'static str>,
     /// Everything else the file says, in its order.
     pub metadata: Vec<(String, String)>,
     /// Records of a LIME file.
@@ -89,6 +91,7 @@ impl Header {
             checksums: Vec::new(),
             plaquette: None,
             link_trace: None,
+            boundary: None,
             metadata: Vec::new(),
             records: Vec::new(),
             warnings: Vec::new(),

@@ -6,8 +6,8 @@ use super::fault::fault;
 use super::format::Format;
 use super::header::{ByteOrder, Checksum, Header, LimeRecord};
 use super::links::{LinkArray, MAX_COLORS};
-use super::payload::{Payload, agree, extent_text, shorten};
-use super::read::ReadOptions;
+use super::options::ReadOptions;
+use super::payload::{Payload, agree, extent_text, overrule, shorten};
 use super::source::Source;
 use super::validate::check_sum;
 use super::{lime, xml};
@@ -104,14 +104,19 @@ fn plan(source: &mut dyn Source, options: &ReadOptions) -> Result<(Header, Optio
     if record.kind == BINARY[0] {
         header.format = Format::Ildg;
     }
-    let said = said(source, &mut header)?;
-    header.checksums = checksums(source, &header.records)?;
+    let said = said(source, &mut header, options)?;
+    header.checksums = checksums(source, &mut header, options)?;
     header.metadata.extend(metadata(source, &mut header.warnings, &header.records)?);
     header.byte_order = Some(ByteOrder::Big);
     header.shape = agree("shape", said.shape.clone(), options.shape.as_ref())?;
-    header.n_colors = agree("n_colors", said.n_colors, options.n_colors.as_ref())?;
+    header.n_colors = options.n_colors.or(said.n_colors);
     header.precision = said.precision;
-    let Some(shape) = header.shape.clone() else { return Ok((header, None, record)) };
+    let Some(shape) = header.shape.clone() else {
+        agree("n_colors", said.n_colors, options.n_colors.as_ref())?;
+        return Ok((header, None, record));
+    };
+    let fits = |n: usize| sizes(&shape, n, &record).iter().any(|p| p.size() == record.size);
+    overrule("ildg-format", said.n_colors, options.n_colors, fits, &mut header)?;
     let payload = payload(&shape, &said, &record, &mut header)?;
     Ok((header, Some(payload), record))
 }
@@ -130,23 +135,35 @@ fn check_single(records: &[LimeRecord]) -> Result<()> {
     Ok(())
 }
 
-fn load(source: &mut dyn Source, records: &[LimeRecord], kind: &'static str) -> Result<Option<Leaves>> {
-    let Some(record) = find(records, kind) else { return Ok(None) };
+/// The leaves of a record; XML that cannot be parsed is only a warning if the caller gave what it could say.
+fn load(
+    source: &mut dyn Source,
+    header: &mut Header,
+    kind: &'static str,
+    options: &ReadOptions,
+) -> Result<Option<Leaves>> {
+    let Some(record) = find(&header.records, kind) else { return Ok(None) };
     let bytes = source.bytes(record.offset, record.size.min(LARGEST_TEXT) as usize)?;
-    let list = xml::leaves(kind, record.offset, &bytes)?;
-    Ok(Some(Leaves { record: kind, offset: record.offset, list }))
+    match xml::leaves(kind, record.offset, &bytes) {
+        Ok(list) => Ok(Some(Leaves { record: kind, offset: record.offset, list })),
+        Err(Error::Format(error)) if options.shape.is_some() && options.n_colors.is_some() => {
+            header.warn(format!("record {kind} was not used: {}; shape and group are those given", error.message));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-fn said(source: &mut dyn Source, header: &mut Header) -> Result<Said> {
+fn said(source: &mut dyn Source, header: &mut Header, options: &ReadOptions) -> Result<Said> {
     let mut said = Said { precision_field: "precision", ..Said::default() };
-    if let Some(leaves) = load(source, &header.records, FORMAT_RECORD)? {
+    if let Some(leaves) = load(source, header, FORMAT_RECORD, options)? {
         from_ildg(&leaves, &mut said)?;
     }
-    if let Some(leaves) = load(source, &header.records, FILE_RECORD)? {
+    if let Some(leaves) = load(source, header, FILE_RECORD, options)? {
         from_file(&leaves, &mut said)?;
     }
-    if let Some(leaves) = load(source, &header.records, FIELD_RECORD)? {
-        from_record(&leaves, &mut said, header)?;
+    if let Some(leaves) = load(source, header, FIELD_RECORD, options)? {
+        from_record(&leaves, &mut said, header, options)?;
     }
     Ok(said)
 }
@@ -196,7 +213,7 @@ fn from_file(leaves: &Leaves, said: &mut Said) -> Result<()> {
     same(&mut said.shape, leaves, "dims", shape)
 }
 
-fn from_record(leaves: &Leaves, said: &mut Said, header: &mut Header) -> Result<()> {
+fn from_record(leaves: &Leaves, said: &mut Said, header: &mut Header, options: &ReadOptions) -> Result<()> {
     if let Some(date) = leaves.get("date") {
         header.metadata.push(("date".into(), date.to_string()));
     }
@@ -219,7 +236,7 @@ fn from_record(leaves: &Leaves, said: &mut Said, header: &mut Header) -> Result<
     if let Some(allowed) = said.shape.as_ref().map(Vec::len).filter(|&d| count.is_some_and(|count| count != d)) {
         return Err(leaves.refuse("datacount", &number(count), &format!("{allowed}, one link a direction")));
     }
-    let allowed = said.n_colors.filter(|&n| n <= MAX_COLORS).map(|n| [8 * n * n, 16 * n * n]);
+    let allowed = options.n_colors.or(said.n_colors).filter(|&n| n <= MAX_COLORS).map(|n| [8 * n * n, 16 * n * n]);
     if let Some(allowed) = allowed.filter(|allowed| size.is_some_and(|size| !allowed.contains(&size))) {
         return Err(leaves.refuse("typesize", &number(size), &format!("{} or {}", allowed[0], allowed[1])));
     }
@@ -230,14 +247,16 @@ fn number(value: Option<usize>) -> String {
     value.map_or(String::new(), |v| v.to_string())
 }
 
+/// The blocks of `n` colours, in 32 and 64 bit.
+fn sizes(shape: &[usize], n: usize, record: &LimeRecord) -> [Payload; 2] {
+    let codec = |precision| Codec { precision, order: ByteOrder::Big };
+    [32, 64].map(|precision| Payload::lexicographic("LIME", shape, n, codec(precision), record.offset))
+}
+
 fn payload(shape: &[usize], said: &Said, record: &LimeRecord, header: &mut Header) -> Result<Payload> {
-    let block = |n, precision| {
-        let codec = Codec { precision, order: ByteOrder::Big };
-        Payload::lexicographic("LIME", shape, n, codec, record.offset)
-    };
     let all = (1..=MAX_COLORS).filter(|n| header.n_colors.is_none_or(|given| given == *n));
     // n^2 times 4 or 8 bytes never coincide, so the size tells colours and precision.
-    let found = all.flat_map(|n| [block(n, 32), block(n, 64)]).find(|p| p.size() == record.size);
+    let found = all.flat_map(|n| sizes(shape, n, record)).find(|p| p.size() == record.size);
     let Some(found) = found else {
         let groups = header.n_colors.map_or(format!("1 to {MAX_COLORS}"), |n| n.to_string());
         let message =
@@ -256,8 +275,8 @@ fn payload(shape: &[usize], said: &Said, record: &LimeRecord, header: &mut Heade
     Ok(found)
 }
 
-fn checksums(source: &mut dyn Source, records: &[LimeRecord]) -> Result<Vec<Checksum>> {
-    let Some(leaves) = load(source, records, CHECKSUM_RECORD)? else { return Ok(Vec::new()) };
+fn checksums(source: &mut dyn Source, header: &mut Header, options: &ReadOptions) -> Result<Vec<Checksum>> {
+    let Some(leaves) = load(source, header, CHECKSUM_RECORD, options)? else { return Ok(Vec::new()) };
     let one = |name: &str| -> Result<Checksum> {
         let text = leaves.require(name)?;
         let value = u32::from_str_radix(text.trim_start_matches("0x"), 16);

@@ -1,7 +1,7 @@
 //! Gauge links as a plain array `[mu, x_0, .., x_{D-1}, a, b]` (last axis time, C order) with the checks that files need.
 
 use crate::error::{Error, Result};
-use crate::interrupt;
+use crate::{interrupt, memory};
 use num_complex::Complex64;
 
 /// Largest number of colours that files are read and written with.
@@ -33,10 +33,47 @@ pub struct Violation {
 }
 
 impl LinkArray {
-    /// An array of zeros for the given extents and colours.
-    pub(crate) fn zeros(extents: &[usize], n_colors: usize) -> Self {
-        let length = extents.len() * extents.iter().product::<usize>() * n_colors * n_colors;
-        Self { extents: extents.to_vec(), n_colors, data: vec![Complex64::ZERO; length] }
+    /// An array of zeros for the given extents and colours, refused if there is no memory for it.
+    pub(crate) fn zeros(extents: &[usize], n_colors: usize) -> Result<Self> {
+        let length = extents.iter().fold(extents.len() * n_colors * n_colors, |length, &l| length.saturating_mul(l));
+        let bytes = memory::product(&[length], size_of::<Complex64>());
+        memory::require(&format!("links on a lattice {extents:?}"), bytes)?;
+        Ok(Self { extents: extents.to_vec(), n_colors, data: vec![Complex64::ZERO; length] })
+    }
+
+    /// The time slice whose temporal links are all zero, if it is the only one: open boundaries between it and the next.
+    pub fn open_slice(&self) -> Option<usize> {
+        let (time, volume) = (self.extents.len() - 1, self.volume());
+        let length = self.extents[time];
+        let missing = |site: usize| self.link(time, site).iter().all(|&z| z == Complex64::ZERO);
+        let mut zero = (0..length).filter(|&t| missing(t));
+        let slice = zero.next().filter(|_| time > 0 && zero.next().is_none())?;
+        (slice..volume).step_by(length).all(missing).then_some(slice)
+    }
+
+    /// Whether the plaquette at `site` in a plane with `nu` (the larger direction) has a link on the `open` slice.
+    fn is_missing(&self, open: Option<usize>, nu: usize, site: usize) -> bool {
+        let time = self.extents.len() - 1;
+        nu == time && open == Some(site % self.extents[time])
+    }
+
+    /// With open boundaries: sum of all plaquettes, those in space weighted 1/2 on the two boundary slices, over the number of
+    /// sites, planes and colours, without and with the time slice that is lost (openQCD's conventions).
+    pub(crate) fn open_plaquettes(&self) -> Option<[f64; 2]> {
+        let (time, slice) = (self.extents.len() - 1, self.open_slice()?);
+        let length = self.extents[time];
+        let edge = |site: usize| site % length == slice || site % length == (slice + 1) % length;
+        let planes = || (0..time).flat_map(|mu| (mu + 1..=time).map(move |nu| (mu, nu)));
+        let (mut weighted, mut all) = (0.0, 0.0);
+        for (mu, nu) in planes() {
+            for site in 0..self.volume() {
+                let trace = self.plaquette_trace(mu, nu, site);
+                weighted += if nu < time && edge(site) { 0.5 * trace } else { trace };
+                all += trace;
+            }
+        }
+        let sites = (self.volume() / length * planes().count() * self.n_colors) as f64;
+        Some([weighted / (sites * (length - 1) as f64), all / (sites * length as f64)])
     }
 
     /// Number of sites.
@@ -85,12 +122,12 @@ impl LinkArray {
         Ok(())
     }
 
-    /// Mean of Re tr(plaquette)/N over sites and planes; `None` in one dimension.
+    /// Mean of Re tr(plaquette)/N over sites and planes, without those that open boundaries lack; `None` in one dimension.
     pub fn plaquette(&self) -> Result<Option<f64>> {
-        let d = self.extents.len();
+        let (d, open) = (self.extents.len(), self.open_slice());
         let (mut sum, mut count) = (0.0, 0usize);
         for (mu, nu) in (0..d).flat_map(|mu| (mu + 1..d).map(move |nu| (mu, nu))) {
-            for site in 0..self.volume() {
+            for site in (0..self.volume()).filter(|&site| !self.is_missing(open, nu, site)) {
                 sum += self.plaquette_trace(mu, nu, site);
                 count += 1;
             }
@@ -133,10 +170,13 @@ impl LinkArray {
         self.data.chunks_exact(self.link_len()).map(trace).sum::<f64>() / (links * n) as f64
     }
 
-    /// The link farthest from the group.
+    /// The link farthest from the group; links that open boundaries lack do not count.
     pub fn unitarity_violation(&self) -> Result<Violation> {
-        let (mut worst, mut at) = (0.0, 0);
+        let (mut worst, mut at, open) = (0.0, 0, self.open_slice());
         for (index, link) in self.data.chunks_exact(self.link_len()).enumerate() {
+            if self.is_missing(open, index / self.volume(), index % self.volume()) {
+                continue;
+            }
             let size = link_violation(link, self.n_colors);
             if size > worst || size.is_nan() {
                 (worst, at) = (size, index);

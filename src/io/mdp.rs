@@ -5,13 +5,14 @@ use super::fault::{COPY_AGAIN, fault};
 use super::format::Format;
 use super::header::{ByteOrder, Header};
 use super::links::{LinkArray, MAX_COLORS};
+use super::options::ReadOptions;
 use super::payload::{Payload, agree, extent};
-use super::read::ReadOptions;
 use super::source::Source;
 use crate::error::Result;
 
 const NAME: &str = "MDP header";
-const ENDIAN_MARK: u32 = 0x8765_4321;
+/// What FermiQCD writes, and what its Python tools write (1325884739).
+const ENDIAN_MARKS: [u32; 2] = [0x8765_4321, 0x4f07_6543];
 /// Three texts of 60 bytes, then 32-bit words: mark, dimension, ten extents, bytes per site, sites.
 const TEXTS: usize = 180;
 const HEADER: usize = TEXTS + 4 * 14;
@@ -66,9 +67,9 @@ fn plan(source: &mut dyn Source, options: &ReadOptions) -> Result<(Header, Paylo
 
 fn byte_order(head: &[u8]) -> Result<ByteOrder> {
     let mark = &head[TEXTS..TEXTS + 4];
-    let fits = |order: &ByteOrder| words(mark, *order).eq([ENDIAN_MARK]);
+    let fits = |order: &ByteOrder| words(mark, *order).all(|word| ENDIAN_MARKS.contains(&word));
     [ByteOrder::Little, ByteOrder::Big].into_iter().find(fits).ok_or_else(|| {
-        let message = format!("{mark:02x?} is not the mark 87654321 in either byte order");
+        let message = format!("{mark:02x?} is neither mark (87654321, 4f076543) in either byte order");
         fault(NAME, "endianess", TEXTS as u64, message, COPY_AGAIN)
     })
 }

@@ -6,8 +6,8 @@ use super::fault::{COPY_AGAIN, fault};
 use super::format::Format;
 use super::header::{ByteOrder, Checksum, Header};
 use super::links::LinkArray;
+use super::options::ReadOptions;
 use super::payload::{Payload, agree, extent};
-use super::read::ReadOptions;
 use super::source::Source;
 use super::validate::check_sum;
 use crate::error::Result;
@@ -26,8 +26,12 @@ pub(crate) fn read(source: &mut dyn Source, options: &ReadOptions) -> Result<(Li
     let (mut header, payload) = plan(source, options)?;
     let bytes = source.bytes(payload.offset, payload.size() as usize)?;
     let recorded = header.checksums.clone();
+    let found = checksum::milc(&bytes, payload.codec.order)?;
     if !recorded.is_empty() {
-        check_sum(&recorded, &checksum::milc(&bytes, payload.codec.order)?, payload.offset, &mut header, options)?;
+        check_sum(&recorded, &found, payload.offset, &mut header, options)?;
+    } else if payload.offset == HEADER_5 as u64 {
+        let [sum29, sum31] = found;
+        header.warn(format!("both checksums are 0 in the header; the data sum to {sum29:08x} {sum31:08x}"));
     }
     Ok((payload.decode(&bytes)?, header))
 }
@@ -82,6 +86,9 @@ fn version_5(head: &[u8], numbers: &[u32], header: &mut Header) -> Result<()> {
         return Err(fault(NAME, "order", 84, message, "save the field with save_serial in MILC"));
     }
     let sums = [("sum29", numbers[22]), ("sum31", numbers[23])];
+    if numbers[22..24] == [0, 0] {
+        return Ok(());
+    }
     header.checksums.extend(sums.map(|(name, value)| Checksum { name: name.into(), value }));
     Ok(())
 }

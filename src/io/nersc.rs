@@ -6,11 +6,11 @@ use super::fault::{COPY_AGAIN, fault};
 use super::format::Format;
 use super::header::{ByteOrder, Checksum, Header};
 use super::links::{LinkArray, MAX_COLORS};
-use super::payload::{Payload, agree, extent_text, shorten};
-use super::read::ReadOptions;
+use super::options::ReadOptions;
+use super::options::WriteOptions;
+use super::payload::{Payload, agree, extent_text, overrule, shorten};
 use super::source::Source;
 use super::validate::check_sum;
-use super::write::WriteOptions;
 use crate::error::{Error, Result};
 
 const NAME: &str = "NERSC header";
@@ -78,14 +78,18 @@ fn plan(source: &mut dyn Source, options: &ReadOptions) -> Result<(Header, Plan)
     let shape = (1..=dimension).map(|i| dimension_field(&fields, i)).collect::<Result<Vec<_>>>()?;
     let (codec, order_stated) = floating_point(require(&fields, "FLOATING_POINT")?)?;
     let shape = agree("shape", Some(shape), options.shape.as_ref())?.unwrap_or_default();
-    let n = agree("n_colors", Some(n_file), options.n_colors.as_ref())?.unwrap_or_default();
-    let mut payload = Payload::lexicographic("NERSC", &shape, n, codec, offset);
     let available = source.length() - offset;
-    if !square && n > 1 {
+    let block = |n| {
+        let mut payload = Payload::lexicographic("NERSC", &shape, n, codec, offset);
         // Only SU(3) has one established meaning without the suffix; for others the length of the file decides.
-        let full = payload.size();
-        payload.rows = if n != 3 && available >= full { n } else { n - 1 };
-    }
+        if !square && n > 1 && (n == 3 || available < payload.size()) {
+            payload.rows = n - 1;
+        }
+        payload
+    };
+    let fits = |n| (0..block(n).site_bytes() as u64).contains(&(available.wrapping_sub(block(n).size())));
+    let n = overrule("DATATYPE", Some(n_file), options.n_colors, fits, &mut header)?.unwrap_or(n_file);
+    let payload = block(n);
     payload.check_size(available, &mut header)?;
     header.shape = Some(shape);
     header.n_colors = Some(n);
@@ -270,7 +274,8 @@ fn description(links: &LinkArray, payload: &Payload, sum: u32) -> Result<Vec<Str
     lines.extend(links.extents.iter().enumerate().map(|(i, l)| format!("DIMENSION_{} = {l}", i + 1)));
     lines.push(format!("LINK_TRACE = {:.12}", links.link_trace()));
     lines.extend(links.plaquette()?.map(|p| format!("PLAQUETTE = {p:.12}")));
-    lines.extend((1..=d).map(|i| format!("BOUNDARY_{i} = PERIODIC")));
+    let open = |i: usize| i == d && links.open_slice().is_some();
+    lines.extend((1..=d).map(|i| format!("BOUNDARY_{i} = {}", if open(i) { "OPEN" } else { "PERIODIC" })));
     lines.push(format!("CHECKSUM = {sum:x}"));
     lines.push(format!("FLOATING_POINT = IEEE{}BIG", payload.codec.precision));
     Ok(lines)

@@ -5,10 +5,10 @@ use super::fault::{COPY_AGAIN, fault};
 use super::format::Format;
 use super::header::{ByteOrder, Header};
 use super::links::{LinkArray, MAX_COLORS};
+use super::options::ReadOptions;
+use super::options::WriteOptions;
 use super::payload::{agree, extent, shorten};
-use super::read::ReadOptions;
 use super::source::Source;
-use super::write::WriteOptions;
 use crate::error::Result;
 
 const NAME: &str = "npy header";
@@ -41,7 +41,7 @@ pub(crate) fn read(source: &mut dyn Source, options: &ReadOptions) -> Result<(Li
 pub(crate) fn read_as(source: &mut dyn Source, format: Format, options: &ReadOptions) -> Result<(LinkArray, Header)> {
     let array = array(source)?;
     let (header, codec) = plan(&array, source.length(), format, options)?;
-    let mut links = LinkArray::zeros(header.shape.as_deref().unwrap_or_default(), header.n_colors.unwrap_or(1));
+    let mut links = LinkArray::zeros(header.shape.as_deref().unwrap_or_default(), header.n_colors.unwrap_or(1))?;
     let size = links.data.len() * 2 * codec.width();
     codec.read(&source.bytes(array.offset, size)?, &mut links.data);
     Ok((links, header))

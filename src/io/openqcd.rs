@@ -5,15 +5,16 @@ use super::fault::{COPY_AGAIN, fault};
 use super::format::Format;
 use super::header::{ByteOrder, Header};
 use super::links::LinkArray;
+use super::options::ReadOptions;
+use super::options::WriteOptions;
 use super::payload::{Payload, agree, extent, file_order};
-use super::read::ReadOptions;
 use super::source::Source;
-use super::write::WriteOptions;
 use crate::error::{Error, Result};
 use crate::interrupt;
 
 const NAME: &str = "openQCD header";
-const HEADER: usize = 24;
+pub(crate) const HEADER: usize = 24;
+const EXTENTS: [&str; 4] = ["N0", "N1", "N2", "N3"];
 const COLORS: usize = 3;
 const CODEC: Codec = Codec { precision: 64, order: ByteOrder::Little };
 /// z runs fastest, then y, x and t.
@@ -41,7 +42,7 @@ pub(crate) fn header(source: &mut dyn Source, options: &ReadOptions) -> Result<H
 pub(crate) fn read(source: &mut dyn Source, options: &ReadOptions) -> Result<(LinkArray, Header)> {
     let (header, payload) = plan(source, options)?;
     let bytes = source.bytes(HEADER as u64, payload.size() as usize)?;
-    let mut links = LinkArray::zeros(&payload.shape, COLORS);
+    let mut links = LinkArray::zeros(&payload.shape, COLORS)?;
     let size = 16 * COLORS * COLORS;
     let mut matrices = bytes.chunks_exact(size);
     visit(&payload.shape, |mu, site| {
@@ -80,18 +81,10 @@ fn backward(shape: &[usize], site: usize, mu: usize) -> usize {
 }
 
 fn plan(source: &mut dyn Source, options: &ReadOptions) -> Result<(Header, Payload)> {
-    let head = source.bytes(0, source.length().min(HEADER as u64) as usize)?.into_owned();
-    let Some((extents, plaquette)) = numbers(&head) else {
-        let message = format!("{HEADER} bytes are needed, the file has {}", source.length());
-        return Err(fault(NAME, "header", 0, message, COPY_AGAIN));
-    };
-    let axes = ["N0", "N1", "N2", "N3"].into_iter().zip(extents).zip(0u64..);
-    let read = axes.map(|((name, l), i)| even_extent(name, 4 * i, l)).collect::<Result<Vec<_>>>()?;
-    let shape = vec![read[1], read[2], read[3], read[0]];
-    if !plaquette.is_finite() || plaquette.abs() > 3.0 {
-        let message = format!("{plaquette} is not an average of Re tr U between -3 and 3");
-        return Err(fault(NAME, "plaquette", 16, message, COPY_AGAIN));
-    }
+    let (extents, plaquette) = head(source)?;
+    extents.iter().zip(EXTENTS).zip(0u64..).try_for_each(|((&l, name), i)| even_extent(name, 4 * i, l))?;
+    let [t, x, y, z] = extents;
+    let shape = vec![x, y, z, t];
     let mut header = Header::new(Format::OpenQcd);
     let shape = agree("shape", Some(shape), options.shape.as_ref())?.unwrap_or_default();
     agree("n_colors", Some(COLORS), options.n_colors.as_ref())?;
@@ -102,14 +95,31 @@ fn plan(source: &mut dyn Source, options: &ReadOptions) -> Result<(Header, Paylo
     header.precision = Some(64);
     header.rows = Some(COLORS);
     header.byte_order = Some(ByteOrder::Little);
-    header.plaquette = Some(plaquette / 3.0);
+    header.plaquette = Some(plaquette);
     Ok((header, payload))
 }
 
-fn even_extent(name: &str, offset: u64, value: i32) -> Result<usize> {
-    let length = extent(NAME, name, offset, i64::from(value))?;
-    if length % 2 == 0 {
-        return Ok(length);
+/// Four extents, time first, and the mean of Re tr(plaquette)/3.
+pub(crate) fn head(source: &mut dyn Source) -> Result<([usize; 4], f64)> {
+    let head = source.bytes(0, source.length().min(HEADER as u64) as usize)?.into_owned();
+    let Some((words, plaquette)) = numbers(&head) else {
+        let message = format!("{HEADER} bytes are needed, the file has {}", source.length());
+        return Err(fault(NAME, "header", 0, message, COPY_AGAIN));
+    };
+    let mut extents = [0; 4];
+    for (i, (l, &word)) in extents.iter_mut().zip(&words).enumerate() {
+        *l = extent(NAME, EXTENTS[i], 4 * i as u64, i64::from(word))?;
+    }
+    if !plaquette.is_finite() || plaquette.abs() > 3.0 {
+        let message = format!("{plaquette} is not an average of Re tr U between -3 and 3");
+        return Err(fault(NAME, "plaquette", 16, message, COPY_AGAIN));
+    }
+    Ok((extents, plaquette / 3.0))
+}
+
+fn even_extent(name: &str, offset: u64, length: usize) -> Result<()> {
+    if length.is_multiple_of(2) {
+        return Ok(());
     }
     let message = format!("extent {length} is odd; openQCD lattices have even extents");
     Err(fault(NAME, name, offset, message, "the file is damaged or of another format"))
@@ -126,7 +136,8 @@ pub(crate) fn write(links: &LinkArray, options: &WriteOptions) -> Result<Vec<u8>
     let [x, y, z, t] = links.extents[..] else { return Err(Error::value("four extents are needed")) };
     let mut out = Vec::with_capacity(HEADER + 16 * links.data.len());
     [t, x, y, z].iter().for_each(|&l| out.extend((l as i32).to_le_bytes()));
-    out.extend((3.0 * links.plaquette()?.unwrap_or(1.0)).to_le_bytes());
+    let plaquette = links.open_plaquettes().map(|[weighted, _]| weighted).or(links.plaquette()?);
+    out.extend((3.0 * plaquette.unwrap_or(1.0)).to_le_bytes());
     visit(&links.extents, |mu, site| CODEC.write(links.link(mu, site), &mut out))?;
     Ok(out)
 }

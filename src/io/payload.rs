@@ -72,7 +72,7 @@ impl Payload {
 
     /// Converts the block (as long as [`Payload::size`]) to links.
     pub fn decode(&self, bytes: &[u8]) -> Result<LinkArray> {
-        let mut links = LinkArray::zeros(&self.shape, self.n_colors);
+        let mut links = LinkArray::zeros(&self.shape, self.n_colors)?;
         let (n, stored) = (self.n_colors, self.rows * self.n_colors);
         let sites = bytes.chunks_exact(self.site_bytes());
         for (rank, (site, record)) in file_order(&self.shape, &self.axes).zip(sites).enumerate() {
@@ -164,6 +164,23 @@ pub(crate) fn extent_text(format: &str, field: &str, offset: u64, text: &str) ->
 pub(crate) fn shorten(text: &str) -> String {
     let visible = |c: char| if c.is_control() { '?' } else { c };
     text.trim().chars().take(60).map(visible).collect()
+}
+
+/// The number of colours: what the caller gave, with a warning where the label of the file is another but the length fits.
+pub(crate) fn overrule(
+    label: &str,
+    file: Option<usize>,
+    given: Option<usize>,
+    fits: impl FnOnce(usize) -> bool,
+    header: &mut Header,
+) -> Result<Option<usize>> {
+    match (file, given) {
+        (Some(said), Some(n)) if said != n && fits(n) => {
+            header.warn(format!("{label} says {said} colours; the given {n} fit the length of the data and were used"));
+            Ok(given)
+        }
+        _ => agree("n_colors", file, given.as_ref()),
+    }
 }
 
 /// What the file says if it says it, else what the caller gave; an error if the two differ.

@@ -2,41 +2,12 @@
 
 use super::format::Format;
 use super::header::Header;
-use super::links::{LinkArray, MAX_EXTENT, check_colors};
+use super::links::LinkArray;
+use super::options::ReadOptions;
 use super::source::{FileSource, Source};
-use super::{bridge, ildg, mdp, milc, nersc, npy, npz, openqcd, validate};
-use crate::error::{Error, Result};
+use super::{bridge, ddalphaamg, detect, hirep, ildg, mdp, milc, nersc, npy, npz, openqcd, twins, validate};
+use crate::error::Result;
 use std::path::Path;
-
-/// What the caller knows about a file, and what may be wrong with it.
-#[derive(Debug, Clone, Default)]
-pub struct ReadOptions {
-    /// Format; found from the content if `None`.
-    pub format: Option<Format>,
-    /// Extents, for files that do not state them.
-    pub shape: Option<Vec<usize>>,
-    /// Number of colours (1 for U(1)), for files that do not state it.
-    pub n_colors: Option<usize>,
-    /// Accept links outside the group (Schroedinger functional, open boundaries); a recorded plaquette or link trace
-    /// that differs is then a warning, because such codes normalise it differently.
-    pub allow_nonunitary: bool,
-    /// Turn wrong checksums, plaquettes and link traces into warnings.
-    pub ignore_checksum: bool,
-}
-
-impl ReadOptions {
-    fn check(&self) -> Result<()> {
-        if let Some(n) = self.n_colors {
-            check_colors(n)?;
-        }
-        let Some(shape) = &self.shape else { return Ok(()) };
-        let good = (1..=4).contains(&shape.len()) && shape.iter().all(|l| (1..=MAX_EXTENT).contains(l));
-        if good {
-            return Ok(());
-        }
-        Err(Error::value(format!("shape {shape:?}: give 1 to 4 extents between 1 and {MAX_EXTENT}, time last")))
-    }
-}
 
 /// Reads and verifies the links in the file at `path`.
 pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(LinkArray, Header)> {
@@ -60,7 +31,7 @@ pub fn read_header_bytes(mut bytes: &[u8], options: &ReadOptions) -> Result<Head
 
 fn format(source: &mut dyn Source, options: &ReadOptions) -> Result<Format> {
     options.check()?;
-    let found = Format::detect(source);
+    let found = detect::format(source);
     options.format.filter(|_| source.length() > 0).map_or(found, Ok)
 }
 
@@ -70,7 +41,10 @@ fn header(source: &mut dyn Source, options: &ReadOptions) -> Result<Header> {
         Format::Ildg | Format::Scidac => ildg::header(source, options),
         Format::Milc => milc::header(source, options),
         Format::Bridge => bridge::header(source, options),
+        Format::OpenQcd if options.format.is_none() => twins::header(source, options),
         Format::OpenQcd => openqcd::header(source, options),
+        Format::DdAlphaAmg => ddalphaamg::header(source, options),
+        Format::HiRep => hirep::header(source, options),
         Format::Mdp => mdp::header(source, options),
         Format::Npy => npy::header(source, options),
         Format::Npz => npz::header(source, options),
@@ -83,7 +57,10 @@ fn links(source: &mut dyn Source, options: &ReadOptions) -> Result<(LinkArray, H
         Format::Ildg | Format::Scidac => ildg::read(source, options),
         Format::Milc => milc::read(source, options),
         Format::Bridge => bridge::read(source, options),
+        Format::OpenQcd if options.format.is_none() => twins::read(source, options),
         Format::OpenQcd => openqcd::read(source, options),
+        Format::DdAlphaAmg => ddalphaamg::read(source, options),
+        Format::HiRep => hirep::read(source, options),
         Format::Mdp => mdp::read(source, options),
         Format::Npy => npy::read(source, options),
         Format::Npz => npz::read(source, options),

@@ -2,7 +2,7 @@
 
 use super::fault::{COPY_AGAIN, fault};
 use crate::error::{Error, Result};
-use crate::interrupt;
+use crate::{interrupt, memory};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -49,8 +49,8 @@ pub(crate) struct FileSource {
 impl FileSource {
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|e| Error::os(&name, e))?;
-        let metadata = file.metadata().map_err(|e| Error::os(&name, e))?;
+        // Asked of the name: opening a pipe would wait for its writer.
+        let metadata = std::fs::metadata(path).map_err(|e| Error::os(&name, e))?;
         if metadata.is_dir() {
             return Err(Error::os(&name, ErrorKind::IsADirectory.into()));
         }
@@ -58,6 +58,7 @@ impl FileSource {
             let text = "not a regular file: copy pipes and devices to a file first";
             return Err(Error::os(&name, std::io::Error::new(ErrorKind::InvalidInput, text)));
         }
+        let file = File::open(path).map_err(|e| Error::os(&name, e))?;
         Ok(Self { file, length: metadata.len(), path: name })
     }
 }
@@ -68,6 +69,7 @@ impl Source for FileSource {
     }
 
     fn fetch(&mut self, offset: u64, count: usize) -> Result<Cow<'_, [u8]>> {
+        memory::require(&format!("reading {count} bytes of {}", self.path), count as u128)?;
         let mut bytes = vec![0; count];
         self.file.seek(SeekFrom::Start(offset)).map_err(|e| Error::os(&self.path, e))?;
         for piece in bytes.chunks_mut(PIECE) {

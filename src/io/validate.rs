@@ -1,10 +1,10 @@
 //! Checks of links against the group and against what their file records, with stated tolerances.
 
-use super::fault::fault;
+use super::fault::{COPY_AGAIN, fault};
 use super::format::Format;
 use super::header::{Checksum, Header};
 use super::links::LinkArray;
-use super::read::ReadOptions;
+use super::options::ReadOptions;
 use crate::error::{Error, Result};
 
 /// Largest violation of unitarity accepted in 32-bit files.
@@ -30,6 +30,14 @@ pub(crate) fn check_read(links: &LinkArray, header: &mut Header, options: &ReadO
         let remedy = "the file is damaged, or precision or byte order are not what its header says";
         return Err(fault(format, "links", 0, message, remedy));
     }
+    if let Some(extent) = links.extents.iter().find(|&&l| l < options.smallest_extent) {
+        let message = format!(
+            "extent {extent} in {:?}; fields have extents of at least {}",
+            links.extents, options.smallest_extent
+        );
+        return Err(fault(format, "shape", 0, message, "a lattice of one site in a direction is not supported"));
+    }
+    header.boundary = Some(if links.open_slice().is_some() { "open" } else { "periodic" });
     check_group(links, header, options)?;
     check_recorded(links, header, options)
 }
@@ -51,23 +59,41 @@ fn check_group(links: &LinkArray, header: &mut Header, options: &ReadOptions) ->
         header.warn(text);
         return Ok(());
     }
-    let remedy = "fields with Schroedinger-functional or open boundaries: allow_nonunitary; otherwise shape, group, \
-                  precision or byte order are wrong or the file is damaged";
+    let remedy = "shape, group, precision or byte order are wrong or the file is damaged; only fields whose boundary links \
+                  are not in the group (Schroedinger functional) are read with allow_nonunitary";
     Err(fault(header.format.name(), "links", 0, text, remedy))
 }
 
 fn check_recorded(links: &LinkArray, header: &mut Header, options: &ReadOptions) -> Result<()> {
-    let tolerance = match header.format {
-        Format::OpenQcd => PLAQUETTE_TOLERANCE_OPENQCD,
-        _ => PLAQUETTE_TOLERANCE_NERSC,
-    };
-    if let (Some(recorded), Some(found)) = (header.plaquette, links.plaquette()?) {
+    let tolerance = plaquette_tolerance(header.format);
+    if let (Some(recorded), Some(found)) = (header.plaquette, nearest_plaquette(links, header)?) {
         compare("PLAQUETTE", recorded, found, tolerance, header, options)?;
     }
     if let Some(recorded) = header.link_trace {
         compare("LINK_TRACE", recorded, links.link_trace(), tolerance, header, options)?;
     }
     Ok(())
+}
+
+fn plaquette_tolerance(format: Format) -> f64 {
+    match format {
+        Format::OpenQcd | Format::DdAlphaAmg | Format::HiRep => PLAQUETTE_TOLERANCE_OPENQCD,
+        _ => PLAQUETTE_TOLERANCE_NERSC,
+    }
+}
+
+/// Whether the links have the plaquette that their file records.
+pub(crate) fn has_recorded_plaquette(links: &LinkArray, header: &Header) -> Result<bool> {
+    let difference =
+        |found: f64| header.plaquette.is_none_or(|p| (p - found).abs() <= plaquette_tolerance(header.format));
+    Ok(nearest_plaquette(links, header)?.is_some_and(difference))
+}
+
+/// The mean plaquette; with open boundaries, which codes normalise in three ways, the nearest to the recorded one.
+fn nearest_plaquette(links: &LinkArray, header: &Header) -> Result<Option<f64>> {
+    let (mean, recorded) = (links.plaquette()?, header.plaquette.unwrap_or_default());
+    let others = links.open_plaquettes().into_iter().flatten();
+    Ok(mean.into_iter().chain(others).min_by(|a, b| (a - recorded).abs().total_cmp(&(b - recorded).abs())))
 }
 
 fn compare(
@@ -86,7 +112,12 @@ fn compare(
         header.warn(format!("{name}: {text}"));
         return Ok(());
     }
-    let remedy = "the file is damaged or its header belongs to another field; ignore_checksum reads it all the same";
+    let remedy = match header.format {
+        Format::OpenQcd | Format::DdAlphaAmg => {
+            "neither openQCD's nor DDalphaAMG's order of links gives it: the file is damaged or of another program"
+        }
+        _ => "the file is damaged, of another program, or its header belongs to another field",
+    };
     Err(fault(header.format.name(), name, 0, text, remedy))
 }
 
@@ -112,8 +143,7 @@ pub(crate) fn check_sum(
         header.warn(format!("{name}: {text}"));
         return Ok(());
     }
-    let remedy = "the file is damaged: copy it again; ignore_checksum reads it all the same";
-    Err(fault(header.format.name(), name, at, text, remedy))
+    Err(fault(header.format.name(), name, at, text, COPY_AGAIN))
 }
 
 /// What a strict writer demands of the links.

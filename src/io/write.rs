@@ -3,30 +3,10 @@
 use super::atomic::write_atomically;
 use super::format::Format;
 use super::links::LinkArray;
+use super::options::WriteOptions;
 use super::{ildg_write, nersc, npy, npz, openqcd, validate};
 use crate::error::{Error, Result};
 use std::path::Path;
-
-/// How links are written.
-#[derive(Debug, Clone)]
-pub struct WriteOptions {
-    /// Format; taken from the extension of the file if `None`.
-    pub format: Option<Format>,
-    /// 32 or 64 bits a real.
-    pub precision: u32,
-    /// Rows of each matrix in a NERSC file: N - 1 or N; `None` is N.
-    pub rows: Option<usize>,
-    /// Names and values to keep with the field.
-    pub metadata: Vec<(String, String)>,
-    /// Accept links outside the group (Schroedinger functional, open boundaries).
-    pub allow_nonunitary: bool,
-}
-
-impl Default for WriteOptions {
-    fn default() -> Self {
-        Self { format: None, precision: 64, rows: None, metadata: Vec::new(), allow_nonunitary: false }
-    }
-}
 
 /// Writes `links` to `path`.
 pub fn write(path: impl AsRef<Path>, links: &LinkArray, options: &WriteOptions) -> Result<()> {
@@ -50,7 +30,7 @@ pub fn to_bytes(links: &LinkArray, format: Format, options: &WriteOptions) -> Re
         Format::OpenQcd => openqcd::write(links, options),
         Format::Npy => npy::write(links, options),
         Format::Npz => npz::write(links, options),
-        Format::Milc | Format::Bridge | Format::Mdp => Err(Error::value(format!(
+        Format::Milc | Format::Bridge | Format::Mdp | Format::HiRep | Format::DdAlphaAmg => Err(Error::value(format!(
             "{} files are only read; write nersc, ildg, scidac, openqcd, npy or npz",
             format.name()
         ))),

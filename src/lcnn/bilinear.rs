@@ -7,7 +7,7 @@ use super::wires::Lines;
 use crate::field::{self, SiteKernel, SumKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::matrix::Matrix;
-use crate::real::Real;
+use crate::number::Real;
 
 /// Numbers and choices of one layer.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ pub fn forward<R: Real, const N: usize>(
     w: &[Matrix<R, N>],
 ) -> Vec<Matrix<R, N>> {
     let lines = shape.lines(u, w);
-    let mut result = vec![Matrix::zero(); u.lattice().vectors() * shape.outputs];
+    let mut result = field::zeros(u.lattice().vectors() * shape.outputs);
     field::for_each::<R, _, _>(&Forward { shape, weights, w, lines: &lines }, shape.outputs, &mut result);
     result
 }
@@ -62,7 +62,7 @@ pub fn pull<R: Real, const N: usize>(
 ) -> (Vec<Matrix<R, N>>, Vec<R::Total>) {
     let lines = shape.lines(u, w);
     let per_site = shape.inputs + shape.terms();
-    let mut cotangents = vec![Matrix::zero(); u.lattice().vectors() * per_site];
+    let mut cotangents = field::zeros(u.lattice().vectors() * per_site);
     let kernel = Reverse { shape, weights, w, lines: &lines, cotangent };
     let gradient = field::for_each_summed::<R, _, _>(&kernel, per_site, &mut cotangents, weights.len());
     (lines.pull(shape.centre, &cotangents, links), gradient)
@@ -78,7 +78,7 @@ struct Forward<'a, R, const N: usize> {
 impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Forward<'_, R, N> {
     type Scratch = Vec<Matrix<R, N>>;
     fn scratch(&self) -> Self::Scratch {
-        vec![Matrix::zero(); self.shape.terms()]
+        field::zeros(self.shape.terms())
     }
     #[inline(always)]
     fn at(&self, terms: &mut Self::Scratch, vector: usize, results: &mut [Matrix<R, N>]) -> R {
@@ -157,7 +157,7 @@ struct Reverse<'a, R, const N: usize> {
 impl<R: Real, const N: usize> SumKernel<R, Matrix<R, N>> for Reverse<'_, R, N> {
     type Scratch = Vec<Matrix<R, N>>;
     fn scratch(&self) -> Self::Scratch {
-        vec![Matrix::zero(); self.shape.terms()]
+        field::zeros(self.shape.terms())
     }
     #[inline(always)]
     fn at(&self, terms: &mut Self::Scratch, sums: &mut [R], vector: usize, items: &mut [Matrix<R, N>]) {

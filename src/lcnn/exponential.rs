@@ -3,15 +3,15 @@
 //! With F' the cotangent above, A = sum_i b_mu,i TA(W_i) and Lambda = J(-A) F': F = exp(-A) F' exp(A),
 //! Wbar_i = METRIC sum_mu b_mu,i Lambda_mu, dS/db_mu,i = sum_x <Lambda_mu, TA(W_i)>.
 
-use crate::action::Configuration;
+use crate::concept::Configuration;
 use crate::field::{self, SiteKernel, SumKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
+use crate::map::pull_exponential;
 use crate::matrix::{Algebra, Matrix};
-use crate::real::Real;
-use crate::smear::pull_exponential;
+use crate::number::Real;
 
 fn generator<R: Real, const N: usize>(b: &[R], u: &GaugeField<R, N>, w: &[Matrix<R, N>]) -> LinkAlgebra<R, N> {
-    let mut a = u.zero_momenta();
+    let mut a = u.zero();
     field::for_each::<R, _, _>(&Generator { b, w }, u.lattice().ndim(), &mut a.elements);
     a
 }
@@ -19,7 +19,7 @@ fn generator<R: Real, const N: usize>(b: &[R], u: &GaugeField<R, N>, w: &[Matrix
 /// The links after the layer.
 pub fn forward<R: Real, const N: usize>(b: &[R], u: &GaugeField<R, N>, w: &[Matrix<R, N>]) -> GaugeField<R, N> {
     let mut image = u.clone();
-    image.drift(1.0, &generator(b, u, w));
+    image.drift(1.0, &mut generator(b, u, w));
     image
 }
 

@@ -7,9 +7,9 @@ use super::wires::Wires;
 use crate::field::{self, SiteKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::{Lattice, MAX_DIMENSIONS};
+use crate::lattice::{Path, Program, WeightedPath, path};
 use crate::matrix::{Algebra, Matrix};
-use crate::path::{self, Path, Program, WeightedPath};
-use crate::real::Real;
+use crate::number::Real;
 use std::sync::Arc;
 
 /// The loops, in the order of the channels: plaquettes of all mu < nu, then lines around the lattice.
@@ -27,7 +27,7 @@ fn programs(lattice: &Arc<Lattice>, loops: &[Path]) -> Vec<Program> {
 /// W of every site.
 pub fn forward<R: Real, const N: usize>(loops: &[Path], u: &GaugeField<R, N>) -> Vec<Matrix<R, N>> {
     let programs = programs(u.lattice(), loops);
-    let mut w = vec![Matrix::zero(); u.lattice().vectors() * loops.len()];
+    let mut w = field::zeros(u.lattice().vectors() * loops.len());
     field::for_each::<R, _, _>(&Products { programs: &programs, links: u.links() }, loops.len(), &mut w);
     w
 }
@@ -42,7 +42,7 @@ pub fn pull<R: Real, const N: usize>(
 ) {
     let wires = Wires::new(u);
     for (channel, path) in loops.iter().enumerate() {
-        let mut moment = vec![Matrix::zero(); u.lattice().vectors()];
+        let mut moment = field::zeros(u.lattice().vectors());
         let kernel = Moment { w, cotangent, channels: loops.len(), channel };
         field::for_each::<R, _, _>(&kernel, 1, &mut moment);
         for &step in path {
@@ -58,7 +58,7 @@ pub fn pull<R: Real, const N: usize>(
 }
 
 fn add_to_links<R: Real, const N: usize>(step: i8, moment: &[Matrix<R, N>], links: &mut LinkAlgebra<R, N>) {
-    let factor = R::splat(-f64::from(step.signum()) / Algebra::<R, N>::METRIC);
+    let factor = -f64::from(step.signum()) / Algebra::<R, N>::METRIC;
     let kernel = AddMoment { mu: path::direction(step), factor, moment };
     field::for_each::<R, _, _>(&kernel, links.lattice.ndim(), &mut links.elements);
 }
@@ -104,7 +104,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Moment<'_, R, N> {
 
 struct AddMoment<'a, R, const N: usize> {
     mu: usize,
-    factor: R,
+    factor: f64,
     moment: &'a [Matrix<R, N>],
 }
 
@@ -113,7 +113,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for AddMoment<'_, R, 
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), vector: usize, links: &mut [Algebra<R, N>]) -> R {
-        links[self.mu] = links[self.mu].add_scaled(self.factor, &self.moment[vector].algebra_part());
+        links[self.mu] = links[self.mu].add_scaled(R::splat(self.factor), &self.moment[vector].algebra_part());
         R::zero()
     }
 }

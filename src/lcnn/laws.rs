@@ -1,17 +1,19 @@
 //! Laws of the equivariant convolutions: reverse pass against dual numbers, invariance, translations, lanes, known loops.
 
 use super::layer::{Function, Layer};
-use super::network::{Network, Outputs};
-use crate::action::Configuration;
-use crate::dual::Dual;
+use super::network::{Gradients, Network, Outputs};
+use crate::concept::{Configuration, Tangent as _};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::group;
 use crate::lattice::Lattice;
+use crate::lattice::path::{WeightedPath, rectangle};
+use crate::map::displaced;
+use crate::number::Dual;
+use crate::number::Real;
 use crate::observable::loops::trace_sum;
-use crate::path::{WeightedPath, rectangle};
-use crate::real::Real;
-use crate::rng::{Purpose, Stream};
-use crate::smear::displaced;
+use crate::random::{Draws, Purpose, Stream};
+use rand::RngExt;
+use rand_distr::StandardNormal;
 use std::sync::Arc;
 
 /// Extents 2 and 3 are shorter than the longest kernel.
@@ -48,16 +50,16 @@ fn networks(ndim: usize) -> Vec<Network> {
         (vec![bilinear(c, 2, 1, false, true)], 2),
         (vec![bilinear(c, 2, 2, false, false)], 2),
         (vec![bilinear(c, 1, 5, true, true)], 1),
-        (vec![Layer::Gate(Function::Relu)], c),
-        (vec![Layer::Gate(Function::LeakyRelu)], c),
-        (vec![Layer::Gate(Function::Algebraic)], c),
+        (vec![Layer::Gate { function: Function::Relu }], c),
+        (vec![Layer::Gate { function: Function::LeakyRelu }], c),
+        (vec![Layer::Gate { function: Function::Algebraic }], c),
         (vec![Layer::Exponential { inputs: c }, convolution(c, 2, 2)], 2),
         (
             vec![
                 convolution(c, 2, 2),
                 Layer::Exponential { inputs: 2 },
                 bilinear(2, 2, 3, true, true),
-                Layer::Gate(Function::Algebraic),
+                Layer::Gate { function: Function::Algebraic },
                 Layer::Exponential { inputs: 2 },
                 bilinear(2, 1, 2, false, true),
             ],
@@ -70,7 +72,7 @@ fn networks(ndim: usize) -> Vec<Network> {
 /// Parameters away from the special values 0 of biases and L-Exp.
 fn parameters(network: &Network, seed: u64) -> Vec<f64> {
     let mut rng = Stream::new(seed, Purpose::Noise, 0).site(0);
-    network.initial(seed).iter().map(|p| p + 0.1 * rng.normal()).collect()
+    network.initial(seed).iter().map(|p| p + 0.1 * rng.sample::<f64, _>(StandardNormal)).collect()
 }
 
 fn hot<R: Real, const N: usize>(extents: &[usize], seed: u64) -> GaugeField<R, N> {
@@ -80,6 +82,17 @@ fn hot<R: Real, const N: usize>(extents: &[usize], seed: u64) -> GaugeField<R, N
 /// Some numbers to weigh outputs with.
 fn weights(n: usize) -> Vec<f64> {
     (0..n).map(|k| 0.7 - 0.3 * (k % 5) as f64).collect()
+}
+
+/// Reverse pass of the weighted outputs.
+fn pulled<R: Real, const N: usize>(
+    network: &Network,
+    theta: &[R],
+    u: &GaugeField<R, N>,
+    links: bool,
+) -> crate::error::Result<Gradients<R, N>> {
+    let (outputs, kept) = network.run(theta, u)?;
+    network.pull(theta, u, &kept, links, &weights(outputs.plain(u.lattice()).len()))
 }
 
 /// d(weighted outputs)/d eps.
@@ -99,12 +112,12 @@ fn close(a: f64, b: f64, size: f64, what: &str) {
 fn reverse_pass_is_the_derivative() {
     fn law<const N: usize>(extents: &[usize]) {
         let u = hot::<f64, N>(extents, 3);
-        let delta = u.draw_momenta(4, 0);
+        let delta = u.noise(Draws::new(4, 0));
         let still = LinkAlgebra::zero(u.lattice().clone());
         for network in networks(extents.len()) {
             let what = format!("N={N} {extents:?} {:?}", network.layers());
             let theta = parameters(&network, 5);
-            let gradients = network.pullback(&theta, &u, true, |y| weights(y.plain(u.lattice()).len())).unwrap();
+            let gradients = pulled(&network, &theta, &u, true).unwrap();
 
             let constant: Vec<_> = theta.iter().map(|&x| Dual::new(x, 0.0)).collect();
             let outputs = network.forward(&constant, &displaced(&u, &delta)).unwrap();
@@ -112,13 +125,13 @@ fn reverse_pass_is_the_derivative() {
             close(slope(&outputs), force.inner(&delta), force.inner(&force).sqrt(), &what);
 
             let mut rng = Stream::new(6, Purpose::Noise, 0).site(0);
-            let moved: Vec<_> = theta.iter().map(|&x| Dual::new(x, rng.normal())).collect();
+            let moved: Vec<_> = theta.iter().map(|&x| Dual::new(x, rng.sample::<f64, _>(StandardNormal))).collect();
             let outputs = network.forward(&moved, &displaced(&u, &still)).unwrap();
             let predicted: f64 = moved.iter().zip(&gradients.parameters).map(|(d, g)| d.eps * g).sum();
             let size = gradients.parameters.iter().map(|g| g * g).sum::<f64>().sqrt();
             close(slope(&outputs), predicted, size, &what);
 
-            let alone = network.pullback(&theta, &u, false, |y| weights(y.plain(u.lattice()).len())).unwrap();
+            let alone = pulled(&network, &theta, &u, false).unwrap();
             assert_eq!(alone.parameters, gradients.parameters, "without the force, {what}");
         }
     }
@@ -137,7 +150,7 @@ fn every_parameter_has_its_derivative() {
     let still = LinkAlgebra::zero(u.lattice().clone());
     let Some(network) = networks(2).pop() else { panic!("no networks") };
     let theta = parameters(&network, 5);
-    let gradients = network.pullback(&theta, &u, false, |y| weights(y.plain(u.lattice()).len())).unwrap();
+    let gradients = pulled(&network, &theta, &u, false).unwrap();
     for k in 0..theta.len() {
         let moved: Vec<_> = theta.iter().enumerate().map(|(n, &x)| Dual::new(x, f64::from(u8::from(n == k)))).collect();
         let outputs = network.forward(&moved, &displaced(&u, &still)).unwrap();
@@ -195,17 +208,16 @@ fn outputs_move_with_the_field() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn lanes_give_the_scalar_answer() {
-    use crate::lanes::{F64x8Avx2, F64x8Avx512, Isa};
+    use crate::number::{F64x8Avx2, F64x8Avx512, Isa};
     fn compare<R: Real<Total = f64>, const N: usize>(extents: &[usize]) {
         let (vector, scalar) = (hot::<R, N>(extents, 3), hot::<f64, N>(extents, 3));
-        let p = scalar.draw_momenta(1, 0);
+        let p = scalar.noise(Draws::new(1, 0));
         for network in networks(extents.len()) {
             let theta = parameters(&network, 5);
-            let cotangent = |n: usize| (0..n).map(|k| 0.7 - 0.3 * (k % 5) as f64).collect::<Vec<_>>();
             let wide: Vec<R> = theta.iter().map(|&x| R::splat(x)).collect();
-            let a = network.pullback(&wide, &vector, true, |y| cotangent(y.plain(vector.lattice()).len())).unwrap();
-            let b = network.pullback(&theta, &scalar, true, |y| cotangent(y.plain(scalar.lattice()).len())).unwrap();
-            let (f, g) = (a.links.unwrap().inner(&vector.draw_momenta(1, 0)), b.links.unwrap().inner(&p));
+            let a = pulled(&network, &wide, &vector, true).unwrap();
+            let b = pulled(&network, &theta, &scalar, true).unwrap();
+            let (f, g) = (a.links.unwrap().inner(&vector.noise(Draws::new(1, 0))), b.links.unwrap().inner(&p));
             close(f, g, 1.0, "force");
             for (x, y) in a.parameters.iter().zip(&b.parameters) {
                 close(*x, *y, 1.0, "gradient");

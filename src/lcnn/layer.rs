@@ -1,11 +1,15 @@
 //! Layers as plain data: what goes in and out, how many parameters, and how they start.
 
 use crate::error::{Error, Result};
-use crate::real::Real;
-use crate::rng::{Purpose, Stream};
+use crate::number::Real;
+use crate::random::{Purpose, Stream};
+use rand::RngExt;
+use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
 
 /// A real function of one real number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Function {
     /// x
     Identity,
@@ -25,13 +29,6 @@ impl Function {
         ("leaky_relu", Self::LeakyRelu),
         ("algebraic", Self::Algebraic),
     ];
-
-    /// The function of this name.
-    pub fn named(name: &str) -> Result<Self> {
-        let names = || Self::TABLE.map(|(name, _)| name).join(", ");
-        let known = Self::TABLE.iter().find(|(n, _)| *n == name);
-        known.map(|k| k.1).ok_or_else(|| Error::value(format!("unknown function \"{name}\"; known: {}", names())))
-    }
 
     /// Value and slope.
     #[inline(always)]
@@ -54,7 +51,8 @@ impl Function {
 }
 
 /// One layer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Layer {
     /// W = products along closed loops: plaquettes of all mu < nu, then Polyakov loops of these directions.
     Loops {
@@ -82,7 +80,10 @@ pub enum Layer {
         right: bool,
     },
     /// W_i -> g(Re tr W_i) W_i.
-    Gate(Function),
+    Gate {
+        /// g.
+        function: Function,
+    },
     /// U_mu -> exp(sum_i b_mu,i TA(W_i)) U_mu.
     Exponential {
         /// Channels.
@@ -142,7 +143,7 @@ impl Layer {
             Self::Bilinear { left: false, .. } => "LConv",
             Self::Bilinear { kernel: 1, .. } => "LBilin",
             Self::Bilinear { .. } => "LCB",
-            Self::Gate(_) => "LAct",
+            Self::Gate { .. } => "LAct",
             Self::Exponential { .. } => "LExp",
             Self::Trace => "Trace",
             Self::Dense { .. } => "Dense",
@@ -191,7 +192,10 @@ impl Layer {
     pub fn initial(&self, ndim: usize, seed: u64, n: usize) -> Vec<f64> {
         let mut rng = Stream::new(seed, Purpose::Weights, 0).site(n as u32);
         let arrays = self.parameters(ndim).into_iter();
-        arrays.flat_map(|(_, shape, d)| vec![d; shape.iter().product()]).map(|d| d * rng.normal()).collect()
+        arrays
+            .flat_map(|(_, shape, d)| vec![d; shape.iter().product()])
+            .map(|d| d * rng.sample::<f64, _>(StandardNormal))
+            .collect()
     }
 
     /// What comes out of the layer, after a check that it fits what comes in.
@@ -208,7 +212,7 @@ impl Layer {
             (Self::Bilinear { inputs, outputs, .. }, Signal::Matrices(n)) if n == *inputs => {
                 Ok(Signal::Matrices(*outputs))
             }
-            (Self::Gate(_), Signal::Matrices(n)) => Ok(Signal::Matrices(n)),
+            (Self::Gate { .. }, Signal::Matrices(n)) => Ok(Signal::Matrices(n)),
             (Self::Exponential { inputs }, Signal::Matrices(n)) if n == *inputs => Ok(Signal::Matrices(n)),
             (Self::Trace, Signal::Matrices(n)) => Ok(Signal::Numbers(2 * n)),
             (Self::Dense { inputs, outputs, .. }, Signal::Numbers(n)) if n == *inputs => Ok(Signal::Numbers(*outputs)),
@@ -222,7 +226,7 @@ impl Layer {
             Self::Loops { .. } => Signal::Links.to_string(),
             Self::Bilinear { inputs, .. } | Self::Exponential { inputs } => Signal::Matrices(*inputs).to_string(),
             Self::Dense { inputs, .. } => Signal::Numbers(*inputs).to_string(),
-            Self::Gate(_) | Self::Trace => "matrices".into(),
+            Self::Gate { .. } | Self::Trace => "matrices".into(),
             Self::Mean => "numbers on the sites".into(),
         }
     }
@@ -262,7 +266,7 @@ impl Layer {
                 within("inputs", inputs)?;
                 within("outputs", outputs)
             }
-            Self::Gate(_) | Self::Trace | Self::Mean => Ok(()),
+            Self::Gate { .. } | Self::Trace | Self::Mean => Ok(()),
         }
     }
 }

@@ -12,9 +12,7 @@ mod laws;
 mod layer;
 mod network;
 mod pointwise;
-mod regression;
 mod wires;
 
 pub use layer::{Function, Layer, Parameter, Signal};
-pub use network::{Gradients, Network, Outputs};
-pub use regression::{Sample, loss, predict, squared_error};
+pub use network::{Gradients, Kept, Network, Outputs};

@@ -4,13 +4,13 @@ use super::bilinear::{self, Shape};
 use super::layer::{Layer, Signal};
 use super::pointwise::{self, Dense};
 use super::{exponential, input};
-use crate::action::Configuration;
-use crate::any::physical_memory;
+use crate::concept::{Configuration, Readout, Tangent as _, Tape};
 use crate::error::{Error, Result};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::Lattice;
 use crate::matrix::Matrix;
-use crate::real::Real;
+use crate::memory;
+use crate::number::{Real, Work};
 
 /// A network for lattices of one dimension, any extents and any group; parameters are handed in.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,13 +46,13 @@ impl<R, const N: usize> Values<R, N> {
     }
 }
 
-/// The values that go into each layer and out of the last, and the links after each layer that changes them.
-struct Tape<R, const N: usize> {
+/// What the reverse pass needs: the values that go into each layer, and the links after each layer that changes them.
+pub struct Kept<R, const N: usize> {
     values: Vec<Values<R, N>>,
     links: Vec<GaugeField<R, N>>,
 }
 
-impl<R: Real, const N: usize> Tape<R, N> {
+impl<R: Real, const N: usize> Kept<R, N> {
     fn links<'a>(&'a self, changes: usize, u: &'a GaugeField<R, N>) -> &'a GaugeField<R, N> {
         if changes == 0 { u } else { &self.links[changes - 1] }
     }
@@ -136,26 +136,26 @@ impl Network {
         let kept = self.signals.iter().map(|signal| if let Signal::Matrices(n) = signal { *n } else { 0 });
         let working = self.layers.iter().map(|layer| layer.working_matrices(self.ndim)).max().unwrap_or(0);
         let bytes = (kept.sum::<usize>() + working).saturating_mul(lattice.volume() * matrix);
-        match physical_memory() {
-            Some(memory) if bytes > memory => Err(Error::value(format!(
-                "the network needs up to {} GiB on {:?}; this machine has {} GiB, take fewer channels or a smaller kernel",
-                bytes >> 30,
-                lattice.extents(),
-                memory >> 30
-            ))),
-            _ => Ok(()),
-        }
+        let extents = lattice.extents();
+        let what = format!("the network on {extents:?} (less with fewer channels or a smaller kernel)");
+        memory::require(&what, bytes as u128)
     }
 
-    fn run<R: Real, const N: usize>(&self, parameters: &[R], u: &GaugeField<R, N>) -> Result<Tape<R, N>> {
+    /// The outputs, and what the reverse pass needs.
+    pub fn run<R: Real, const N: usize>(
+        &self,
+        parameters: &[R],
+        u: &GaugeField<R, N>,
+    ) -> Result<(Outputs<R>, Kept<R, N>)> {
         self.check(parameters, u)?;
-        let mut tape = Tape { values: vec![Values::Matrices(Vec::new())], links: Vec::new() };
+        let mut tape = Kept { values: vec![Values::Matrices(Vec::new())], links: Vec::new() };
         for n in 0..self.layers.len() {
             crate::interrupt::poll()?;
             let next = self.step(n, self.own(n, parameters), u, &mut tape);
             tape.values.extend(next);
         }
-        Ok(tape)
+        let outputs = self.finish(&mut tape, u.lattice().volume());
+        Ok((outputs, tape))
     }
 
     /// What layer `n` makes of the last values; nothing for the mean.
@@ -164,14 +164,14 @@ impl Network {
         n: usize,
         own: &[R],
         u: &GaugeField<R, N>,
-        tape: &mut Tape<R, N>,
+        tape: &mut Kept<R, N>,
     ) -> Option<Values<R, N>> {
         let (last, links) = (&tape.values[n], tape.links(tape.links.len(), u));
         Some(match (&self.layers[n], self.signals[n]) {
             (Layer::Loops { plaquettes, polyakov }, _) => {
                 Values::Matrices(input::forward(&input::loops(u.lattice().extents(), *plaquettes, polyakov), u))
             }
-            (Layer::Gate(function), Signal::Matrices(c)) => {
+            (Layer::Gate { function }, Signal::Matrices(c)) => {
                 Values::Matrices(pointwise::gate(*function, last.matrices(), c))
             }
             (Layer::Trace, Signal::Matrices(c)) => Values::Numbers(pointwise::trace(last.matrices(), c)),
@@ -188,7 +188,7 @@ impl Network {
         })
     }
 
-    fn finish<R: Real, const N: usize>(&self, tape: &mut Tape<R, N>, volume: usize) -> Outputs<R> {
+    fn finish<R: Real, const N: usize>(&self, tape: &mut Kept<R, N>, volume: usize) -> Outputs<R> {
         match (self.outputs(), tape.values.last_mut()) {
             ((_, true), Some(Values::Numbers(x))) => Outputs::Sites(std::mem::take(x)),
             ((channels, _), Some(Values::Numbers(x))) => {
@@ -201,8 +201,7 @@ impl Network {
 
     /// The outputs.
     pub fn forward<R: Real, const N: usize>(&self, parameters: &[R], u: &GaugeField<R, N>) -> Result<Outputs<R>> {
-        let mut tape = self.run(parameters, u)?;
-        Ok(self.finish(&mut tape, u.lattice().volume()))
+        Ok(self.run(parameters, u)?.0)
     }
 }
 
@@ -215,18 +214,29 @@ pub struct Gradients<R: Real, const N: usize> {
 }
 
 impl Network {
-    /// Reverse pass: `cotangent` sees the outputs and returns dS/d(output) in the order of [`Outputs::plain`].
-    pub fn pullback<R: Real, const N: usize>(
+    /// Reverse pass for dS/d(output) in the order of [`Outputs::plain`].
+    pub fn pull<R: Real, const N: usize>(
         &self,
         parameters: &[R],
         u: &GaugeField<R, N>,
+        kept: &Kept<R, N>,
         links: bool,
-        cotangent: impl FnOnce(&Outputs<R>) -> Vec<f64>,
+        cotangent: &[f64],
     ) -> Result<Gradients<R, N>> {
-        let mut tape = self.run(parameters, u)?;
-        let outputs = self.finish(&mut tape, u.lattice().volume());
-        let seed = self.seed(u.lattice(), &cotangent(&outputs))?;
-        self.reverse(parameters, u, &tape, links, seed)
+        self.reverse(parameters, u, kept, links, self.seed(u.lattice(), cotangent)?)
+    }
+
+    /// Weights of the outputs of a field on `lattice` whose sum is `coefficient` x the sum over sites of one channel.
+    pub fn sum_of_channel(&self, lattice: &Lattice, channel: usize, coefficient: f64) -> Result<Vec<f64>> {
+        let (channels, sites) = self.outputs();
+        if channel >= channels {
+            return Err(Error::value(format!("channel = {channel}: the network has channels 0 to {}", channels - 1)));
+        }
+        let (count, weight) = match sites {
+            true => (channels * lattice.volume(), coefficient),
+            false => (channels, coefficient * lattice.volume() as f64),
+        };
+        Ok((0..count).map(|n| if n % channels == channel { weight } else { 0.0 }).collect())
     }
 
     /// Cotangent of the numbers on the sites below the mean.
@@ -250,13 +260,13 @@ impl Network {
         &self,
         parameters: &[R],
         u: &GaugeField<R, N>,
-        tape: &Tape<R, N>,
+        tape: &Kept<R, N>,
         wanted: bool,
         seed: Vec<R>,
     ) -> Result<Gradients<R, N>> {
         let is_exponential = |layer: &Layer| matches!(layer, Layer::Exponential { .. });
         let first = if wanted { Some(0) } else { self.layers.iter().position(is_exponential) };
-        let mut links = first.map(|_| u.zero_momenta());
+        let mut links = first.map(|_| u.zero());
         let (mut above, mut gradients) = (Values::Numbers(seed), Vec::new());
         for (n, layer) in self.layers.iter().enumerate().rev() {
             crate::interrupt::poll()?;
@@ -292,7 +302,7 @@ impl Network {
                 return gradient;
             }
             (Layer::Trace, above, _) => *above = Values::Matrices(pointwise::pull_trace(above.numbers(), channels)),
-            (Layer::Gate(function), above, _) => {
+            (Layer::Gate { function }, above, _) => {
                 *above = Values::Matrices(pointwise::pull_gate(*function, w, channels, above.matrices()));
             }
             (Layer::Exponential { .. }, Values::Matrices(above), Some(force)) => {
@@ -325,20 +335,83 @@ struct Place<'a, R, const N: usize> {
 }
 
 impl<R: Real> Outputs<R> {
-    /// Plain numbers: `[channel]`, or `[site in C order][channel]`.
-    pub fn plain(&self, lattice: &Lattice) -> Vec<f64> {
+    /// The numbers: `[channel]`, or `[site in C order][channel]`.
+    pub fn numbers(&self, lattice: &Lattice) -> Vec<R::Total> {
         match self {
-            Self::Means(values) => values.iter().map(|x| x.lane(0)).collect(),
+            Self::Means(values) => values.clone(),
             Self::Sites(values) => {
                 let channels = values.len() / lattice.vectors();
-                let mut plain = vec![0.0; lattice.volume() * channels];
-                for (n, value) in values.iter().enumerate() {
-                    for lane in 0..R::LANES {
-                        plain[lattice.site(n / channels, lane) as usize * channels + n % channels] = value.lane(lane);
-                    }
-                }
-                plain
+                let mut numbers = vec![R::Total::zero(); lattice.volume() * channels];
+                R::vectorize(BySite { lattice, channels, values, numbers: &mut numbers });
+                numbers
             }
         }
+    }
+
+    /// [`Self::numbers`] without derivatives.
+    pub fn plain(&self, lattice: &Lattice) -> Vec<f64> {
+        self.numbers(lattice).iter().map(|x| x.lane(0)).collect()
+    }
+}
+
+/// Values of site vectors to numbers `[site in C order][channel]`.
+struct BySite<'a, R: Real> {
+    lattice: &'a Lattice,
+    channels: usize,
+    values: &'a [R],
+    numbers: &'a mut [R::Total],
+}
+
+impl<R: Real> Work for BySite<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (n, value) in self.values.iter().enumerate() {
+            for lane in 0..R::LANES {
+                let site = self.lattice.site(n / self.channels, lane) as usize;
+                let own = R::zero().blend(*value, 1 << lane).total();
+                self.numbers[site * self.channels + n % self.channels] = own;
+            }
+        }
+    }
+}
+
+fn splat<R: Real>(theta: &[f64]) -> Vec<R> {
+    theta.iter().map(|&x| R::splat(x)).collect()
+}
+
+impl<R: Real, const N: usize> Readout<GaugeField<R, N>> for Network {
+    fn n_parameters(&self) -> usize {
+        self.n_parameters()
+    }
+
+    fn n_outputs(&self, u: &GaugeField<R, N>) -> usize {
+        let (channels, sites) = self.outputs();
+        if sites { channels * u.lattice().volume() } else { channels }
+    }
+
+    fn record(&self, theta: &[f64], u: &GaugeField<R, N>) -> Result<(Vec<R::Total>, Tape)> {
+        let (outputs, kept) = self.run(&splat::<R>(theta), u)?;
+        Ok((outputs.numbers(u.lattice()), Tape::new(kept)))
+    }
+
+    fn pullback(
+        &self,
+        theta: &[f64],
+        u: &GaugeField<R, N>,
+        tape: &Tape,
+        cotangent: &[f64],
+        field: Option<&mut LinkAlgebra<R, N>>,
+        gradient: Option<&mut [R::Total]>,
+    ) -> Result<()> {
+        let kept: &Kept<R, N> = tape.get()?;
+        let pulled = self.pull(&splat::<R>(theta), u, kept, field.is_some(), cotangent)?;
+        if let (Some(field), Some(links)) = (field, &pulled.links) {
+            field.axpy(1.0, links);
+        }
+        if let Some(gradient) = gradient {
+            gradient.iter_mut().zip(pulled.parameters).for_each(|(sum, x)| *sum += x);
+        }
+        Ok(())
     }
 }

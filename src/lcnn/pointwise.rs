@@ -1,14 +1,14 @@
 //! What needs no neighbours: the gate g(Re tr W) W, traces, dense layers on the sites, and the mean over sites.
 
 use super::layer::Function;
-use crate::field::{self, SiteKernel, SumKernel};
+use crate::field::{self, ItemKernel, SiteKernel, SumKernel};
 use crate::matrix::{Complex, Matrix};
-use crate::real::Real;
+use crate::number::Real;
 
 /// g(Re tr W_i) W_i.
 pub fn gate<R: Real, const N: usize>(function: Function, w: &[Matrix<R, N>], channels: usize) -> Vec<Matrix<R, N>> {
-    let mut result = vec![Matrix::zero(); w.len()];
-    field::for_each::<R, _, _>(&Gate { function, w }, channels, &mut result);
+    let mut result = field::zeros(w.len());
+    field::update::<R, _>(&Gate { function, w }, channels, &mut result);
     result
 }
 
@@ -17,16 +17,11 @@ struct Gate<'a, R, const N: usize> {
     w: &'a [Matrix<R, N>],
 }
 
-impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Gate<'_, R, N> {
-    type Scratch = ();
-    fn scratch(&self) {}
+impl<R: Real, const N: usize> ItemKernel<Matrix<R, N>> for Gate<'_, R, N> {
     #[inline(always)]
-    fn at(&self, (): &mut (), vector: usize, results: &mut [Matrix<R, N>]) -> R {
-        let w = &self.w[vector * results.len()..];
-        for (result, w) in results.iter_mut().zip(w) {
-            *result = w.scale(self.function.at(w.trace().re).0);
-        }
-        R::zero()
+    fn at(&self, n: usize, result: &mut Matrix<R, N>) {
+        let w = &self.w[n];
+        *result = w.scale(self.function.at(w.trace().re).0);
     }
 }
 
@@ -37,8 +32,8 @@ pub fn pull_gate<R: Real, const N: usize>(
     channels: usize,
     cotangent: &[Matrix<R, N>],
 ) -> Vec<Matrix<R, N>> {
-    let mut result = vec![Matrix::zero(); w.len()];
-    field::for_each::<R, _, _>(&PullGate { function, w, cotangent }, channels, &mut result);
+    let mut result = field::zeros(w.len());
+    field::update::<R, _>(&PullGate { function, w, cotangent }, channels, &mut result);
     result
 }
 
@@ -48,28 +43,22 @@ struct PullGate<'a, R, const N: usize> {
     cotangent: &'a [Matrix<R, N>],
 }
 
-impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for PullGate<'_, R, N> {
-    type Scratch = ();
-    fn scratch(&self) {}
+impl<R: Real, const N: usize> ItemKernel<Matrix<R, N>> for PullGate<'_, R, N> {
     #[inline(always)]
-    fn at(&self, (): &mut (), vector: usize, results: &mut [Matrix<R, N>]) -> R {
-        let first = vector * results.len();
-        for (i, result) in results.iter_mut().enumerate() {
-            let (w, above) = (&self.w[first + i], &self.cotangent[first + i]);
-            let (value, slope) = self.function.at(w.trace().re);
-            *result = above.scale(value);
-            let diagonal = slope * super::bilinear::inner(above, w);
-            for k in 0..N {
-                result.0[k][k].re += diagonal;
-            }
+    fn at(&self, n: usize, result: &mut Matrix<R, N>) {
+        let (w, above) = (&self.w[n], &self.cotangent[n]);
+        let (value, slope) = self.function.at(w.trace().re);
+        *result = above.scale(value);
+        let diagonal = slope * super::bilinear::inner(above, w);
+        for k in 0..N {
+            result.0[k][k].re += diagonal;
         }
-        R::zero()
     }
 }
 
 /// Re tr W_i, Im tr W_i.
 pub fn trace<R: Real, const N: usize>(w: &[Matrix<R, N>], channels: usize) -> Vec<R> {
-    let mut result = vec![R::zero(); 2 * w.len()];
+    let mut result = field::zeros(2 * w.len());
     field::for_each::<R, _, _>(&Trace { w }, 2 * channels, &mut result);
     result
 }
@@ -94,7 +83,7 @@ impl<R: Real, const N: usize> SiteKernel<R, R> for Trace<'_, R, N> {
 
 /// Cotangent of W: (cotangent of Re tr + i cotangent of Im tr) 1.
 pub fn pull_trace<R: Real, const N: usize>(cotangent: &[R], channels: usize) -> Vec<Matrix<R, N>> {
-    let mut result = vec![Matrix::zero(); cotangent.len() / 2];
+    let mut result = field::zeros(cotangent.len() / 2);
     field::for_each::<R, _, _>(&PullTrace { cotangent }, channels, &mut result);
     result
 }
@@ -141,14 +130,14 @@ impl<R: Real> Dense<'_, R> {
 
     /// f(w x + b).
     pub fn forward(self, x: &[R]) -> Vec<R> {
-        let mut y = vec![R::zero(); x.len() / self.inputs * self.outputs];
+        let mut y = field::zeros(x.len() / self.inputs * self.outputs);
         field::for_each::<R, _, _>(&DenseForward { layer: self, x }, self.outputs, &mut y);
         y
     }
 
     /// Cotangent of x and derivative with respect to weights and biases.
     pub fn pull(self, x: &[R], cotangent: &[R]) -> (Vec<R>, Vec<R::Total>) {
-        let mut below = vec![R::zero(); x.len()];
+        let mut below = field::zeros(x.len());
         let kernel = DenseReverse { layer: self, x, cotangent };
         let gradient = field::for_each_summed::<R, _, _>(&kernel, self.inputs, &mut below, self.parameters.len());
         (below, gradient)

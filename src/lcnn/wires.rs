@@ -7,10 +7,10 @@
 
 use crate::field::{self, SiteKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
+use crate::lattice::path::direction;
 use crate::lattice::{Lattice, Shift};
 use crate::matrix::{Algebra, Matrix};
-use crate::path::direction;
-use crate::real::Real;
+use crate::number::Real;
 
 /// Links with the neighbours of one step in each direction.
 pub struct Wires<'a, R, const N: usize> {
@@ -38,12 +38,7 @@ impl<'a, R: Real, const N: usize> Wires<'a, R, N> {
     /// Matrix `n` of the `per_site` matrices at the site that `step` leads to.
     #[inline(always)]
     fn fetch(&self, step: i8, vector: usize, data: &[Matrix<R, N>], per_site: usize, n: usize) -> Matrix<R, N> {
-        let neighbor = self.shift(step)[vector];
-        let matrix = data[neighbor.site() * per_site + n];
-        match neighbor.permutation() {
-            0 => matrix,
-            p => matrix.permute(self.lattice.permutation(p)),
-        }
+        self.lattice.load(data, per_site, n, self.shift(step)[vector])
     }
 
     /// V of the step.
@@ -56,7 +51,7 @@ impl<'a, R: Real, const N: usize> Wires<'a, R, N> {
     /// Each step of `steps` carries `channels` matrices; with `shared` all steps carry the same ones.
     pub fn carry(&self, steps: &[i8], channels: usize, source: &[Matrix<R, N>], shared: bool) -> Vec<Matrix<R, N>> {
         let per_site = steps.len() * channels;
-        let mut carried = vec![Matrix::zero(); self.lattice.vectors() * per_site];
+        let mut carried = field::zeros(self.lattice.vectors() * per_site);
         let kernel = Carry { wires: self, steps, channels, source, shared };
         field::for_each::<R, _, _>(&kernel, per_site, &mut carried);
         carried
@@ -134,7 +129,7 @@ impl<'a, R: Real, const N: usize> Lines<'a, R, N> {
         let back: Vec<i8> = self.steps.iter().map(|s| -s).collect();
         let mut pulled: Option<Vec<Matrix<R, N>>> = None;
         for k in (1..self.levels.len()).rev() {
-            let mut above = vec![Matrix::zero(); vectors * lines];
+            let mut above = field::zeros(vectors * lines);
             let add = Add { cotangents, per_site, first: first(k), pulled: pulled.as_deref() };
             field::for_each::<R, _, _>(&add, lines, &mut above);
             let below = self.wires.carry(&back, c, &above, false);
@@ -143,7 +138,7 @@ impl<'a, R: Real, const N: usize> Lines<'a, R, N> {
             }
             pulled = Some(below);
         }
-        let mut result = vec![Matrix::zero(); vectors * c];
+        let mut result = field::zeros(vectors * c);
         let collect = Collect { cotangents, per_site, centre, lines, pulled: pulled.as_deref() };
         field::for_each::<R, _, _>(&collect, c, &mut result);
         result

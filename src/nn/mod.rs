@@ -1,5 +1,24 @@
-//! Training of networks whose parameters are one flat slice of `f64`: update rules and learning-rate schedules.
+//! Networks whose parameters are one flat slice of `f64`: update rules, and convolutional networks on periodic lattices.
 
+mod activation;
+mod batch;
+mod conv;
+mod gather;
+mod layer;
+mod loss;
 mod optimizer;
+mod passes;
+mod pool;
+mod sequential;
+mod window;
 
+#[cfg(test)]
+mod laws;
+
+pub use activation::Activation;
+pub use batch::{Batch, Chosen, Numbers, Samples};
+pub use layer::{Layer, Parameter, Pooling, flat, initial};
+pub use loss::Loss;
 pub use optimizer::{Optimizer, Rule, Schedule, State};
+pub use passes::{Gradients, Packed, Record, Workspace};
+pub use sequential::Plan;

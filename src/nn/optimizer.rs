@@ -1,4 +1,5 @@
-//! First-order update rules: momentum (Polyak 1964), Adam (arXiv 1412.6980), AdamW (arXiv 1711.05101), with schedules.
+//! First-order update rules: momentum (Polyak 1964), Adam (arXiv 1412.6980), AdamW (arXiv 1711.05101), AMSGrad (arXiv
+//! 1904.09237), with schedules.
 //!
 //! Gradients are summed by the caller; one call of [`Optimizer::update`] is one step. The state is plain numbers, so a
 //! run that is saved and restored continues to the same bits.
@@ -17,6 +18,15 @@ pub enum Rule {
     },
     /// Moments `m`, `v` with bias correction; `p -= lr (m / (sqrt v + epsilon) + decay p)`: Adam at `decay = 0`, AdamW else.
     Adam {
+        /// Decay rates of the first and second moment.
+        betas: [f64; 2],
+        /// Added to the root of the second moment.
+        epsilon: f64,
+        /// Decoupled weight decay.
+        decay: f64,
+    },
+    /// [`Rule::Adam`] with the largest `v` so far in place of `v`.
+    AmsGrad {
         /// Decay rates of the first and second moment.
         betas: [f64; 2],
         /// Added to the root of the second moment.
@@ -69,7 +79,8 @@ impl Schedule {
         }
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Refuses lengths and factors out of range.
+    pub fn validate(&self) -> Result<()> {
         let good = match *self {
             Self::Constant => true,
             Self::Cosine { steps, floor } => steps > 0 && (0.0..=1.0).contains(&floor),
@@ -93,7 +104,7 @@ pub struct State {
     pub step: u64,
     /// First moment (or momentum), one number a parameter.
     pub first: Vec<f64>,
-    /// Second moment; empty for [`Rule::Sgd`].
+    /// Second moment, and behind it its largest values for [`Rule::AmsGrad`]; empty for [`Rule::Sgd`].
     pub second: Vec<f64>,
 }
 
@@ -114,7 +125,11 @@ impl Optimizer {
         }
         schedule.validate()?;
         validate_rule(&rule)?;
-        let moments = if matches!(rule, Rule::Adam { .. }) { n_parameters } else { 0 };
+        let moments = match rule {
+            Rule::Sgd { .. } => 0,
+            Rule::Adam { .. } => n_parameters,
+            Rule::AmsGrad { .. } => 2 * n_parameters,
+        };
         let state = State { step: 0, first: vec![0.0; n_parameters], second: vec![0.0; moments] };
         Ok(Self { rule, schedule, learning_rate, state })
     }
@@ -155,7 +170,7 @@ impl Optimizer {
         self.state.step += 1;
         match self.rule {
             Rule::Sgd { momentum, nesterov } => sgd(&mut self.state, parameters, gradient, rate, momentum, nesterov),
-            Rule::Adam { betas, epsilon, decay } => {
+            Rule::Adam { betas, epsilon, decay } | Rule::AmsGrad { betas, epsilon, decay } => {
                 adam(&mut self.state, parameters, gradient, rate, betas, epsilon, decay);
             }
         }
@@ -166,7 +181,7 @@ impl Optimizer {
 fn validate_rule(rule: &Rule) -> Result<()> {
     let good = match *rule {
         Rule::Sgd { momentum, .. } => (0.0..1.0).contains(&momentum),
-        Rule::Adam { betas, epsilon, decay } => {
+        Rule::Adam { betas, epsilon, decay } | Rule::AmsGrad { betas, epsilon, decay } => {
             betas.iter().all(|b| (0.0..1.0).contains(b)) && epsilon > 0.0 && decay >= 0.0 && decay.is_finite()
         }
     };
@@ -192,11 +207,17 @@ fn adam(
 ) {
     let step = i32::try_from(state.step).unwrap_or(i32::MAX);
     let correction = betas.map(|b| 1.0 / (1.0 - b.powi(step)));
-    let moments = state.first.iter_mut().zip(&mut state.second);
+    let (second, largest) = state.second.split_at_mut(state.first.len());
+    let mut largest = largest.iter_mut();
+    let moments = state.first.iter_mut().zip(second);
     for ((p, (m, v)), g) in parameters.iter_mut().zip(moments).zip(gradient) {
         *m = betas[0] * *m + (1.0 - betas[0]) * g;
         *v = betas[1] * *v + (1.0 - betas[1]) * g * g;
-        *p -= rate * (*m * correction[0] / ((*v * correction[1]).sqrt() + epsilon) + decay * *p);
+        let v = largest.next().map_or(*v, |most| {
+            *most = most.max(*v);
+            *most
+        });
+        *p -= rate * (*m * correction[0] / ((v * correction[1]).sqrt() + epsilon) + decay * *p);
     }
 }
 
@@ -205,6 +226,18 @@ mod tests {
     use super::*;
 
     const ADAM: Rule = Rule::Adam { betas: [0.9, 0.999], epsilon: 1e-8, decay: 0.01 };
+    const AMSGRAD: Rule = Rule::AmsGrad { betas: [0.9, 0.999], epsilon: 1e-8, decay: 0.01 };
+
+    #[test]
+    fn amsgrad_never_forgets_a_large_gradient() {
+        let mut optimizer = Optimizer::new(AMSGRAD, 0.1, Schedule::Constant, 1).unwrap();
+        let mut p = [1.0];
+        optimizer.update(&mut p, &[2.0]).unwrap();
+        let first: f64 = 1.0 - 0.1 * (2.0 / (2.0 + 1e-8) + 0.01);
+        optimizer.update(&mut p, &[0.0]).unwrap();
+        let (m, v): (f64, f64) = (0.9 * 0.2 / (1.0 - 0.81), 0.004 / (1.0 - 0.999f64 * 0.999));
+        assert!((p[0] - (first - 0.1 * (m / (v.sqrt() + 1e-8) + 0.01 * first))).abs() < 1e-14);
+    }
 
     #[test]
     fn two_steps_of_adamw_by_hand() {
@@ -221,7 +254,8 @@ mod tests {
 
     #[test]
     fn every_rule_finds_the_minimum_of_a_quadratic() {
-        for rule in [Rule::Sgd { momentum: 0.9, nesterov: false }, Rule::Sgd { momentum: 0.9, nesterov: true }, ADAM] {
+        let sgd = |nesterov| Rule::Sgd { momentum: 0.9, nesterov };
+        for rule in [sgd(false), sgd(true), ADAM, AMSGRAD] {
             let mut optimizer = Optimizer::new(rule, 0.02, Schedule::Cosine { steps: 4000, floor: 0.0 }, 2).unwrap();
             let mut p = [3.0, -2.0];
             for _ in 0..4000 {

@@ -3,9 +3,9 @@
 use crate::field::{self, SiteKernel};
 use crate::gauge::GaugeField;
 use crate::lattice::MAX_DIMENSIONS;
+use crate::lattice::{Path, Program, WeightedPath};
 use crate::matrix::{Complex, Matrix};
-use crate::path::{Path, Program, WeightedPath};
-use crate::real::Real;
+use crate::number::Real;
 use num_complex::Complex64;
 
 /// sum_x sum_i w_i (1/N) Re tr W_i(x).
@@ -29,7 +29,7 @@ pub fn trace_density<R: Real, const N: usize>(field: &GaugeField<R, N>, path: &P
 
 fn traces<R: Real, const N: usize>(field: &GaugeField<R, N>, loops: &[WeightedPath]) -> (Vec<Complex<R>>, R::Total) {
     let program = Program::new(field.lattice(), [0; MAX_DIMENSIONS], loops);
-    let mut values = vec![Complex::zero(); field.lattice().vectors()];
+    let mut values = field::zeros(field.lattice().vectors());
     let kernel = Traces { program: &program, links: field.links() };
     let sum = field::for_each::<R, _, _>(&kernel, 1, &mut values);
     (values, sum)

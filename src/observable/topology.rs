@@ -9,9 +9,9 @@ use crate::field::{self, Measure};
 use crate::gauge::GaugeField;
 use crate::group;
 use crate::lattice::{Lattice, MAX_DIMENSIONS};
+use crate::lattice::{Path, Program, WeightedPath, path};
 use crate::matrix::{Algebra, Matrix};
-use crate::path::{self, Path, Program, WeightedPath};
-use crate::real::Real;
+use crate::number::Real;
 use std::f64::consts::PI;
 
 /// Closed loops whose mean gives the field strength.
@@ -70,7 +70,7 @@ impl<R: Real, const N: usize> Measure<R> for FieldStrength<'_, R, N> {
     type Scratch = (Vec<Matrix<R, N>>, [Algebra<R, N>; 6]);
     fn scratch(&self) -> Self::Scratch {
         let slots = self.planes.iter().map(|p| p.scratch::<R, N>().len()).max().unwrap_or(1);
-        (vec![Matrix::zero(); slots], [Algebra::zero(); 6])
+        (field::zeros(slots), bytemuck::Zeroable::zeroed())
     }
     #[inline(always)]
     fn at(&self, (slots, f): &mut Self::Scratch, vector: usize) -> R {

@@ -1,13 +1,15 @@
 //! Python: gauge fields, their observables and threads.
 
-use super::enter;
+use super::door::enter;
 use crate::any::{AnyGauge, with_gauge};
+use crate::concept::Objective;
 use crate::error::{Error, Result};
+use crate::lattice::path::{self, Path, WeightedPath};
 use crate::observable::{loops, topology};
-use crate::path::{self, Path, WeightedPath};
 use crate::{field, group, lattice, sampler};
 use num_complex::Complex64;
-use numpy::{Element, IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods};
+use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ pub(crate) fn elements(array: &PyReadonlyArrayDyn<'_, Complex64>) -> Result<Vec<
 }
 
 impl Gauge {
-    fn link_shape(&self) -> Vec<usize> {
+    pub(super) fn link_shape(&self) -> Vec<usize> {
         let (extents, n) = (self.field.extents(), self.field.n_colors());
         [&[extents.len()], extents, &[n, n]].concat()
     }
@@ -50,6 +52,23 @@ impl Gauge {
             Ok(field.into())
         })
     }
+}
+
+/// A number for each field, and its derivatives with respect to the coefficients, `[field, coefficient]`.
+pub(super) type PyObjectives<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f64>>);
+
+pub(super) fn objectives<'py>(py: Python<'py>, list: &[Objective<f64>]) -> PyResult<PyObjectives<'py>> {
+    let values: Vec<f64> = list.iter().map(|objective| objective.value).collect();
+    let rows: Vec<Vec<f64>> = list.iter().map(|objective| objective.gradient.clone()).collect();
+    Ok((values.into_pyarray(py), PyArray2::from_vec2(py, &rows)?))
+}
+
+pub(super) fn inside(fields: &[PyRef<'_, Gauge>]) -> Vec<Arc<AnyGauge>> {
+    fields.iter().map(|field| field.field.clone()).collect()
+}
+
+pub(super) fn numbers(theta: &PyReadonlyArray1<'_, f64>) -> Vec<f64> {
+    theta.as_array().to_vec()
 }
 
 #[pymethods]
@@ -93,14 +112,15 @@ impl Gauge {
     fn lanes(&self) -> usize {
         self.field.lanes()
     }
+    /// The time slice whose temporal links are zero (open boundaries), or None.
+    fn open_slice(&self) -> Option<usize> {
+        self.field.open_slice()
+    }
     fn unitarity_violation(&self, py: Python<'_>) -> PyResult<f64> {
-        enter(py, || Ok(self.field.unitarity_violation()))
+        enter(py, || self.field.unitarity_violation())
     }
     fn reunitarize(&self, py: Python<'_>) -> PyResult<Self> {
-        self.changed(py, |field| {
-            field.reunitarize();
-            Ok(())
-        })
+        self.changed(py, AnyGauge::reunitarize)
     }
     fn gauge_transform(&self, py: Python<'_>, g: PyReadonlyArrayDyn<'_, Complex64>) -> PyResult<Self> {
         let g = elements(&g)?;

@@ -1,6 +1,6 @@
 //! Python: gauge configurations in files.
 
-use super::enter;
+use super::door::enter;
 use super::gauge::Gauge;
 use crate::any::AnyGauge;
 use crate::error::Result;
@@ -17,7 +17,8 @@ fn options(
     ignore_checksum: bool,
 ) -> Result<ReadOptions> {
     let format = format.map(Format::from_name).transpose()?;
-    Ok(ReadOptions { format, shape, n_colors, allow_nonunitary, ignore_checksum })
+    // One site in a direction is a lattice in a file, but not in the core.
+    Ok(ReadOptions { format, shape, n_colors, allow_nonunitary, ignore_checksum, smallest_extent: 2 })
 }
 
 fn to_dict<'py>(py: Python<'py>, header: &Header) -> PyResult<Bound<'py, PyDict>> {
@@ -35,6 +36,7 @@ fn to_dict<'py>(py: Python<'py>, header: &Header) -> PyResult<Bound<'py, PyDict>
     dict.set_item("checksums", checksums)?;
     dict.set_item("plaquette", header.plaquette)?;
     dict.set_item("link_trace", header.link_trace)?;
+    dict.set_item("boundary", header.boundary)?;
     let metadata = PyDict::new(py);
     for (key, value) in &header.metadata {
         metadata.set_item(key, value)?;

@@ -1,40 +1,20 @@
 //! Python: equivariant convolutional networks of [`crate::lcnn`].
 
-use super::enter;
+use super::door::enter;
 use super::gauge::{Gauge, array};
-use crate::any::{AnyGauge, with_gauge};
-use crate::error::{Error, Result};
+use crate::any::compile::lcnn;
+use crate::any::regression::{self, Sample};
+use crate::any::spec::parse;
+use crate::any::{AnyGauge, Capability, with_gauge};
+use crate::concept::{Configuration, Readout};
+use crate::error::Result;
 use crate::gauge::GaugeField;
-use crate::lcnn::{self, Function, Layer, Network, Sample};
-use crate::real::Real;
+use crate::lcnn::{Function, Layer, Network};
+use crate::number::Real;
 use num_complex::Complex64;
 use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 use std::sync::Arc;
-
-/// A layer: kind, numbers, name of a function.
-type PyLcnnLayer = (String, Vec<usize>, String);
-
-fn layer((kind, numbers, function): &PyLcnnLayer) -> Result<Layer> {
-    Ok(match (kind.as_str(), numbers.as_slice()) {
-        ("loops", [plaquettes, polyakov @ ..]) => {
-            Layer::Loops { plaquettes: *plaquettes != 0, polyakov: polyakov.to_vec() }
-        }
-        ("bilinear", &[inputs, outputs, kernel, both, centre, left, right]) => {
-            let (both, centre, left, right) = (both != 0, centre != 0, left != 0, right != 0);
-            Layer::Bilinear { inputs, outputs, kernel, both, centre, left, right }
-        }
-        ("gate", []) => Layer::Gate(Function::named(function)?),
-        ("exponential", &[inputs]) => Layer::Exponential { inputs },
-        ("trace", []) => Layer::Trace,
-        ("dense", &[inputs, outputs]) => Layer::Dense { inputs, outputs, function: Function::named(function)? },
-        ("mean", []) => Layer::Mean,
-        _ => {
-            let kinds = "loops, bilinear, gate, exponential, trace, dense, mean";
-            return Err(Error::value(format!("unknown layer \"{kind}\" with {numbers:?}; known: {kinds}")));
-        }
-    })
-}
 
 /// A network without its parameters.
 #[pyclass(frozen, module = "plaq._plaq")]
@@ -70,10 +50,10 @@ impl LcnnCore {
 
 #[pymethods]
 impl LcnnCore {
+    /// From the description as JSON text.
     #[new]
-    fn new(ndim: usize, layers: Vec<PyLcnnLayer>) -> PyResult<Self> {
-        let layers = layers.iter().map(layer).collect::<Result<_>>()?;
-        Ok(Self { network: Network::new(ndim, layers)? })
+    fn new(spec: &str) -> PyResult<Self> {
+        Ok(Self { network: lcnn(&parse(spec)?)? })
     }
 
     #[getter]
@@ -108,7 +88,7 @@ impl LcnnCore {
     ) -> PyResult<Vec<Bound<'py, PyArrayDyn<f64>>>> {
         let fields: Vec<_> = fields.iter().map(|field| field.field.clone()).collect();
         let parameters = parameters.as_array().to_vec();
-        let outputs = enter(py, || lcnn::predict(&self.network, &parameters, &fields))?;
+        let outputs = enter(py, || regression::predict(&self.network, &parameters, &fields))?;
         outputs.into_iter().zip(&fields).map(|(output, field)| array(py, output, self.shape(field))).collect()
     }
 
@@ -121,9 +101,10 @@ impl LcnnCore {
         parameters: PyReadonlyArray1<'py, f64>,
         cotangent: PyReadonlyArrayDyn<'py, f64>,
     ) -> PyResult<(Bound<'py, PyArrayDyn<f64>>, Bound<'py, PyArrayDyn<Complex64>>, Bound<'py, PyArray1<f64>>)> {
-        let (parameters, cotangent) = (parameters.as_array().to_vec(), cotangent.as_array().iter().copied().collect());
+        let parameters = parameters.as_array().to_vec();
+        let cotangent: Vec<f64> = cotangent.as_array().iter().copied().collect();
         let field = Arc::clone(&field.field);
-        let result = enter(py, || with_gauge!(&*field, u => pullback(&self.network, &parameters, u, cotangent)))?;
+        let result = enter(py, || with_gauge!(&*field, u => pullback(&self.network, &parameters, u, &cotangent)))?;
         let (extents, n) = (field.extents(), field.n_colors());
         let links = array(py, result.links, [&[extents.len()], extents, &[n, n]].concat())?;
         Ok((array(py, result.outputs, self.shape(&field))?, links, result.parameters.into_pyarray(py)))
@@ -139,14 +120,14 @@ impl LcnnCore {
     ) -> PyResult<(f64, Bound<'py, PyArray1<f64>>)> {
         let parameters = parameters.as_array().to_vec();
         let chosen: Vec<&Sample> = indices.iter().filter_map(|&n| samples.samples.get(n)).collect();
-        let (loss, gradient) = enter(py, || lcnn::squared_error(&self.network, &parameters, &chosen))?;
+        let (loss, gradient) = enter(py, || regression::squared_error(&self.network, &parameters, &chosen))?;
         Ok((loss, gradient.into_pyarray(py)))
     }
 
     /// Mean squared error of all samples.
     fn loss(&self, py: Python<'_>, samples: &LcnnSamples, parameters: PyReadonlyArray1<'_, f64>) -> PyResult<f64> {
         let parameters = parameters.as_array().to_vec();
-        enter(py, || lcnn::loss(&self.network, &parameters, &samples.samples))
+        enter(py, || regression::loss(&self.network, &parameters, &samples.samples))
     }
 }
 
@@ -160,17 +141,15 @@ fn pullback<R: Real<Total = f64>, const N: usize>(
     network: &Network,
     parameters: &[f64],
     u: &GaugeField<R, N>,
-    cotangent: Vec<f64>,
+    cotangent: &[f64],
 ) -> Result<Pulled> {
-    let parameters: Vec<R> = parameters.iter().map(|&x| R::splat(x)).collect();
-    let mut outputs = Vec::new();
-    let gradients = network.pullback(&parameters, u, true, |y| {
-        outputs = y.plain(u.lattice());
-        cotangent
-    })?;
-    let elements = gradients.links.map(|links| links.elements).unwrap_or_default();
-    let matrices = GaugeField::new(u.lattice().clone(), elements.iter().map(|a| a.to_matrix()).collect());
-    Ok(Pulled { outputs, links: crate::any::array(&matrices), parameters: gradients.parameters })
+    if const { !Capability::Lcnn.of(N) } {
+        return Err(Capability::Lcnn.missing(N));
+    }
+    let (outputs, tape) = network.record(parameters, u)?;
+    let (mut force, mut gradient) = (u.zero(), vec![0.0; parameters.len()]);
+    network.pullback(parameters, u, &tape, cotangent, Some(&mut force), Some(&mut gradient))?;
+    Ok(Pulled { outputs, links: force.to_array(), parameters: gradient })
 }
 
 /// Adds the classes and the names of functions.

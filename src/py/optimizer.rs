@@ -17,13 +17,16 @@ fn rule(name: &str, options: &[f64]) -> Result<Rule> {
     match (name, options) {
         ("sgd", [momentum, nesterov]) => Ok(Rule::Sgd { momentum: *momentum, nesterov: *nesterov != 0.0 }),
         ("adam", [b1, b2, epsilon, decay]) => Ok(Rule::Adam { betas: [*b1, *b2], epsilon: *epsilon, decay: *decay }),
+        ("amsgrad", [b1, b2, epsilon, decay]) => {
+            Ok(Rule::AmsGrad { betas: [*b1, *b2], epsilon: *epsilon, decay: *decay })
+        }
         _ => Err(Error::value(format!(
-            "rule \"{name}\" with {options:?}: allowed are sgd (2 numbers), adam (4 numbers)"
+            "rule \"{name}\" with {options:?}: allowed are sgd (2 numbers), adam and amsgrad (4 numbers)"
         ))),
     }
 }
 
-fn schedule(name: &str, options: &[f64]) -> Result<Schedule> {
+pub(super) fn schedule(name: &str, options: &[f64]) -> Result<Schedule> {
     match (name, options) {
         ("constant", []) => Ok(Schedule::Constant),
         ("cosine", [steps, floor]) => Ok(Schedule::Cosine { steps: *steps as u64, floor: *floor }),

@@ -1,11 +1,13 @@
 //! Python face of the restricted Boltzmann machines and of the Ising sampler.
 
-use super::enter;
+use super::door::enter;
+use super::optimizer::schedule;
 use crate::error::{Error, Result};
-use crate::ising::{Ising, Update};
-use crate::rbm::{
+use crate::model::ising::{Ising, Update};
+use crate::model::rbm::{
     Ensemble, Float, Kick, Layer, Mass, Method, Model, Settings, Target, Trainer, TrainerState, run_ensemble, sample,
 };
+use crate::nn::Schedule;
 use numpy::{
     Element, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
     PyUntypedArrayMethods,
@@ -19,7 +21,7 @@ type LayerData<'py> = (String, PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py,
 fn layer<R: Float>(data: &LayerData<'_>) -> PyResult<Layer<R>> {
     let narrow =
         |x: &PyReadonlyArray1<'_, f64>| -> PyResult<Vec<R>> { Ok(x.as_slice()?.iter().map(|x| R::of(*x)).collect()) };
-    Ok(Layer { units: data.0.parse::<crate::rbm::Units>()?, bias: narrow(&data.1)?, variance: narrow(&data.2)? })
+    Ok(Layer { units: data.0.parse::<crate::model::rbm::Units>()?, bias: narrow(&data.1)?, variance: narrow(&data.2)? })
 }
 
 fn vector<R: Element + Clone>(array: &Bound<'_, PyAny>) -> PyResult<Vec<R>> {
@@ -61,6 +63,7 @@ pub struct RbmTrainer {
 }
 
 fn trainer<R: Float + Element>(
+    py: Python<'_>,
     weights: &Bound<'_, PyAny>,
     visible: &LayerData<'_>,
     hidden: &LayerData<'_>,
@@ -82,7 +85,14 @@ fn trainer<R: Float + Element>(
         }
     };
     let start = if start.is_none() { Vec::new() } else { vector(start)? };
-    Ok(Trainer::new(machine, target, settings, start)?)
+    enter(py, || Trainer::new(machine, target, settings, start))
+}
+
+fn read_schedule(plain: &Bound<'_, PyAny>) -> PyResult<Schedule> {
+    let (name, numbers) = plain.extract::<(String, Vec<f64>)>()?;
+    let schedule = schedule(&name, &numbers)?;
+    schedule.validate()?;
+    Ok(schedule)
 }
 
 fn read_settings(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
@@ -116,6 +126,7 @@ fn read_settings(options: &Bound<'_, PyDict>) -> PyResult<Settings> {
         weight_decay: item("weight_decay")?.extract()?,
         decay: item("decay")?.extract()?,
         decay_every: item("decay_every")?.extract()?,
+        schedule: read_schedule(&item("schedule")?)?,
         mass,
         train_visible: item("train_visible")?.extract()?,
         train_hidden: item("train_hidden")?.extract()?,
@@ -173,6 +184,7 @@ fn read_state<R: Float + Element>(dict: &Bound<'_, PyDict>) -> PyResult<TrainerS
 impl RbmTrainer {
     #[new]
     fn new(
+        py: Python<'_>,
         weights: &Bound<'_, PyAny>,
         visible: LayerData<'_>,
         hidden: LayerData<'_>,
@@ -183,9 +195,9 @@ impl RbmTrainer {
         let settings = read_settings(options)?;
         let columns = (visible.1.len(), hidden.1.len());
         let inner = if weights.cast::<PyArray2<f32>>().is_ok() {
-            AnyTrainer::Single(trainer(weights, &visible, &hidden, target, start, settings)?)
+            AnyTrainer::Single(trainer(py, weights, &visible, &hidden, target, start, settings)?)
         } else {
-            AnyTrainer::Double(trainer(weights, &visible, &hidden, target, start, settings)?)
+            AnyTrainer::Double(trainer(py, weights, &visible, &hidden, target, start, settings)?)
         };
         Ok(Self { inner, columns })
     }
@@ -206,7 +218,7 @@ impl RbmTrainer {
     }
 
     fn singular_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        Ok(each!(&self.inner, t => t.singular_values())?.into_pyarray(py))
+        Ok(each!(&self.inner, t => enter(py, || t.singular_values()))?.into_pyarray(py))
     }
 
     /// Weights, visible bias, hidden bias and visible variance.

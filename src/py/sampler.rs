@@ -1,37 +1,28 @@
-//! Python: actions and samplers of gauge fields.
+//! Python: actions and samplers from their descriptions.
 
-use super::enter;
-use super::gauge::{Gauge, array};
-use crate::action::custom::{self, ActionSpec, LinkFunction, LoopSpec};
-use crate::action::{Action, force};
-use crate::any::{AnyGauge, with_gauge};
+use super::door::enter;
+use super::gauge::{Gauge, PyObjectives, array, inside, numbers, objectives};
+use super::scalar::Scalars;
+use crate::action::LinkFunction;
+use crate::any::spec::{ActionSpec, SamplerSpec, parse};
+use crate::any::{AnyAction, AnySampler, Info, KeptForce};
 use crate::error::{Error, Result};
-use crate::gauge::GaugeField;
-use crate::real::Real;
-use crate::sampler::{AnySampler, SamplerSpec};
+use crate::random::Draws;
 use num_complex::Complex64;
-use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
 
-#[derive(FromPyObject)]
-pub(super) enum PyLoop {
-    Family(String),
-    Path(Vec<i8>),
-}
+/// A function of links and its name.
+type PyFunctions = Vec<(Py<PyAny>, String)>;
 
-/// A term of an action: `[(coefficient, name or path), ...]`, `(terms, layers, recompute)` or a function of links.
-#[derive(FromPyObject)]
-pub(super) enum PyTerm {
-    Loops(Vec<(f64, PyLoop)>),
-    Mapped(Vec<PyTerm>, super::smear::PyLayers, bool),
-    Custom(Py<PyAny>),
-}
-
-struct PythonFunction(Py<PyAny>);
+struct PythonFunction(Py<PyAny>, String);
 
 impl LinkFunction for PythonFunction {
+    fn name(&self) -> String {
+        self.1.clone()
+    }
     fn value_and_force(
         &self,
         extents: &[usize],
@@ -61,92 +52,181 @@ impl PythonFunction {
     }
 }
 
-pub(super) fn loops(loops: Vec<(f64, PyLoop)>) -> Vec<(f64, LoopSpec)> {
-    let spec = |l| match l {
-        PyLoop::Family(name) => LoopSpec::Family(name),
-        PyLoop::Path(path) => LoopSpec::Path(path),
-    };
-    loops.into_iter().map(|(c, l)| (c, spec(l))).collect()
+fn functions(list: PyFunctions) -> impl Iterator<Item = Arc<dyn LinkFunction>> {
+    list.into_iter().map(|(function, name)| -> Arc<dyn LinkFunction> { Arc::new(PythonFunction(function, name)) })
 }
 
-pub(super) fn terms(list: Vec<PyTerm>) -> Vec<ActionSpec> {
-    let term = |term| match term {
-        PyTerm::Loops(list) => ActionSpec::Loops(loops(list)),
-        PyTerm::Mapped(inner, layers, recompute) => {
-            ActionSpec::Mapped(terms(inner), super::smear::stack(layers, recompute))
-        }
-        PyTerm::Custom(function) => ActionSpec::Custom(Arc::new(PythonFunction(function))),
-    };
-    list.into_iter().map(term).collect()
+/// A field of the core, of any kind.
+#[derive(FromPyObject)]
+enum PyField<'py> {
+    Gauge(PyRef<'py, Gauge>),
+    Scalar(PyRef<'py, Scalars>),
 }
 
-#[pyfunction]
-fn action_value(py: Python<'_>, field: &Gauge, action: Vec<PyTerm>) -> PyResult<f64> {
-    let action = terms(action);
-    enter(py, || with_gauge!(&*field.field, field => value(&action, field)))
-}
-
-fn value<R: Real<Total = f64>, const N: usize>(terms: &[ActionSpec], field: &GaugeField<R, N>) -> Result<f64> {
-    custom::build::<R, N>(terms, field.lattice())?.value(field)
-}
-
-#[pyfunction]
-fn action_force<'py>(
-    py: Python<'py>,
-    field: &Gauge,
-    action: Vec<PyTerm>,
-) -> PyResult<Bound<'py, PyArrayDyn<Complex64>>> {
-    let action = terms(action);
-    let links = enter(py, || with_gauge!(&*field.field, field => force_array(&action, field)))?;
-    let (extents, n) = (field.field.extents(), field.field.n_colors());
-    array(py, links, [&[extents.len()], extents, &[n, n]].concat())
-}
-
-fn force_array<R: Real, const N: usize>(terms: &[ActionSpec], field: &GaugeField<R, N>) -> Result<Vec<Complex64>> {
-    let lattice = field.lattice();
-    let force = force(&custom::build::<R, N>(terms, lattice)?, field)?;
-    let matrices = force.elements.iter().map(|a| a.to_matrix()).collect();
-    Ok(crate::any::array(&GaugeField::new(lattice.clone(), matrices)))
-}
-
-/// A compiled sampler; `plaq.Heatbath` and `plaq.HMC` wrap it.
+/// An action; those of `plaq.actions` wrap it.
 #[pyclass(frozen, module = "plaq._plaq")]
-struct GaugeSampler(AnySampler);
+pub(super) struct ActionCore(pub(super) AnyAction);
+
+/// A force in the storage of its field.
+#[pyclass(frozen, module = "plaq._plaq")]
+pub(super) struct ForceCore(pub(super) KeptForce);
 
 #[pymethods]
-impl GaugeSampler {
-    #[staticmethod]
-    fn heatbath(action: Vec<PyTerm>, overrelaxation: usize) -> Self {
-        Self(AnySampler::new(SamplerSpec::Heatbath { action: terms(action), overrelaxation }))
+impl ActionCore {
+    /// From the description as JSON text and the functions of its Custom actions in the order of the description.
+    #[new]
+    fn new(spec: &str, supplied: PyFunctions) -> PyResult<Self> {
+        let mut spec: ActionSpec = parse(spec)?;
+        spec.supply(&mut functions(supplied));
+        Ok(Self(AnyAction::new(spec)))
     }
-    #[staticmethod]
-    fn hmc(action: Vec<PyTerm>, levels: Vec<(Vec<usize>, usize, String)>, length: f64) -> Self {
-        Self(AnySampler::new(SamplerSpec::Hmc { action: terms(action), levels, length }))
+    fn value(&self, py: Python<'_>, field: PyField<'_>) -> PyResult<f64> {
+        match &field {
+            PyField::Gauge(gauge) => {
+                let field = gauge.field.clone();
+                enter(py, || self.0.value(&field))
+            }
+            PyField::Scalar(scalars) => {
+                let field = scalars.field.clone();
+                enter(py, || self.0.scalar_value(&field))
+            }
+        }
+    }
+    fn force<'py>(&self, py: Python<'py>, field: PyField<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &field {
+            PyField::Gauge(gauge) => {
+                let field = gauge.field.clone();
+                let links = enter(py, || self.0.force(&field))?;
+                Ok(array(py, links, gauge.link_shape())?.into_any())
+            }
+            PyField::Scalar(scalars) => {
+                let field = scalars.field.clone();
+                let force = enter(py, || self.0.scalar_force(&field))?;
+                Ok(array(py, force.values, scalars.array_shape())?.into_any())
+            }
+        }
+    }
+    /// The force of a gauge field, left in its storage.
+    fn kept_force(&self, py: Python<'_>, field: &Gauge) -> PyResult<ForceCore> {
+        Ok(ForceCore(enter(py, || self.0.kept_force(&field.field))?))
+    }
+}
+
+/// A sampler that is compiled for the field it meets; `plaq.Heatbath` and `plaq.HMC` wrap it.
+#[pyclass(frozen, module = "plaq._plaq")]
+struct SamplerCore(AnySampler);
+
+#[pymethods]
+impl SamplerCore {
+    #[new]
+    fn new(spec: &str, supplied: PyFunctions) -> PyResult<Self> {
+        let mut spec: SamplerSpec = parse(spec)?;
+        spec.supply(&mut functions(supplied));
+        Ok(Self(AnySampler::new(spec)))
     }
     /// One update with the random numbers of (seed, sweep): the new field and named numbers about it.
     fn step<'py>(
         &self,
         py: Python<'py>,
+        field: PyField<'py>,
+        seed: u64,
+        sweep: u64,
+    ) -> PyResult<(Py<PyAny>, Bound<'py, PyDict>)> {
+        let draws = Draws::new(seed, sweep);
+        let (field, info) = match &field {
+            PyField::Gauge(gauge) => {
+                let field = gauge.field.clone();
+                let (field, info) = enter(py, || self.0.step(&field, draws))?;
+                (Py::new(py, Gauge::from(field))?.into_any(), info)
+            }
+            PyField::Scalar(scalars) => {
+                let field = scalars.field.clone();
+                let (field, info) = enter(py, || self.0.step_scalar(&field, draws))?;
+                (Py::new(py, Scalars { field })?.into_any(), info)
+            }
+        };
+        Ok((field, named(py, info)?))
+    }
+    /// A trajectory and the way back: the field at the end, and H - H(start) there and half-way.
+    fn there_and_back(
+        &self,
+        py: Python<'_>,
+        field: PyField<'_>,
+        seed: u64,
+        sweep: u64,
+    ) -> PyResult<(Py<PyAny>, [f64; 2])> {
+        let draws = Draws::new(seed, sweep);
+        Ok(match &field {
+            PyField::Gauge(gauge) => {
+                let field = gauge.field.clone();
+                let (end, energies) = enter(py, || self.0.there_and_back(&field, draws))?;
+                (Py::new(py, Gauge::from(end))?.into_any(), energies)
+            }
+            PyField::Scalar(scalars) => {
+                let field = scalars.field.clone();
+                let (field, energies) = enter(py, || self.0.there_and_back_scalar(&field, draws))?;
+                (Py::new(py, Scalars { field })?.into_any(), energies)
+            }
+        })
+    }
+    /// One trajectory whose proposal has the parameters `theta`: the new field, named numbers, and S(proposal) - S(target) with
+    /// its derivative at the start and at the end.
+    fn learn<'py>(
+        &self,
+        py: Python<'py>,
         field: &Gauge,
         seed: u64,
         sweep: u64,
-    ) -> PyResult<(Gauge, Bound<'py, PyDict>)> {
-        let field: &AnyGauge = &field.field;
-        let (field, info) = enter(py, || self.0.step(field, seed, sweep))?;
-        let dict = PyDict::new(py);
-        for (name, value) in info {
-            match name {
-                "accepted" => dict.set_item(name, value != 0.0)?,
-                _ => dict.set_item(name, value)?,
-            }
-        }
-        Ok((field.into(), dict))
+        theta: PyReadonlyArray1<'py, f64>,
+    ) -> PyResult<(Gauge, Bound<'py, PyDict>, PyObjectives<'py>)> {
+        let (field, theta) = (field.field.clone(), numbers(&theta));
+        let (field, info, lessons) = enter(py, || self.0.learn(&field, Draws::new(seed, sweep), &theta))?;
+        Ok((Gauge::from(field), named(py, Info::Hmc(info))?, objectives(py, &lessons)?))
+    }
+    /// S(proposal) - S(target) and its derivatives for many fields, each with auxiliary fields of its own (seed, sweep).
+    fn lessons<'py>(
+        &self,
+        py: Python<'py>,
+        fields: Vec<PyRef<'py, Gauge>>,
+        draws: Vec<(u64, u64)>,
+        theta: PyReadonlyArray1<'py, f64>,
+    ) -> PyResult<PyObjectives<'py>> {
+        let fields = inside(&fields);
+        let draws: Vec<_> = draws.into_iter().map(|(seed, sweep)| Draws::new(seed, sweep)).collect();
+        let theta = numbers(&theta);
+        objectives(py, &enter(py, || self.0.lessons(&fields, &draws, &theta))?)
     }
 }
 
-/// Adds classes and functions.
+fn named(py: Python<'_>, info: Info) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    let info = match info {
+        Info::Colors(colors) => {
+            dict.set_item("colors", colors)?;
+            return Ok(dict);
+        }
+        Info::Hmc(info) => info,
+    };
+    dict.set_item("accepted", info.accepted)?;
+    dict.set_item("delta_h", info.delta_h)?;
+    dict.set_item("exp_minus_delta_h", (-info.delta_h).exp())?;
+    dict.set_item("action", info.action)?;
+    for (n, force) in info.forces.iter().enumerate() {
+        dict.set_item(format!("force_{n}"), force.mean)?;
+        dict.set_item(format!("largest_force_{n}"), force.largest)?;
+    }
+    if info.effort.solves > 0 {
+        dict.set_item("failed", info.failed)?;
+        dict.set_item("solves", info.effort.solves)?;
+        dict.set_item("solver_iterations", info.effort.iterations)?;
+        dict.set_item("worst_residual", info.effort.worst_residual)?;
+    }
+    Ok(dict)
+}
+
+/// Adds the classes.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<GaugeSampler>()?;
-    module.add_function(wrap_pyfunction!(action_value, module)?)?;
-    module.add_function(wrap_pyfunction!(action_force, module)?)
+    module.add_class::<ActionCore>()?;
+    module.add_class::<ForceCore>()?;
+    module.add_class::<SamplerCore>()
 }

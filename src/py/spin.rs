@@ -1,8 +1,9 @@
 //! Python: the spin-fermion model, its effective models and chains. Spins cross as `[configuration, 3 N]` arrays.
 
-use super::enter;
+use super::door::enter;
 use crate::error::{Error, Result};
-use crate::spin_fermion::{
+use crate::memory::require;
+use crate::model::spin_fermion::{
     Architecture, Block, ExactMetropolis, ExactPlan, Linear, Network, Proposer, Rule, Samples, Shell, Spin,
     SpinFermion, SpinLattice, Trajectories, Workspace, flatten, outer_step, random_spins, residuals, train,
 };
@@ -40,8 +41,18 @@ fn spin_shells(extents: [usize; 2]) -> PyResult<Vec<Shell>> {
 #[pyfunction]
 fn spin_random(py: Python<'_>, extents: [usize; 2], count: usize, seed: u64) -> PyResult<Array2<'_>> {
     let lattice = SpinLattice::new(extents)?;
-    let rows = (0..count).map(|k| flatten(&random_spins(lattice, seed, k as u64))).collect();
-    table(py, rows, 3 * lattice.sites())
+    let width = 3 * lattice.sites();
+    let spins = enter(py, || {
+        let [lx, ly] = extents;
+        require(&format!("{count} spin configurations on a {lx}x{ly} lattice"), count as u128 * width as u128 * 8)?;
+        let mut spins = Vec::with_capacity(count * width);
+        for draw in 0..count {
+            crate::interrupt::poll()?;
+            spins.extend(random_spins(lattice, seed, draw as u64).iter().flat_map(|s| [s[0], s[1], s[2]]));
+        }
+        Ok(spins)
+    })?;
+    spins.into_pyarray(py).reshape([count, width])
 }
 
 /// The exact model.
@@ -60,7 +71,11 @@ impl SpinModelCore {
     fn hamiltonian<'py>(&self, py: Python<'py>, spins: Rows<'py>) -> PyResult<Bound<'py, PyArray3<Complex64>>> {
         let spins = read(self.inner.lattice, &spins)?;
         let n = 2 * self.inner.lattice.sites();
-        let matrices: Vec<Complex64> = spins.iter().flat_map(|s| self.inner.matrix(s)).collect();
+        let matrices = enter(py, || {
+            let what = format!("{} matrices of {n} rows and columns", spins.len());
+            require(&what, spins.len() as u128 * (n * n * size_of::<Complex64>()) as u128)?;
+            Ok(each(&spins, |s| Ok(self.inner.matrix(s)))?.concat())
+        })?;
         matrices.into_pyarray(py).reshape([spins.len(), n, n])
     }
 
@@ -95,8 +110,15 @@ struct SpinExactCore {
 #[pymethods]
 impl SpinExactCore {
     #[new]
-    fn new(model: &SpinModelCore, sweeps: usize, hits: usize, width: f64, tolerance: f64) -> PyResult<Self> {
-        let sampler = ExactMetropolis::new(model.inner.clone(), tolerance)?;
+    fn new(
+        py: Python<'_>,
+        model: &SpinModelCore,
+        sweeps: usize,
+        hits: usize,
+        width: f64,
+        tolerance: f64,
+    ) -> PyResult<Self> {
+        let sampler = enter(py, || ExactMetropolis::new(model.inner.clone(), tolerance))?;
         Ok(Self { model: model.inner.clone(), sampler, plan: ExactPlan { sweeps, hits, width } })
     }
 

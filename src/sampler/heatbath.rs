@@ -2,17 +2,17 @@
 //! (Phys. Lett. B 156 (1985) 393), von Mises heatbath for U(1) (Best and Fisher, Appl. Stat. 28 (1979) 152), overrelaxation.
 
 use crate::action::LoopAction;
-use crate::coloring::Coloring;
 use crate::error::{Error, Result};
 use crate::field::{self, SiteKernel};
 use crate::gauge::GaugeField;
 use crate::group::{self, Quaternion, Subgroup};
 use crate::interrupt;
+use crate::lattice::Coloring;
+use crate::lattice::path;
 use crate::lattice::{Lattice, MAX_DIMENSIONS};
 use crate::matrix::{Complex, Matrix};
-use crate::path;
-use crate::real::{LaneMask, Real};
-use crate::rng::{Purpose, Stream};
+use crate::number::{LaneMask, Real};
+use crate::random::{Purpose, Stream};
 use std::sync::Arc;
 
 /// Below this value of 2k/N Kennedy-Pendleton rejects more often than Creutz' algorithm (Phys. Rev. D 21 (1980) 2308).
@@ -69,7 +69,7 @@ impl Heatbath {
         sweep: u64,
     ) -> Result<(GaugeField<R, N>, HeatbathInfo)> {
         let mut field = field.clone();
-        let mut fresh = vec![Matrix::zero(); field.lattice().vectors()];
+        let mut fresh = field::zeros(field.lattice().vectors());
         self.sweep(&mut field, &mut fresh, Update::Heatbath(Stream::new(seed, Purpose::Heatbath, sweep)))?;
         for _ in 0..self.overrelaxation {
             self.sweep(&mut field, &mut fresh, Update::Overrelaxation)?;

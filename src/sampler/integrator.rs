@@ -1,6 +1,6 @@
 //! Reversible, area-preserving integrators as coefficient tables, nested over time scales.
 
-use crate::action::{Action, Configuration, force};
+use crate::concept::Configuration;
 use crate::error::{Error, Result};
 use crate::interrupt;
 
@@ -88,36 +88,44 @@ impl Integrator {
     }
 }
 
-/// One time scale: an action integrated with `steps` steps per drift of the level outside it.
-pub struct Level<Q> {
-    /// The action of this scale.
-    pub action: Box<dyn Action<Q>>,
+/// One time scale: terms of the action integrated with `steps` steps per drift of the level outside it.
+#[derive(Debug, Clone)]
+pub struct Level {
+    /// Numbers of the terms of this scale.
+    pub terms: Vec<usize>,
     /// The integrator.
     pub integrator: Integrator,
     /// Steps per drift of the level outside.
     pub steps: usize,
 }
 
-/// Integrates Hamilton's equations for time `length`; levels go from the slowest to the fastest action.
-pub fn integrate<Q: Configuration>(levels: &[Level<Q>], length: f64, q: &mut Q, p: &mut Q::Momenta) -> Result<()> {
-    let Some((level, inner)) = levels.split_first() else {
-        q.drift(length, p);
-        return Ok(());
-    };
-    let step = length / level.steps as f64;
-    for stage in level.integrator.schedule(level.steps) {
-        interrupt::poll()?;
-        match stage {
-            Drift(c) => integrate(inner, c * step, q, p)?,
-            Kick(c) => level.action.kick(q, c * step, p)?,
-            GradientKick(c, xi) => {
-                let mut displaced = q.clone();
-                displaced.drift(-xi * step * step, &force(&*level.action, q)?);
-                level.action.kick(&displaced, c * step, p)?;
+/// Hamilton's equations: who knows the forces of a level.
+pub trait Dynamics<Q: Configuration> {
+    /// p <- p - step F of the terms of a level.
+    fn kick(&mut self, level: &Level, q: &Q, step: f64, p: &mut Q::Tangent) -> Result<()>;
+
+    /// Integrates for time `length`; levels go from the slowest to the fastest.
+    fn run(&mut self, levels: &[Level], length: f64, q: &mut Q, p: &mut Q::Tangent) -> Result<()> {
+        let Some((level, inner)) = levels.split_first() else {
+            q.drift(length, p);
+            return Ok(());
+        };
+        let step = length / level.steps as f64;
+        for stage in level.integrator.schedule(level.steps) {
+            interrupt::poll()?;
+            match stage {
+                Drift(c) => self.run(inner, c * step, q, p)?,
+                Kick(c) => self.kick(level, q, c * step, p)?,
+                GradientKick(c, xi) => {
+                    let (mut displaced, mut force) = (q.clone(), q.zero());
+                    self.kick(level, q, -1.0, &mut force)?;
+                    displaced.drift(-xi * step * step, &mut force);
+                    self.kick(level, &displaced, c * step, p)?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -140,6 +140,56 @@ class OddError(Exception):
     pass
 
 
+def test_numbers_times_actions():
+    U = pq.GaugeField.hot((4, 4, 4, 4), "SU(2)", rng=5)
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])])
+    wilson = pq.actions.Wilson(2.0)
+    actions = [
+        wilson,
+        pq.actions.Symanzik(1.5),
+        pq.actions.Loops([(0.3, "chair"), (-0.2, [1, 2, -1, -2])]),
+        pq.actions.Mapped(wilson, net),
+        pq.actions.Custom(lambda links: (wilson(u := pq.GaugeField.from_numpy(links)), wilson.force(u))),
+        wilson + pq.actions.Loops([(0.1, "rectangle")]),
+    ]
+    for S in actions:
+        for factor in (2, 0.5, -1.5, np.float64(3.0)):
+            for product in (factor * S, S * factor):
+                assert product(U) == pytest.approx(factor * S(U), rel=1e-12)
+                np.testing.assert_allclose(product.force(U), factor * S.force(U), atol=1e-12)
+        assert (S - wilson)(U) == pytest.approx(S(U) - wilson(U), rel=1e-10, abs=1e-9)
+        assert (-S)(U) == pytest.approx(-S(U), rel=1e-12)
+    assert 3 * wilson == pq.actions.Wilson(6.0)
+    assert isinstance(-2 * wilson, pq.actions.Loops)
+
+
+@pytest.mark.parametrize("bad", [None, "2", True, float("nan"), [1.0], 1j])
+def test_only_numbers_times_actions(bad):
+    with pytest.raises((TypeError, ValueError), match="factor"):
+        bad * pq.actions.Wilson(2.0)
+
+
+def test_numbers_times_other_fields_and_quarks():
+    phi = pq.ScalarField.from_numpy(np.random.default_rng(1).normal(size=(4, 4, 1)))
+    S = pq.actions.Scalar(1.0, 0.1)
+    assert (2 * S)(phi) == pytest.approx(2 * S(phi), rel=1e-14)
+    np.testing.assert_allclose((2 * S).force(phi), 2 * S.force(phi), rtol=1e-14)
+    quarks = pq.actions.Pseudofermion(pq.dirac.Staggered(mass=0.3), n_flavors=4)
+    assert isinstance(2 * quarks, pq.actions.Scaled)
+    assert len((2 * (pq.actions.Wilson(2.0) + quarks)).terms()) == 2
+    with pytest.raises(TypeError):
+        pq.actions.Wilson(2.0) - 1.0
+
+
+def test_a_factor_of_quarks_leaves_their_distribution():
+    """c S with phi ~ exp(-c S): the energy at the start is that of the noise, so that HMC is the same to rounding."""
+    U = pq.GaugeField.hot((4, 4), "U(1)", rng=1)
+    quarks = pq.actions.Pseudofermion(pq.dirac.Wilson(mass=0.2), n_flavors=2)
+    found = [pq.HMC(pq.actions.Wilson(2.0) + S, steps=4).step(U, rng=3) for S in (quarks, 3.0 * quarks)]
+    assert found[0][1]["delta_h"] == pytest.approx(found[1][1]["delta_h"], abs=1e-9)
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-9)
+
+
 def test_errors_inside_a_custom_action_come_out_as_they_are():
     def failing(links):
         raise OddError("from the user's own code")

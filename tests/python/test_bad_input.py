@@ -164,7 +164,7 @@ TABLE = {
     "pq.HMC(A.Wilson(1), steps=0)": (ValueError, ["steps = 0", "1 to"]),
     "pq.HMC(A.Wilson(1), steps=-1)": (ValueError, ["steps = -1", "1 to"]),
     "pq.HMC(A.Wilson(1), steps=2.0)": (TypeError, ["steps", "2.0"]),
-    "pq.HMC(A.Wilson(1), length=0)": (ValueError, ["length = 0", "above 0"]),
+    "pq.HMC(A.Wilson(1), length=0)": (ValueError, ["length = 0", "greater than 0"]),
     "pq.HMC(A.Wilson(1), length=INF)": (ValueError, ["length = inf", "finite"]),
     "pq.HMC(A.Wilson(1), length='1')": (TypeError, ["length", "'1'"]),
     "pq.HMC(A.Wilson(1), integrator='omelyan3')": (ValueError, ['"omelyan3"', 'did you mean "omelyan']),

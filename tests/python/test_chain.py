@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import plaq as pq
 import pytest
-from plaq.checkpoint import decode, encode
+from plaq.ground.states import decode, encode
 from plaq.sampler import ObservableError, Sampler, seed_of
 
 
@@ -469,13 +469,12 @@ def test_ctrl_c_at_random_moments_keeps_whole_draws():
     old = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         for _ in range(150):
-            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 4e-3))
             try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 4e-3))
                 chain = walk(60)
+                signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:  # before the first update or after the last: nothing to return
                 continue
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
             interrupted += chain.interrupted
             if len(chain):
                 assert same(chain, whole if len(chain) == 60 else walk(len(chain)))
@@ -488,7 +487,9 @@ def test_ctrl_c_at_random_moments_keeps_whole_draws():
 def test_sigint_of_a_real_process(tmp_path):
     path = tmp_path / "chain.npz"
     process = start(path, draws=100_000)
-    time.sleep(0.3)
+    while not (path.exists() and len(pq.Chain.load(path))):  # on a busy machine the warm-up takes its time
+        assert process.poll() is None
+        time.sleep(0.02)
     asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
@@ -596,8 +597,7 @@ def test_estimates_of_a_chain():
         chain.estimate("men")
     with pytest.raises(ValueError, match="need scalar draws and f"):
         chain.estimate(["mean", "pair"])
-    with pytest.raises(TypeError):
-        iter(chain)
+    assert next(iter(chain))["mean"] == chain["mean"][0]
 
 
 def test_repr():

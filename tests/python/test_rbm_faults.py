@@ -120,18 +120,18 @@ TABLE = {
     ),
     "ln Z of many units": (lambda: pq.BernoulliRBM(20, 20, rng=1).log_partition(), ValueError, "at most 16"),
     "resume of nothing": (lambda: fit(DATA, resume=True), pq.CheckpointError, "nothing to resume"),
-    "field without mass": (lambda: pq.rbm.free_field_kernel(4, 0.0), ValueError, "positive mass"),
+    "field without mass": (lambda: pq.rbm.free_field_kernel(4, 0.0), ValueError, "m2 = 0: it must be greater than 0"),
     "empty lattice": (lambda: pq.rbm.free_field_kernel((4, 0), 1.0), ValueError, "each at least 1"),
     "flow above the edge": (lambda: pq.rbm.flow(4.0, 9.0, 3.5, 1.0), ValueError, "xi0"),
     "unlearnt mode": (lambda: pq.rbm.FokkerPlanck(10.0, 9.0, 0.1), ValueError, "not learnt"),
     "Ising spin zero": (lambda: pq.ising.Wolff(0.4).step(np.zeros((4, 4)), rng=1), ValueError, "-1 and \\+1"),
-    "Ising beta": (lambda: pq.ising.Wolff(float("nan")), ValueError, "inverse temperature"),
+    "Ising beta": (lambda: pq.ising.Wolff(float("nan")), ValueError, "beta = nan; it must be finite"),
     "Ising clusters": (lambda: pq.ising.Wolff(0.4, clusters=0), ValueError, "at least 1"),
-    "Ising lattice": (lambda: pq.ising.sample((1, 4), 0.4, 2, rng=1), ValueError, "2 or more"),
+    "Ising lattice": (lambda: pq.ising.sample((1, 4), 0.4, 2, rng=1), ValueError, "1 is outside of 2"),
     "Ising method": (
         lambda: pq.ising.sample((4, 4), 0.4, 2, method="swendsen", rng=1),
         ValueError,
-        '"wolff" or "metropolis"',
+        'unknown method "swendsen"; known: wolff, metropolis',
     ),
 }
 
@@ -328,3 +328,40 @@ def test_npz_without_images(tmp_path):
     np.savez(tmp_path / "b.npz", images=np.full((2, 2, 2), 300))
     with pytest.raises(pq.FormatError, match="0 to 255"):
         pq.datasets.mnist(tmp_path / "b.npz")
+
+
+def test_binary_machines_speak_of_themselves():
+    binary = pq.BernoulliRBM(4, 3, visible="spin", hidden="gaussian", rng=1)
+    with pytest.raises(pq.ConvergenceError, match="smaller learning_rate") as caught:
+        binary.fit(np.sign(DATA), epochs=200, learning_rate=1e300, progress=False, rng=1)
+    assert not any(word in str(caught.value) for word in ("K =", "safe", "em"))
+    for name in ("visible_bias", "hidden_bias"):
+        machine = pq.BernoulliRBM(4, 3, rng=1)
+        getattr(machine, name)[1] = np.nan
+        with pytest.raises(ValueError, match=f"{name} has entries that are NaN"):
+            machine.sample(2, rng=1)
+
+
+def test_images_as_whole_floats_are_refused_like_integers():
+    images = np.random.default_rng(1).integers(0, 17, (20, 4)).astype(float)
+    images[0] = 0, 16, 0, 16
+    with pytest.raises(ValueError, match=r"data / 16"):
+        fit(images, method="pcd")
+    fit(images / 16, method="pcd")
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_theory_needs_a_positive_mass(bad):
+    theory = [
+        lambda: pq.rbm.gibbs_coefficient(1.0, bad),
+        lambda: pq.rbm.gibbs_tau(1.0, bad),
+        lambda: pq.rbm.overrelaxation(1.0, bad),
+        lambda: pq.rbm.cd_factor(1.0, bad, 1),
+        lambda: pq.rbm.fixed_points([1.0], bad),
+        lambda: pq.rbm.stability_bound(1.0, bad),
+        lambda: pq.rbm.relaxation_rate(1.0, bad),
+        lambda: pq.rbm.two_node_flow([0.0, 1.0], 1.2, 0.1, (1.0, 4.0), bad),
+    ]
+    for function in theory:
+        with pytest.raises(ValueError, match="mu2"):
+            function()

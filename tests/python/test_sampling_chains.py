@@ -272,8 +272,9 @@ def test_every_integrator_samples_the_same_distribution(integrator, nested):
     chain = hmc.run(U, 2500, warmup=50, rng=5, progress=False)
     heatbath = pq.Heatbath(slow + fast).run(U, 2500, warmup=50, rng=6, progress=False)
     assert chain.acceptance > 0.8
-    weight = pq.statistics.estimate(np.exp(-chain.info["delta_h"]))
-    assert abs(weight.mean - 1) < 3 * weight.error
+    weight = np.exp(-chain.info["delta_h"])
+    error = max(pq.statistics.estimate(weight).error, weight.std() / np.sqrt(len(weight)))
+    assert abs(weight.mean() - 1) < 3 * error
     a, b = chain.estimate("plaquette"), heatbath.estimate("plaquette")
     assert abs(a.mean - b.mean) < 3 * np.hypot(a.error, b.error), (str(a), str(b))
     assert np.hypot(a.error, b.error) < 3e-3
@@ -292,6 +293,8 @@ def test_samplers_leave_their_start_alone():
     assert np.array_equal(np.asarray(U), before)
 
 
-def test_long_chains_stay_in_the_group():
+@pytest.mark.parametrize("group", ["SU(2)", "SU(3)"])
+def test_long_chains_stay_in_the_group(group):
+    """Reunitarised at every update: without it the drift of 100 updates is ten times the tolerance."""
     for name in ("heatbath", "HMC"):
-        assert sample(name, 100).state.unitarity_violation() < 1e-13
+        assert sample(name, 100, group, (4, 4, 4)).state.unitarity_violation() < 2e-15

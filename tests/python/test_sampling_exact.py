@@ -31,6 +31,15 @@ def agrees(found, exact, relative=None):
         assert found.error < relative * abs(exact), f"{found}: not precise enough"
 
 
+def weight_is_one(chain, relative=0.05):
+    """<exp(-dH)> = 1. Its error is at least that of independent draws: the measured tau can fall far below 1/2."""
+    weight = np.exp(-chain.info["delta_h"])
+    found = estimate(weight)
+    error = max(found.error, weight.std() / math.sqrt(len(weight)))
+    assert abs(found.mean - 1) < SIGMA * error, (found.mean, error)
+    assert error < relative
+
+
 def samplers(action, **options):
     return {"Heatbath": pq.Heatbath(action, overrelaxation=1), "HMC": pq.HMC(action, **({"steps": 5} | options))}
 
@@ -41,8 +50,7 @@ def sampled(sampler, shape, group, draws, observables=None, *, seed=1):
     )
     if "delta_h" in chain.info:
         assert chain.acceptance > 0.5
-        weight = estimate(np.exp(-chain.info["delta_h"]))
-        agrees(weight, 1.0, 0.05)
+        weight_is_one(chain)
     return chain
 
 
@@ -67,7 +75,7 @@ INFINITE = [
     ("SU(2)", 2.5, 0.50719510004702, 2600, 4500),
     ("SU(2)", 4.0, 0.65804726735936, 1200, 2500),
     ("SU(3)", 3.0, 0.20307505003022, 600, 900),
-    ("SU(3)", 5.7, 0.40271660731617, 2200, 3400),
+    ("SU(3)", 5.7, 0.40271660731617, 2200, 4000),
     ("SU(3)", 6.0, 0.42253173964998, 600, 600),
 ]
 
@@ -122,7 +130,7 @@ def test_two_dimensional_torus(group, length, beta, plaquette, charge2, kind):
         ("SU(2)", 1.0, 0.24302997, "Heatbath", 3000),
         ("SU(2)", 1.0, 0.24302997, "HMC", 900),
         ("SU(3)", 2.0, 0.12881036, "HMC", 400),
-        ("SU(3)", 3.0, 0.20497030, "Heatbath", 1500),
+        ("SU(3)", 3.0, 0.20497030, "Heatbath", 2500),
     ],
 )
 def test_strong_coupling_in_four_dimensions(group, beta, exact, kind, draws):
@@ -175,7 +183,8 @@ def test_overrelaxation_conserves_the_action(group, action):
 LOOP_ACTIONS = {
     "rectangles": ((6, 6), actions.Loops([(1.5, "plaquette"), (0.4, "rectangle")])),
     "Symanzik": ((4, 4, 4), actions.Symanzik(1.5)),
-    "chairs": ((4, 4, 4), actions.Loops([(1.0, "plaquette"), (0.3, "chair")])),
+    # stronger coupling of chairs is metastable in U(1): both samplers then stay in the phase of their start
+    "chairs": ((4, 4, 4), actions.Loops([(0.6, "plaquette"), (0.1, "chair")])),
     "Polyakov loops": ((4, 4, 3), actions.Loops([(1.0, "plaquette"), (0.6, "polyakov_t")])),
     "one path": ((4, 4), actions.Wilson(1.5) + actions.Loops([(0.8, [1, 2, 2, -1, -2, -2])])),
 }
@@ -214,7 +223,7 @@ def test_extent_of_two_counts_every_plaquette(group):
 
 
 def test_the_committed_charge_susceptibility_is_exact() -> None:
-    """Stored runs of benches/physics/u1_susceptibility.py: <Q^2> on the 8^2 torus to better than 0.3 %."""
+    """Stored runs of benches/physics/u1_susceptibility.py: <Q^2> on the 8^2 torus to 0.3 %; TORUS has live ones."""
     path = Path(__file__).parents[2] / "benches" / "physics" / "u1_susceptibility.json"
     rows = json.loads(path.read_text())["rows"]
     assert len(rows) == 4

@@ -71,7 +71,7 @@ def test_energies_and_weight_against_numpy(shape, mu):
 
 def test_spectrum_is_symmetric_on_bipartite_lattices():
     energies = pq.SpinFermion((6, 4), J=1.0, T=0.1).energies(pq.spin.random((6, 4), rng=2))
-    assert np.abs(energies + energies[::-1]).max() < 1e-14
+    assert np.abs(energies + energies[::-1]).max() < 1e-13
 
 
 @pytest.mark.parametrize("kind", ["exact", *FAMILIES])
@@ -180,10 +180,13 @@ def test_attention_by_hand():
 def test_linear_fit_recovers_couplings():
     truth = effective("linear")
     spins = pq.spin.random((6, 6), rng=1, count=100)
-    found = pq.LinearSpinModel((6, 6), 9).fit(spins, truth.log_weight(spins))
+    found, ridge = pq.LinearSpinModel((6, 6), 9), pq.LinearSpinModel((6, 6), 9)
+    history = found.fit(spins, truth.log_weight(spins))
+    assert history.loss[0] == pytest.approx(np.var(truth.log_weight(spins)))
+    assert history.loss[1] < 1e-20
     assert np.allclose(found.parameters, truth.parameters, atol=1e-10)
     assert found.mean_square_error(spins, truth.log_weight(spins)) < 1e-20
-    ridge = pq.LinearSpinModel((6, 6), 9).fit(spins, truth.log_weight(spins), ridge=0.1)
+    ridge.fit(spins, truth.log_weight(spins), ridge=0.1)
     assert np.linalg.norm(ridge.couplings) < np.linalg.norm(found.couplings)
 
 
@@ -199,10 +202,11 @@ def test_training_beats_the_linear_model_and_keeps_the_best():
     )
     spins = state["S"]
     weights = model.log_weight(spins)
-    linear = pq.LinearSpinModel((4, 4), 5).fit(spins[:450], weights[:450])
+    linear = pq.LinearSpinModel((4, 4), 5).fit_couplings(spins[:450], weights[:450])
     network = pq.EquivariantAttention((4, 4), 1, 5, rng=1)
-    history = network.fit(spins, weights, steps=400, rng=1, progress=False)
-    assert list(history.step) == list(range(50, 401, 50))
+    # The ratio for 16 pairs of data and start: 0.37 to 0.81 after 1200 steps, four times above 0.85 after 400.
+    history = network.fit(spins, weights, steps=1200, rng=1, progress=False)
+    assert list(history.step) == list(range(50, 1201, 50))
     found = network.mean_square_error(spins[450:], weights[450:])
     assert found <= history.validation.min() * (1 + 1e-12)
     assert found < 0.85 * linear.mean_square_error(spins[450:], weights[450:])
@@ -311,7 +315,7 @@ def test_single_precision_spins_are_made_unit_vectors():
 
 def test_validation_shares_no_configuration_with_training():
     """A chain that rejects repeats its states: repetitions stay on one side."""
-    from plaq.spin.fit import hold_out
+    from plaq.spin.regression import hold_out
 
     rows = pq.spin.random((4, 4), rng=1, count=50).reshape(50, -1)
     index = np.random.default_rng(1).integers(0, 50, size=400)
@@ -334,7 +338,7 @@ def test_couplings_that_nothing_determines():
     spins = np.array([pq.spin.ferromagnet((2, 1)) for _ in angles])
     spins[:, 1, 0] = np.stack([np.sin(angles), 0 * angles, np.cos(angles)], axis=-1)
     wide = np.concatenate([spins, spins], axis=2)
-    fitted = pq.LinearSpinModel((2, 2), [(1, 0), (1, 1)]).fit(wide, 2 * wide[:, 1, 0, 2])
+    fitted = pq.LinearSpinModel((2, 2), [(1, 0), (1, 1)]).fit_couplings(wide, 2 * wide[:, 1, 0, 2])
     assert np.isfinite(fitted.parameters).all()
     assert fitted.mean_square_error(wide, 2 * wide[:, 1, 0, 2]) < 1e-20
     lines = np.zeros((30, 3, 3, 3))

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import plaq as pq
 import pytest
+from plaq.ground.archive import write_arrays
 from plaq.train import Recorder
 
 
@@ -47,6 +48,21 @@ def test_save_and_load(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(pq.FormatError, match="damaged"):
             pq.History.load(path)
+
+
+@pytest.mark.parametrize(("interrupted", "kept"), [(True, 0), (False, 2), (True, None), (False, None)])
+def test_a_saved_history_knows_how_it_ended(tmp_path, interrupted, kept):
+    history = pq.History({"loss": [1.0, 0.5]}, interrupted, kept)
+    history.save(tmp_path / "history.npz")
+    again = pq.History.load(tmp_path / "history.npz")
+    assert (again.interrupted, again.kept, list(again)) == (interrupted, kept, ["loss"])
+    assert repr(again) == repr(history)
+
+
+def test_histories_of_before_the_flags_load(tmp_path):
+    write_arrays(tmp_path / "old.npz", {"loss": np.array([1.0, 0.5])})
+    again = pq.History.load(tmp_path / "old.npz")
+    assert (again.interrupted, again.kept, again.loss.tolist()) == (False, None, [1.0, 0.5])
 
 
 def test_columns_have_one_length():

@@ -1,15 +1,19 @@
 """Machines with binary or spin units, and mixed ones, with the training loop of the Gaussian machine."""
 
 import math
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq._plaq import RbmTrainer
-from plaq.rbm.machine import Array, Layer, Machine, checked_count, checked_number
-from plaq.sampler import Rng
-from plaq.train import History
+from plaq.ground.arguments import whole_number
+from plaq.ground.rng import Rng
+from plaq.rbm.fit import Layer
+from plaq.rbm.machine import Array, Machine, checked_biases, checked_number
+from plaq.training.history import History
+from plaq.training.optimizers import Schedule
 
 __all__ = ["BernoulliRBM"]
 
@@ -85,8 +89,10 @@ class BernoulliRBM(Machine):
         return f"BernoulliRBM({self.n_visible} {self.visible}, {self.n_hidden} {self.hidden}, {self.dtype.name})"
 
     def _layers(self) -> tuple[Layer, Layer]:
-        visible = (self.visible, np.array(self.visible_bias, dtype=float), np.full(self.n_visible, 1.0 / self.mu2))
-        return visible, (self.hidden, np.array(self.hidden_bias, dtype=float), np.full(self.n_hidden, self.sigma2_h))
+        visible = checked_biases("visible_bias", self.visible_bias, self.n_visible)
+        hidden = checked_biases("hidden_bias", self.hidden_bias, self.n_hidden)
+        widths = np.full(self.n_visible, 1.0 / self.mu2), np.full(self.n_hidden, self.sigma2_h)
+        return (self.visible, visible, widths[0]), (self.hidden, hidden, widths[1])
 
     def _take(self, visible_bias: Array, hidden_bias: Array, variance: Array) -> None:
         self.visible_bias, self.hidden_bias = visible_bias, hidden_bias
@@ -124,8 +130,12 @@ class BernoulliRBM(Machine):
         weight_decay: float = 0.0,
         decay: float = 1.0,
         decay_every: int = 1,
+        schedule: Schedule | None = None,
         chains: int | ArrayLike | None = None,
+        validation: float | ArrayLike | None = None,
+        patience: int | None = None,
         record_every: int | None = None,
+        checkpoint: str | PathLike[str] | None = None,
         progress: bool = True,
         resume: bool = False,
         rng: Rng | None = None,
@@ -140,23 +150,55 @@ class BernoulliRBM(Machine):
             Passes over the data in all (also with `resume`).
         method : {"cd", "pcd"}
             Chains from the data, or persistent chains, which start at 1 (all units).
-        k, batch, learning_rate, momentum, weight_decay, decay, decay_every, chains, record_every, progress, resume, rng
-            As for :meth:`plaq.GaussianRBM.fit`.
+        k : int
+            Gibbs steps an update.
+        batch : int, optional
+            Minibatch size, 64 by default.
+        learning_rate, momentum, weight_decay : float
+            alpha, beta of the running mean of gradients, and the coefficient of ``-alpha W``.
+        decay, decay_every
+            The learning rate is multiplied by `decay` after every `decay_every` epochs.
+        schedule : Constant, Cosine, WarmUp or Step, optional
+            Factor of the learning rate as a function of the epoch (instead of `decay`), from ``plaq.optimizers``.
+        chains : int or array_like, shape (chains, n_visible), optional
+            Number of persistent chains (by default `batch`), or their first configurations.
+        validation : float or array_like, shape (n, n_visible), optional
+            Configurations that are held out, or the fraction of `data` that is (the last rows); the machine with the
+            smallest validation loss among the records is kept, of which the start is one. Without it the last one.
+        patience : int, optional
+            Records without a smaller validation loss after which training ends.
+        record_every : int, optional
+            Epochs between records; by default 1 up to 64 visible units, else so that there are about 100 records.
+        checkpoint : path, optional
+            File, written at the start, at the end and in between about so often that it takes a tenth of the time; the
+            same call goes on from it, to the same bits. The machine comes from the file then.
+        progress : bool
+            Show a progress bar.
+        resume : bool
+            Go on from the last epoch of this machine: repeat the call with `resume` added.
+        rng : int, Generator or SeedSequence
+            Randomness of minibatches and chains. Needed, but not with `resume`.
 
         Returns
         -------
         History
             ``epoch``, ``singular_values`` of W, ``reconstruction_error`` (mean square), ``step_norm``,
-            ``backtracks``, and for machines with a countable layer of up to 16 units the exact ``log_likelihood``.
+            ``backtracks``, and for machines with a countable layer of up to 16 units the exact ``log_likelihood``. If
+            asked for, ``validation``: of the held-out rows minus the mean ln p, or the reconstruction error where ln p
+            is not known. Ctrl-C ends the training and returns the history so far (``history.interrupted``).
 
         Raises
         ------
         ValueError, TypeError, CheckpointError, ConvergenceError
-            Wrong arguments; `resume` with other data or settings; weights that became infinite.
+            Wrong arguments; `resume` or a checkpoint with other data or settings; weights that became infinite.
+        OSError
+            The checkpoint cannot be written, which is tried before the training.
+        Exception
+            Of any kind: what is raised during training carries the records so far as ``.history``.
         """
-        self._data = self._checked_rows(data, "data")
+        self._data, held = self._split(data, validation)
         rows = 64 if batch is None else batch
-        target = {"data": self._data, "batch": checked_count("batch", rows)}
+        target = {"data": self._data, "batch": whole_number("batch", rows)}
         options = {
             "k": k,
             "batch": rows,
@@ -165,6 +207,7 @@ class BernoulliRBM(Machine):
             "weight_decay": weight_decay,
             "decay": decay,
             "decay_every": decay_every,
+            "schedule": schedule,
             "mass": "fixed",
             "train_visible": True,
             "train_hidden": True,
@@ -175,12 +218,20 @@ class BernoulliRBM(Machine):
             options,
             method=method,
             chains=chains,
+            held=held,
             epochs=epochs,
             record_every=record_every,
+            patience=patience,
+            checkpoint=checkpoint,
             progress=progress,
             resume=resume,
             rng=rng,
         )
+
+    def _validation_loss(self, rows: NDArray[Any]) -> float:
+        if self._countable():
+            return -self.log_likelihood(rows)
+        return float(np.mean((self.reconstruct(rows) - rows) ** 2))
 
     def reconstruct(self, data: ArrayLike) -> NDArray[Any]:
         """Mean-field reconstruction v -> <h> -> <v>, row by row.

@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import rbm_ensemble
+from plaq.ground.arguments import number, real, require_memory, whole_number
+from plaq.ground.rng import Rng, seed_of
+from plaq.rbm.gaussian import GaussianRBM
+from plaq.rbm.machine import checked_kernel
 from plaq.rbm.theory import generator, gibbs_coefficient
-from plaq.sampler import Rng, seed_of
 
 Array = NDArray[np.float64]
 
@@ -30,7 +33,7 @@ def wigner(spacing: ArrayLike) -> Array:
     >>> float(wigner(1.0).round(4))
     0.7162
     """
-    s = np.asarray(spacing, dtype=float)
+    s = real("spacing", spacing)
     return np.asarray(0.5 * np.pi * s * np.exp(-0.25 * np.pi * s**2))
 
 
@@ -56,7 +59,8 @@ def wigner_pair(x: ArrayLike, centre: float, sigma: float) -> Array:
     >>> float(wigner_pair(0.0, 0.0, 1.0).round(4))
     0.2821
     """
-    u = (np.asarray(x, dtype=float) - centre) / sigma
+    centre, sigma = number("centre", centre), number("sigma", sigma, above=0.0)
+    u = (real("x", x) - centre) / sigma
     gauss = np.exp(-0.5 * u**2)
     erf = np.vectorize(math.erf, otypes=[float])(u / math.sqrt(2.0))
     return np.asarray(gauss / (4.0 * math.sqrt(math.pi) * sigma) * (2.0 * gauss + math.sqrt(2.0 * math.pi) * u * erf))
@@ -81,8 +85,8 @@ def semicircle(x: ArrayLike, radius: float) -> Array:
     >>> float(semicircle(0.0, 2.0).round(4))
     0.3183
     """
-    values = np.asarray(x, dtype=float)
-    return np.asarray(2.0 / (np.pi * radius**2) * np.sqrt(np.maximum(radius**2 - values**2, 0.0)))
+    values, radius = real("x", x), number("radius", radius, above=0.0)
+    return np.asarray(2.0 / (np.pi * radius) * np.sqrt(np.maximum(1.0 - (values / radius) ** 2, 0.0)))
 
 
 def chain_memory(kappa: ArrayLike, mu2: float, k: int | None) -> Array:
@@ -92,8 +96,8 @@ def chain_memory(kappa: ArrayLike, mu2: float, k: int | None) -> Array:
     Slow modes of W average over many updates, and after k Gibbs steps a chain remembers :math:`r^{2k}` of its square.
     """
     if k is None:
-        return np.ones_like(np.asarray(kappa, dtype=float))
-    memory = gibbs_coefficient(kappa, mu2) ** (2 * k)
+        return np.ones_like(real("kappa", kappa))
+    memory = gibbs_coefficient(kappa, mu2) ** (2 * whole_number("k", k))
     return np.asarray((1.0 + memory) / (1.0 - memory))
 
 
@@ -124,7 +128,8 @@ def spread_prediction(kappa: ArrayLike, mu2: float, learning_rate: float, batch:
     >>> float(spread_prediction(4.0, 9.0, 0.1, 64).round(4))
     0.125
     """
-    width = 2.0 * learning_rate / batch * (mu2 - np.asarray(kappa, dtype=float))
+    rate, mass = number("learning_rate", learning_rate, 0.0), number("mu2", mu2, above=0.0)
+    width = 2.0 * rate / whole_number("batch", batch) * (mass - real("kappa", kappa))
     return np.asarray(np.sqrt(width * chain_memory(kappa, mu2, k)))
 
 
@@ -197,26 +202,24 @@ def dyson(
     >>> dyson(kernel, mu2=9.0, learning_rate=0.1, batch=64, members=2, records=3, rng=1).shape
     (2, 3, 10)
     """
-    from plaq.rbm.gaussian import GaussianRBM
-    from plaq.rbm.machine import checked_kernel
-
     target = checked_kernel(kernel, "kernel", None)
     correlation = np.linalg.inv(target)
     machine = GaussianRBM(len(target), len(target), mu2=mu2, sigma2_h=sigma2_h, rng=0).optimum(correlation)
-    for name, value in (("batch", batch), ("members", members), ("records", records), ("every", every), ("k", k)):
-        if value < 1:
-            raise ValueError(f"{name} = {value}: at least 1 is needed")
+    batch, members, records = (
+        whole_number(name, value) for name, value in (("batch", batch), ("members", members), ("records", records))
+    )
+    require_memory(f"{records} spectra of {members} machines", members * records * len(target))
     eigenvalues: Array = rbm_ensemble(
         machine.weights,
         np.ascontiguousarray(0.5 * (correlation + correlation.T)),
-        mu2=float(mu2),
-        sigma2_h=float(sigma2_h),
-        k=k,
+        mu2=number("mu2", mu2),
+        sigma2_h=number("sigma2_h", sigma2_h),
+        k=whole_number("k", k),
         chains=batch,
-        learning_rate=float(learning_rate),
-        warmup=warmup,
+        learning_rate=number("learning_rate", learning_rate),
+        warmup=whole_number("warmup", warmup, 0),
         records=records,
-        every=every,
+        every=whole_number("every", every),
         members=members,
         seed=seed_of(rng),
     )
@@ -264,6 +267,15 @@ def teacher_student(
     >>> teacher_student(learning_rate=0.1, batch=16, members=3, steps=20, warmup=5, rng=1).shape
     (3, 2, 2)
     """
+    batch, size, members, every = (
+        whole_number(name, value)
+        for name, value in (("batch", batch), ("size", size), ("members", members), ("every", every))
+    )
+    warmup, steps = whole_number("warmup", warmup, 0), whole_number("steps", steps, every)
+    learning_rate, noise = number("learning_rate", learning_rate), number("noise", noise)
+    teacher = number("teacher", teacher)
+    require_memory(f"{members} students of {size} x {size}", members * size * (batch + 4 * size))
+    require_memory(f"{steps // every} records", steps // every * members * size)
     random = generator(rng)
     student = np.tile(teacher * np.eye(size), (members, 1, 1))
     target = teacher * np.eye(size)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plaq.figure import axes as new_axes
-from plaq.figure import dress
-from plaq.plot import COLORS, GREY
+from plaq.ground.arguments import instance, number, real, whole_number, whole_numbers
+from plaq.plot.figure import axes as new_axes
+from plaq.plot.figure import dress
+from plaq.plot.style import COLORS, GREY
 from plaq.rbm.dyson import wigner
-from plaq.train import History
+from plaq.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +46,11 @@ def spectrum(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    TypeError, ValueError
+        No record of a training with ``epoch`` and ``eigenvalues``, no numbers, `ax` is no axes.
+
     Examples
     --------
     >>> import plaq as pq
@@ -55,13 +61,18 @@ def spectrum(
     """
     import matplotlib
 
+    instance("history", history, History, "a plaq.History, as GaussianRBM.fit returns it")
+    if "epoch" not in history or "eigenvalues" not in history:
+        raise ValueError(f"history has {list(history)}; epoch and eigenvalues are needed, as GaussianRBM.fit records")
+    levels = np.unique(np.round(real("kappa", [] if kappa is None else kappa), 9))
+    mu2 = None if mu2 is None else number("mu2", mu2)
     axes = new_axes(ax)
     epoch, lines = history["epoch"], history["eigenvalues"].T
     first = 1 if log and epoch[0] == 0 else 0
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(lines)))
     for line, shade in zip(lines, shades, strict=True):
         axes.plot(epoch[first:], line[first:], color=shade, lw=1.3)
-    for level in np.unique(np.round(np.asarray([] if kappa is None else kappa, dtype=float), 9)):
+    for level in levels:
         axes.axhline(level, color=GREY, lw=0.8, ls=":")
     if mu2 is not None:
         axes.axhline(mu2, color=COLORS[1], lw=1.0, ls="--")
@@ -101,8 +112,12 @@ def images(rows: ArrayLike, shape: tuple[int, int], *, columns: int = 10, ax: "A
     --------
     >>> axes = images(np.eye(4), (2, 2), columns=2)
     """
-    pictures = np.asarray(rows, dtype=float).reshape(-1, *shape)
-    height, width = shape
+    extents = whole_numbers("shape", shape, 1, 2**31 - 1, "give height and width")
+    if len(extents) != 2:
+        raise ValueError(f"shape = {tuple(extents)}: give height and width of one picture")
+    height, width = extents
+    columns = whole_number("columns", columns)
+    pictures = real("rows", rows).reshape(-1, height, width)
     count = math.ceil(len(pictures) / columns)
     mosaic = np.full((count * (height + 1) - 1, min(columns, len(pictures)) * (width + 1) - 1), np.nan)
     for n, picture in enumerate(pictures):
@@ -138,7 +153,7 @@ def spacings(
     >>> axes = spacings(np.random.default_rng(1).rayleigh(size=1000), label="spacings")
     """
     axes = new_axes(ax)
-    s = np.asarray(values, dtype=float).ravel()
+    s = real("values", values).ravel()
     axes.hist(s / s.mean(), bins=40, range=(0, 4), density=True, color=color, alpha=0.45, label=label)
     grid = np.linspace(0, 4, 200)
     axes.plot(grid, wigner(grid), color=GREY, lw=1.4)

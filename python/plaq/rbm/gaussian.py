@@ -2,25 +2,28 @@
 
 import math
 import warnings
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq._plaq import RbmTrainer
+from plaq.ground.arguments import real, whole_number
+from plaq.ground.rng import Rng
+from plaq.rbm.fit import Layer
 from plaq.rbm.machine import (
     Array,
-    Layer,
     Machine,
     Method,
     StabilityWarning,
-    checked_count,
+    checked_biases,
     checked_kernel,
     checked_number,
 )
 from plaq.rbm.theory import generator, overrelaxation, stability_bound
-from plaq.sampler import Rng
-from plaq.train import History
+from plaq.training.history import History
+from plaq.training.optimizers import Schedule
 
 __all__ = ["GaussianRBM"]
 
@@ -67,7 +70,7 @@ class GaussianRBM(Machine):
     >>> import plaq as pq
     >>> kernel = pq.rbm.free_field_kernel(10, 4.0)
     >>> machine = pq.GaussianRBM(10, 10, mu2=6.0, rng=1)
-    >>> history = machine.fit(kernel=kernel, epochs=3000, method="exact", learning_rate=0.5, progress=False, rng=2)
+    >>> history = machine.fit(kernel=kernel, epochs=3000, method="exact", learning_rate=0.5, progress=False)
     >>> machine.spectrum().round(3).tolist()  # the spectrum of the field, cut at mu2
     [4.0, 4.382, 4.382, 5.382, 5.382, 6.0, 6.0, 6.0, 6.0, 6.0]
     """
@@ -93,7 +96,7 @@ class GaussianRBM(Machine):
         self.mass = mass
         self.sigma2_h = checked_number("sigma2_h", sigma2_h, 0.0)
         self._mu2 = self._checked_masses(mu2)
-        self.eta: Array = np.zeros(self.n_hidden) if eta is None else np.array(eta, dtype=np.float64)
+        self.eta: Array = np.zeros(self.n_hidden) if eta is None else real("eta", eta)
         if self.eta.shape != (self.n_hidden,) or not np.all(np.isfinite(self.eta)):
             raise ValueError(f"eta has shape {self.eta.shape}; it must be ({self.n_hidden},) with finite entries")
         if self.n_hidden > self.n_visible:
@@ -102,7 +105,7 @@ class GaussianRBM(Machine):
         self._check_positive()
 
     def _checked_masses(self, mu2: float | ArrayLike) -> Array:
-        masses = np.array(mu2, dtype=float)
+        masses = real("mu2", mu2)
         if masses.ndim and masses.shape != (self.n_visible,):
             raise ValueError(f"mu2 has shape {masses.shape}; give a number or ({self.n_visible},)")
         if masses.ndim and self.mass == "global":
@@ -129,7 +132,11 @@ class GaussianRBM(Machine):
 
     def _layers(self) -> tuple[Layer, Layer]:
         visible = ("gaussian", np.zeros(self.n_visible), 1.0 / self._mu2)
-        return visible, ("gaussian", self.eta / self.sigma2_h, np.full(self.n_hidden, self.sigma2_h))
+        return visible, (
+            "gaussian",
+            checked_biases("eta", self.eta, self.n_hidden) / self.sigma2_h,
+            np.full(self.n_hidden, self.sigma2_h),
+        )
 
     def _take(self, visible_bias: Array, hidden_bias: Array, variance: Array) -> None:
         self.eta = hidden_bias * self.sigma2_h
@@ -163,8 +170,8 @@ class GaussianRBM(Machine):
         Examples
         --------
         >>> import plaq as pq
-        >>> pq.GaussianRBM(2, 1, mu2=9.0, weight_scale=0.0, rng=1).kernel().tolist()
-        [[9.0, -0.0], [-0.0, 9.0]]
+        >>> (pq.GaussianRBM(2, 1, mu2=9.0, weight_scale=0.0, rng=1).kernel() + 0.0).tolist()
+        [[9.0, 0.0], [0.0, 9.0]]
         """
         w = self._weights.astype(float)
         return np.asarray(np.diag(self._mu2) - self.sigma2_h * (w @ w.T), dtype=np.float64)
@@ -261,10 +268,14 @@ class GaussianRBM(Machine):
         weight_decay: float = 0.0,
         decay: float = 1.0,
         decay_every: int = 1,
+        schedule: Schedule | None = None,
         chains: int | ArrayLike | None = None,
         train_eta: bool = False,
         safe: bool = False,
+        validation: float | ArrayLike | None = None,
+        patience: int | None = None,
         record_every: int | None = None,
+        checkpoint: str | PathLike[str] | None = None,
         progress: bool = True,
         resume: bool = False,
         rng: Rng | None = None,
@@ -302,21 +313,32 @@ class GaussianRBM(Machine):
             alpha, beta, and the coefficient of :math:`-\alpha W`.
         decay, decay_every
             The learning rate is multiplied by `decay` after every `decay_every` epochs.
+        schedule : Constant, Cosine, WarmUp or Step, optional
+            Factor of the learning rate as a function of the epoch (instead of `decay`), from ``plaq.optimizers``.
         chains : int or array_like, shape (chains, n_visible), optional
             Number of persistent chains (by default `batch`), which start at phi = 1, or their first configurations.
         train_eta : bool
             Train the hidden mean.
         safe : bool
             Halve a step that would make K lose positivity (counted in ``history.backtracks``) instead of failing.
+        validation : float or array_like, shape (n, n_visible), optional
+            Configurations that are held out, or the fraction of `data` that is (the last rows); the machine with the
+            smallest validation loss among the records is kept, of which the start is one. Without it the last one.
+        patience : int, optional
+            Records without a smaller validation loss after which training ends.
         record_every : int, optional
             Epochs between records; by default 1 up to 64 visible units, else so that there are about 100 records.
+        checkpoint : path, optional
+            File, written at the start, at the end and in between about so often that it takes a tenth of the time; the
+            same call goes on from it, to the same bits. The machine comes from the file then.
         progress : bool
             Show a progress bar.
         resume : bool
             Go on from the last epoch of this machine; target and settings must be those of the first part: repeat the
             call with `resume` added.
         rng : int, Generator or SeedSequence
-            Randomness of minibatches and chains; not needed with `resume`.
+            Randomness of minibatches and chains. Needed for "cd" and "pcd", but not with `resume`; "exact" and "em"
+            draw nothing.
 
         Returns
         -------
@@ -324,7 +346,8 @@ class GaussianRBM(Machine):
             ``epoch``; ``eigenvalues`` of K, ascending, (records, n_visible); ``singular_values``, descending;
             ``angles`` between the k-th eigenvector of K and the k-th eigenspace of the target, ascending in kappa, in
             [0, pi/2]; ``log_likelihood`` of the target in nats; ``kl`` to the Gaussian of the same moments (infinite
-            if it is singular); ``step_norm`` of the last update of W; ``backtracks``.
+            if it is singular); ``validation``, minus the mean ln p of the held-out rows in nats, if asked for;
+            ``step_norm`` of the last update of W; ``backtracks``.
 
         Warns
         -----
@@ -337,16 +360,20 @@ class GaussianRBM(Machine):
             K would stop being positive and `safe` is False. The machine keeps the last good weights; ``error.history``
             holds the training so far.
         CheckpointError
-            `resume` with another target or other settings.
+            `resume` or a checkpoint with another target or other settings.
+        OSError
+            The checkpoint cannot be written, which is tried before the training.
         ValueError, TypeError
             Wrong arguments.
+        Exception
+            Of any kind: what is raised during training carries the records so far as ``.history``.
 
         Examples
         --------
         >>> import plaq as pq
         >>> machine = pq.GaussianRBM(10, 4, mu2=9.0, rng=1)
         >>> target = pq.rbm.free_field_kernel(10, 4.0)
-        >>> history = machine.fit(kernel=target, epochs=4000, learning_rate=0.5, progress=False, rng=2)
+        >>> history = machine.fit(kernel=target, epochs=4000, learning_rate=0.5, progress=False)
         >>> round(float(history.kl[-1]), 9)
         0.149843923
         """
@@ -359,18 +386,29 @@ class GaussianRBM(Machine):
             "weight_decay": weight_decay,
             "decay": decay,
             "decay_every": decay_every,
+            "schedule": schedule,
             "mass": self.mass,
             "train_visible": False,
             "train_hidden": bool(train_eta),
             "safe": bool(safe),
         }
+        if validation is not None and data is None and isinstance(validation, float | int):
+            raise ValueError("validation as a fraction is one of data; give rows of the target instead")
+        trained, held = data, None
+        if data is not None:
+            trained, held = self._split(data, validation)
+        elif validation is not None:
+            held = self._checked_rows(validation, "validation")
         return self._fit(
-            self._target(data, correlation, kernel, mean, method, rows),
+            self._target(trained, correlation, kernel, mean, method, rows),
             options,
             method=method,
             chains=chains,
+            held=held,
             epochs=epochs,
             record_every=record_every,
+            patience=patience,
+            checkpoint=checkpoint,
             progress=progress,
             resume=resume,
             rng=rng,
@@ -398,7 +436,7 @@ class GaussianRBM(Machine):
             rows = self._checked_rows(data, "data")
             if len(rows) == self.n_visible > 1 and (rows == rows.T).all():
                 raise ValueError("data is a symmetric matrix; give it as correlation= or kernel=")
-            return {"data": rows, "batch": checked_count("batch", batch)}
+            return {"data": rows, "batch": whole_number("batch", batch)}
         if method == "cd":
             raise ValueError('method="cd" starts its chains at data: give data (for example samples of the target)')
         if kernel is not None:
@@ -407,12 +445,15 @@ class GaussianRBM(Machine):
         else:
             assert correlation is not None
             second = checked_kernel(correlation, "correlation", self.n_visible, semidefinite=True)
-        means = np.zeros(self.n_visible) if mean is None else np.array(mean, dtype=float)
+        means = np.zeros(self.n_visible) if mean is None else real("mean", mean)
         if means.shape != (self.n_visible,) or not np.all(np.isfinite(means)):
             raise ValueError(f"mean has shape {means.shape}; it must be ({self.n_visible},) with finite entries")
         if np.any(means) and np.linalg.eigvalsh(second - np.outer(means, means))[0] < -1e-10 * np.trace(second):
             raise ValueError("correlation holds second moments about zero: correlation - mean mean^T must be positive")
         return {"second": np.ascontiguousarray(second), "mean": means}
+
+    def _validation_loss(self, rows: NDArray[Any]) -> float:
+        return -self.log_likelihood(rows)
 
     def _before(self, target: dict[str, Any], options: dict[str, Any]) -> None:
         self._check_positive()
@@ -482,9 +523,9 @@ class GaussianRBM(Machine):
             return self._gibbs(n, steps, start, rng, every, omega)
         if method != "modes":
             raise ValueError(f'method = "{method}" is not known; use "gibbs", "overrelaxed" or "modes"')
-        shape: tuple[int, ...] = (checked_count("n", n), self.n_visible)
+        shape: tuple[int, ...] = (whole_number("n", n), self.n_visible)
         if every is not None:
-            shape = (checked_count("steps", steps) // checked_count("every", every), *shape)
+            shape = (whole_number("steps", steps) // whole_number("every", every), *shape)
         noise = generator(rng).standard_normal(shape)
         upper = np.linalg.cholesky(self.kernel()).T
         flat = np.linalg.solve(upper, noise.reshape(-1, self.n_visible).T).T + self.mean()

@@ -4,6 +4,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plaq.ground.arguments import real, whole_number
+
 
 def retrieval(load: ArrayLike, temperature: ArrayLike, *, iterations: int = 4000) -> NDArray[np.float64]:
     r"""Overlap with a stored pattern in the replica-symmetric retrieval state; zero where there is none.
@@ -24,12 +26,17 @@ def retrieval(load: ArrayLike, temperature: ArrayLike, *, iterations: int = 4000
     -------
     ndarray
 
+    Raises
+    ------
+    TypeError, ValueError
+        No numbers, or numbers out of range.
+
     Examples
     --------
     >>> float(retrieval(0.0, 0.5).round(6))  # m = tanh(2 m)
     0.957504
     """
-    alpha, t = np.broadcast_arrays(np.asarray(load, dtype=float), np.asarray(temperature, dtype=float))
+    alpha, t = np.broadcast_arrays(real("load", load), real("temperature", temperature))
     if np.any(alpha < 0) or np.any(t <= 0):
         raise ValueError("retrieval needs load >= 0 and temperature > 0")
     # A uniform grid, since tanh is nearly a step at low temperature, where Gauss-Hermite nodes are too far apart.
@@ -37,7 +44,7 @@ def retrieval(load: ArrayLike, temperature: ArrayLike, *, iterations: int = 4000
     weight = np.exp(-0.5 * z**2)
     weight /= weight.sum()
     m, q = np.ones_like(alpha), np.ones_like(alpha)
-    for _ in range(iterations):
+    for _ in range(whole_number("iterations", iterations)):
         response = np.minimum((1.0 - q) / t, 0.999999)
         spread = np.sqrt(alpha * q) / (1.0 - response)
         tanh = np.tanh((m[..., None] + spread[..., None] * z) / t[..., None])

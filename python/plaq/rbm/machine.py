@@ -1,62 +1,65 @@
 """What all machines share: argument checks, the training loop, resume, files."""
 
 import hashlib
-import io
 import json
 import math
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from plaq._plaq import CheckpointError, ConvergenceError, FormatError, RbmTrainer, rbm_sample
-from plaq.checkpoint import replacing
-from plaq.progress import Progress
-from plaq.sampler import Rng, seed_of
-from plaq.train import History, Recorder
+from plaq._plaq import CheckpointError, FormatError, RbmTrainer, rbm_sample, require_memory
+from plaq.ground.archive import unpacked, verified, write_arrays
+from plaq.ground.arguments import number as finite_number
+from plaq.ground.arguments import real, whole_number
+from plaq.ground.files import damaged, read_content
+from plaq.ground.rng import Rng, seed_of
+from plaq.rbm.fit import Layer, MachineFit
+from plaq.training.batches import held_back
+from plaq.training.checkpoint import checkpoint_path
+from plaq.training.history import History
+from plaq.training.minimize import minimize
+from plaq.training.optimizers import Constant, plain_schedule
 
 Array = NDArray[np.float64]
-Layer = tuple[str, Array, Array]
 M = TypeVar("M", bound="Machine")
-
 RECORDS = 100
 SMALL = 64
+RANDOM = ("cd", "pcd")
+"""Methods that draw random numbers."""
+IMAGE = 2
 
 
 class StabilityWarning(UserWarning):
     """The learning rate is past the bound at which gradient ascent is stable."""
 
 
-def checked_count(name: str, value: Any, least: int = 1) -> int:
-    """An int that is at least `least`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{name} is an int, at least {least}; got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} = {value}: at least {least} is needed")
-    return int(value)
-
-
 def checked_number(name: str, value: Any, low: float, high: float = math.inf, *, closed: bool = False) -> float:
     """A finite number above `low` (or equal to it) and below `high`."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is a number; got {value!r}") from error
-    if not (math.isfinite(number) and (number >= low if closed else number > low) and number < high):
+    number = finite_number(name, value)
+    if not ((number >= low if closed else number > low) and number < high):
         sign = "at least" if closed else "greater than"
         above = "" if high == math.inf else f" and below {high}"
         raise ValueError(f"{name} = {value}: it must be {sign} {low}{above}")
     return number
 
 
+def checked_biases(name: str, values: ArrayLike, size: int) -> Array:
+    """Finite numbers, one a unit."""
+    biases = real(name, values)
+    if biases.shape != (size,):
+        raise ValueError(f"{name} has shape {biases.shape}; it must be ({size},)")
+    if not np.all(np.isfinite(biases)):
+        raise ValueError(f"{name} has entries that are NaN or infinite; set finite numbers")
+    return biases
+
+
 def checked_kernel(matrix: ArrayLike, name: str, size: int | None, *, semidefinite: bool = False) -> Array:
     """A symmetric positive matrix."""
-    values = np.asarray(matrix, dtype=float)
+    values = real(name, matrix)
     if values.ndim != 2 or values.shape[0] != values.shape[1] or (size is not None and len(values) != size):
         wanted = "square" if size is None else f"({size}, {size})"
         raise ValueError(f"{name} has shape {values.shape}; it must be {wanted}")
@@ -87,10 +90,10 @@ class Machine(ABC):
     def __init__(
         self, n_visible: int, n_hidden: int, *, weight_scale: float, dtype: DTypeLike, rng: Rng | None
     ) -> None:
-        self.n_visible = checked_count("n_visible", n_visible)
+        self.n_visible = whole_number("n_visible", n_visible)
         if n_hidden == 0:
             raise ValueError("n_hidden = 0 leaves independent visible units and nothing to train; give at least 1")
-        self.n_hidden = checked_count("n_hidden", n_hidden)
+        self.n_hidden = whole_number("n_hidden", n_hidden)
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise ValueError(f'dtype = {dtype!r}: weights are "float64" or "float32"')
@@ -125,7 +128,7 @@ class Machine(ABC):
 
     @weights.setter
     def weights(self, values: ArrayLike) -> None:
-        array = np.array(values, dtype=self.dtype, order="C")
+        array = np.array(real("weights", values), dtype=self.dtype, order="C")
         if array.shape != (self.n_visible, self.n_hidden):
             raise ValueError(f"weights of shape {array.shape}; they must be ({self.n_visible}, {self.n_hidden})")
         if not np.all(np.isfinite(array)):
@@ -158,9 +161,24 @@ class Machine(ABC):
         least, most = values.min(), values.max()
         if values.dtype.kind in "iu" and most > 1 and least >= 0:
             raise ValueError(f"{name} holds integers from {least} to {most}, as images do: scale them, {name} / {most}")
+        if (
+            name == "data"
+            and high == math.inf
+            and least == 0
+            and most > IMAGE
+            and len(values) > 1
+            and np.all(values == np.round(values))
+        ):
+            raise ValueError(
+                f"data holds whole numbers from {least} to {most}, as images do: scale them, data / {most}"
+            )
         if least < low or most > high:
             raise ValueError(f"{name} runs from {least} to {most}; these units need values from {low} to {high}")
         return np.ascontiguousarray(values, dtype=self.dtype)
+
+    def _validation_loss(self, rows: NDArray[Any]) -> float:
+        """What is smallest for the best machine on held-out rows: minus their mean log-likelihood, in nats."""
+        raise NotImplementedError
 
     def _options(self, method: str, options: dict[str, Any], rng: Rng | None) -> dict[str, Any]:
         if method not in self._method_names:
@@ -168,15 +186,39 @@ class Machine(ABC):
             raise ValueError(f'method = "{method}" is not known here; use one of {known}')
         checked = dict(options, method=method)
         for name in ("k", "chains", "batch", "decay_every"):
-            checked[name] = checked_count(name, options[name])
+            checked[name] = whole_number(name, options[name])
         checked["learning_rate"] = checked_number("learning_rate", options["learning_rate"], 0.0)
         checked["momentum"] = checked_number("momentum", options["momentum"], 0.0, 1.0, closed=True)
         checked["weight_decay"] = checked_number("weight_decay", options["weight_decay"], 0.0, closed=True)
         checked["decay"] = checked_number("decay", options["decay"], 0.0, 1.0 + 1e-15)
-        if rng is None:
-            raise TypeError("rng is needed for training: give an int, a numpy Generator or a SeedSequence")
-        checked["seed"] = seed_of(rng)
+        checked["schedule"] = list(plain_schedule(options["schedule"] or Constant()))
+        if options["schedule"] is not None and checked["decay"] != 1.0:
+            raise ValueError(f"decay = {options['decay']} and a schedule are two schedules; give one of them")
+        checked["seed"] = self._seed(method, rng)
         return checked
+
+    def _seed(self, method: str, rng: Rng | None) -> int:
+        """Seed of minibatches and chains; 0 where none are drawn."""
+        if method in RANDOM:
+            if rng is None:
+                raise TypeError(
+                    f'rng is needed: method="{method}" draws minibatches and Gibbs steps at random; give an int, a '
+                    "numpy Generator or a SeedSequence"
+                )
+            return seed_of(rng)
+        if rng is not None and not isinstance(rng, np.random.Generator):
+            seed_of(rng)
+        return 0
+
+    def _split(self, data: ArrayLike, validation: float | ArrayLike | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Checked rows to train with and rows that are held out: others, or a fraction of the last ones."""
+        rows = self._checked_rows(data, "data")
+        if validation is None:
+            return rows, None
+        if isinstance(validation, float | int):
+            cut = held_back(len(rows), validation)
+            return rows[:cut], rows[cut:]
+        return rows, self._checked_rows(validation, "validation")
 
     def _fit(
         self,
@@ -185,48 +227,67 @@ class Machine(ABC):
         *,
         method: str,
         chains: int | ArrayLike | None,
+        held: NDArray[Any] | None,
         epochs: int,
         record_every: int | None,
+        patience: int | None,
+        checkpoint: str | PathLike[str] | None,
         progress: bool,
         resume: bool,
         rng: Rng | None,
     ) -> History:
         """Train on a checked target with unchecked options; `chains` is a number, or first configurations for PCD."""
-        checked_count("epochs", epochs, 0)
-        wanted = options["batch"] if chains is None else chains
-        start: NDArray[Any] | None = None
-        if method == "pcd" and not isinstance(wanted, int | np.integer):
-            start = self._checked_rows(np.asarray(wanted), "chains")
-        elif method == "pcd":
-            start = np.ones((checked_count("chains", wanted), self.n_visible), dtype=self.dtype)
+        whole_number("epochs", epochs, 0)
+        if patience is not None and held is None:
+            raise ValueError(f"patience = {patience} counts records without a better validation; give validation too")
+        if resume and checkpoint is not None:
+            raise ValueError("resume=True goes on with this machine, a checkpoint with its file; give one of them")
+        checkpoint_path(checkpoint)
+        start = self._first_chains(method, options["batch"] if chains is None else chains)
         options["chains"] = 1 if start is None else len(start)
         if resume:
             given = self._options(method, options, 0 if rng is None else rng)
             if rng is None or isinstance(rng, np.random.Generator):
                 del given["seed"]
-            return self._resume(target, epochs, record_every, progress, given)
-        checked = self._options(method, options, rng)
-        self._before(target, checked)
-        self._trainer = RbmTrainer(self._weights, *self._layers(), target, start, checked)
-        self._run = {"options": checked, "target": _digest(target)}
-        return self._loop(epochs, record_every, progress)
+            self._go_on(target, given)
+        else:
+            checked = self._options(method, options, rng)
+            self._before(target, checked)
+            self._trainer = self._new_trainer(target, start, checked)
+            self._run = {"options": checked, "target": _digest(target)}
+        facts = self._run["options"] | {"target": self._run["target"], "class": type(self).__name__}
+        facts |= {name: value for name, value in self._facts().items() if name not in ("eta", "mu2")}
+        facts |= {"start": _digest({"chains": start}), "validation": _digest({"rows": held})}
+        return self._loop(epochs, record_every, held, patience, checkpoint, progress, facts)
+
+    def _new_trainer(self, target: dict[str, Any], start: NDArray[Any] | None, options: dict[str, Any]) -> RbmTrainer:
+        name, numbers = options["schedule"]
+        return RbmTrainer(self._weights, *self._layers(), target, start, options | {"schedule": (name, numbers)})
+
+    def _first_chains(self, method: str, wanted: int | ArrayLike) -> NDArray[Any] | None:
+        if method != "pcd":
+            return None
+        if isinstance(wanted, int | np.integer):
+            count = whole_number("chains", wanted)
+            require_memory(f"{count} chains of {self.n_visible} units", count * self.n_visible * self.dtype.itemsize)
+            return np.ones((count, self.n_visible), dtype=self.dtype)
+        return self._checked_rows(np.asarray(wanted), "chains")
 
     def _before(self, target: dict[str, Any], options: dict[str, Any]) -> None:
         """Refuse or warn before a training begins; nothing to say by default."""
         return
 
-    def _resume(
-        self, target: dict[str, Any], epochs: int, record_every: int | None, progress: bool, given: dict[str, Any]
-    ) -> History:
+    def _go_on(self, target: dict[str, Any], given: dict[str, Any]) -> None:
+        """The trainer of the first part, if this is its machine, target and settings."""
         if self._trainer is None and "state" in self._run:
             options = self._run["options"]
             start = self._run["state"]["chains"].reshape(-1, self.n_visible)
-            trainer = RbmTrainer(self._weights, *self._layers(), target, start if start.size else None, options)
+            trainer = self._new_trainer(target, start if start.size else None, options)
             trainer.restore(self._run["state"])
             self._trainer = trainer
         if self._trainer is None:
             raise CheckpointError("nothing to resume: this machine was not trained; call fit without resume=True")
-        if not np.array_equal(self._trainer.parameters()[0], self._weights):
+        if not np.array_equal(self._run["kept"], self._weights):
             raise CheckpointError("the weights were changed since the last training; call fit without resume=True")
         if _digest(target) != self._run["target"]:
             raise CheckpointError("resume=True needs the target (data, correlation or kernel) of the first part")
@@ -234,37 +295,35 @@ class Machine(ABC):
         wrong = [f"{name} = {value!r}, was {old[name]!r}" for name, value in given.items() if old[name] != value]
         if wrong:
             raise CheckpointError("resume=True goes on with the settings of the first part: " + "; ".join(wrong))
-        return self._loop(checked_count("epochs", epochs, 0), record_every, progress)
 
-    def _loop(self, epochs: int, record_every: int | None, progress: bool) -> History:
-        trainer, recorder, interrupted = self._trainer, Recorder(), False
+    def _loop(
+        self,
+        epochs: int,
+        record_every: int | None,
+        held: NDArray[Any] | None,
+        patience: int | None,
+        checkpoint: str | PathLike[str] | None,
+        progress: bool,
+        facts: dict[str, Any],
+    ) -> History:
+        trainer = self._trainer
         assert trainer is not None
         left = max(epochs - trainer.epoch, 0)
         every = (1 if self.n_visible <= SMALL else max(1, left // RECORDS)) if record_every is None else record_every
-        checked_count("record_every", every)
-        display = Progress(epochs, "epochs", str, enabled=progress)
+        whole_number("record_every", every)
         try:
-            self._record(recorder, trainer)
-            while trainer.epoch < epochs:
-                trainer.advance(min(every - trainer.epoch % every, epochs - trainer.epoch))
-                self._record(recorder, trainer)
-                display.update(trainer.epoch)
-        except KeyboardInterrupt:
-            interrupted = True
-            self._record(recorder, trainer)
-        except ConvergenceError as error:
-            error.history = History(recorder.history())  # type: ignore[assignment]
-            raise
+            _, history = minimize(
+                MachineFit(self, trainer, held),
+                epochs=epochs,
+                every=every,
+                patience=patience,
+                checkpoint=checkpoint,
+                progress=progress,
+                facts=facts,
+            )
         finally:
-            display.close(trainer.epoch)
-            weights, (visible_bias, hidden_bias, variance) = trainer.parameters()
-            self._weights = weights
-            self._take(visible_bias, hidden_bias, variance)
-        return recorder.history(interrupted)
-
-    def _record(self, recorder: Recorder, trainer: RbmTrainer) -> None:
-        line = self._observe(trainer)
-        recorder.add(epoch=trainer.epoch, **line, step_norm=trainer.step_norm, backtracks=trainer.backtracks)
+            self._run["kept"] = self._weights.copy()
+        return history
 
     def sample(
         self,
@@ -299,9 +358,10 @@ class Machine(ABC):
     def _gibbs(
         self, n: int, steps: int, start: ArrayLike | None, rng: Rng, every: int | None, omega: float | None
     ) -> NDArray[Any]:
-        checked_count("n", n)
-        checked_count("steps", steps)
-        keep = steps if every is None else checked_count("every", every)
+        whole_number("n", n)
+        whole_number("steps", steps)
+        keep = steps if every is None else whole_number("every", every)
+        require_memory(f"{n} chains of {self.n_visible} units", n * self.n_visible * self.dtype.itemsize)
         first = np.zeros(self.n_visible) if start is None else np.asarray(start)
         rows = self._checked_rows(np.broadcast_to(first, (n, self.n_visible)) if first.ndim == 1 else first, "start")
         if len(rows) != n:
@@ -327,8 +387,7 @@ class Machine(ABC):
         layers = self._layers()
         for side, (_, bias, variance) in zip(("visible", "hidden"), layers, strict=True):
             arrays |= {f"{side}_bias": bias, f"{side}_variance": variance}
-        with replacing(Path(path)) as file:
-            np.savez(file, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
+        write_arrays(path, {"facts": np.array(json.dumps(facts)), **arrays})
 
     @classmethod
     def load(cls: type[M], path: str | PathLike[str]) -> M:
@@ -339,21 +398,19 @@ class Machine(ABC):
         FormatError
             The file is damaged, or belongs to another kind of machine.
         """
-        content = io.BytesIO(Path(path).read_bytes())
-        try:
-            with np.load(content, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+        content = read_content(path)
+        with damaged(path, FormatError, lambda why: f"is damaged or no machine of plaq ({why}); write it again"):
+            arrays = verified(unpacked(path, content))
             facts = json.loads(str(arrays["facts"]))
             if facts["class"] != cls.__name__:
                 raise FormatError(f"{path} holds a {facts['class']}; use {facts['class']}.load")
             machine = cls(**facts["machine"], rng=0)
             machine.weights = arrays["weights"]
             machine._take(arrays["visible_bias"], arrays["hidden_bias"], arrays["visible_variance"])
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, TypeError) as error:
-            raise FormatError(f"{path} is damaged or no machine of plaq ({error}); write it again") from error
-        if "options" in facts:
-            state = {name[6:]: values for name, values in arrays.items() if name.startswith("state_")}
-            machine._run = {"options": facts["options"], "target": facts["target"], "state": state}
+            if "options" in facts:
+                state = {name[6:]: values for name, values in arrays.items() if name.startswith("state_")}
+                kept = machine._weights.copy()
+                machine._run = {"options": facts["options"], "target": facts["target"], "state": state, "kept": kept}
         return machine
 
 

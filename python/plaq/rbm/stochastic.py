@@ -7,17 +7,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plaq.ground.arguments import array, number, real, require_memory, whole_number
+from plaq.ground.names import call_text
+from plaq.ground.rng import Rng
 from plaq.rbm.dyson import chain_memory
 from plaq.rbm.theory import generator
-from plaq.sampler import Rng
 
 Array = NDArray[np.floating[Any]]
 Noise = float | Callable[[Array], Array]
 
 
+MOST_CELLS = 100_000
+
+
+def _diffusion(noise: Noise) -> Callable[[Array], Array]:
+    """D as a function of an array of x."""
+    if callable(noise):
+        return noise
+    level = number("noise", noise, above=0.0)
+    return lambda x: np.full_like(x, level)
+
+
 def drift(x: ArrayLike, kappa: float, mu2: float) -> Array:
     r"""Gradient flow of :math:`x = \xi^2` at sigma_h = 1: :math:`2x[1/\kappa - 1/(\mu^2 - x)]`."""
-    values = np.asarray(x, dtype=float)
+    values = real("x", x)
     return np.asarray(2.0 * values * (1.0 / kappa - 1.0 / (mu2 - values)))
 
 
@@ -47,6 +60,8 @@ def minibatch_noise(
     >>> float(minibatch_noise(4.0, 9.0, 0.1, 64)(np.array([5.0]))[0].round(6))
     0.009766
     """
+    kappa, mu2 = number("kappa", kappa, above=0.0), number("mu2", mu2, above=0.0)
+    learning_rate, batch = number("learning_rate", learning_rate, 0.0), whole_number("batch", batch)
     memory = float(chain_memory(kappa, mu2, k))
     return lambda x: 4.0 * memory * x**2 * learning_rate / (batch * (mu2 - x) ** 2)
 
@@ -75,12 +90,19 @@ class FokkerPlanck:
     x, density : ndarray, shape (cells,)
         Cell centres and normalised stationary density.
 
+    Raises
+    ------
+    TypeError, ValueError
+        Not 0 < kappa < mu2, a noise that is not positive, a `support` that is no interval, too many cells.
+
     Examples
     --------
     >>> operator = FokkerPlanck(4.0, 9.0, 1e-3)
     >>> float(operator.rates(1)[0].round(2))  # 2 (mu2 - kappa) / kappa^2 = 0.625
     0.62
     """
+
+    __repr__ = call_text
 
     def __init__(
         self,
@@ -91,20 +113,31 @@ class FokkerPlanck:
         cells: int = 400,
         support: tuple[float, float] | None = None,
     ) -> None:
+        kappa, mu2 = number("kappa", kappa), number("mu2", mu2)
         if not 0 < kappa < mu2:
             raise ValueError(f"kappa = {kappa} must lie between 0 and mu2 = {mu2}: other modes are not learnt")
-        self._noise = noise if callable(noise) else (lambda x, level=float(noise): np.full_like(x, level))
+        cells, self._noise = whole_number("cells", cells, 2, MOST_CELLS), _diffusion(noise)
+        self.kappa, self.mu2, self.noise, self.cells = kappa, mu2, noise, cells
         fixed = mu2 - kappa
         if not np.all(self._noise(np.array([fixed])) > 0):
             raise ValueError("noise: the diffusion must be positive")
-        width = float(np.sqrt(self._noise(np.array([fixed]))[0] / (2.0 * fixed / kappa**2)))
-        low, high = support or (max(fixed - 8 * width, 1e-3 * fixed), min(fixed + 8 * width, mu2 * (1 - 1e-6)))
+        width = kappa * float(np.sqrt(self._noise(np.array([fixed]))[0] / (2.0 * fixed)))
+        low, high = (max(fixed - 8 * width, 1e-3 * fixed), min(fixed + 8 * width, mu2 * (1 - 1e-6)))
+        if support is not None:
+            low, high = array("support", support, shape=(2,), least=0.0, most=mu2)
+            if not low < high:
+                raise ValueError(f"support = ({low:g}, {high:g}): the lower end comes first")
         # Where the density is below e^-40 of its maximum nothing happens, but the matrix would lose its digits.
         for _ in range(2):
             self.h = (high - low) / cells
             edges = low + self.h * np.arange(cells + 1)
             self._log_centre, log_edge = self._potential(kappa, mu2, low, cells)
             bulk = np.flatnonzero(self._log_centre > -40.0)
+            if not bulk.size:
+                raise ValueError(
+                    f"the stationary density between {low:g} and {high:g} is no number for kappa = {kappa:g} and "
+                    f"mu2 = {mu2:g}: give another noise or support"
+                )
             low, high = edges[bulk[0]], edges[bulk[-1] + 1]
         edges, log_edge = edges[bulk[0] : bulk[-1] + 2], log_edge[bulk[0] : bulk[-1]]
         self._log_centre = self._log_centre[bulk]
@@ -137,7 +170,13 @@ class FokkerPlanck:
         Returns
         -------
         ndarray, shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            `n` is no int from 1 to the number of cells; no memory for the matrix.
         """
+        n = whole_number("n", n, 1, len(self.x))
         rates: Array = np.linalg.eigvalsh(self._matrix())[1 : n + 1]
         return rates
 
@@ -157,11 +196,13 @@ class FokkerPlanck:
         functions : ndarray, shape (n, cells)
             Eigenfunctions of the backward operator at ``x``, of mean zero and variance one.
         """
+        n = whole_number("n", n, 1, len(self.x))
         rates, vectors = np.linalg.eigh(self._matrix())
         functions = vectors.T[1 : n + 1] / np.sqrt(self.density * self.h)
         return rates[1 : n + 1], functions
 
     def _matrix(self) -> Array:
+        require_memory(f"a matrix of {len(self.x)} cells", 2 * len(self.x) ** 2)
         matrix: Array = np.diag(-self._diagonal) - np.diag(self._off, 1) - np.diag(self._off, -1)
         return matrix
 
@@ -209,9 +250,13 @@ def langevin(
     >>> langevin(4.0, 9.0, 0.01, walkers=5, steps=10, step=0.01, rng=1).shape
     (10, 5)
     """
-    diffusion = noise if callable(noise) else (lambda x: np.full_like(x, float(noise)))
+    kappa, mu2, step = number("kappa", kappa, above=0.0), number("mu2", mu2, above=0.0), number("step", step, above=0.0)
+    walkers, every = whole_number("walkers", walkers), whole_number("every", every)
+    steps, diffusion = whole_number("steps", steps), _diffusion(noise)
+    require_memory(f"{steps // every} records of {walkers} walkers", (steps // every + 8) * walkers)
+    start = mu2 - kappa if start is None else number("start", start, 0.0, mu2)
     random = generator(rng)
-    x = np.full(walkers, mu2 - kappa if start is None else start)
+    x = np.full(walkers, start)
     kept = np.empty((steps // every, walkers))
     for n in range(steps):
         x = x + step * drift(x, kappa, mu2) + np.sqrt(2.0 * step * diffusion(x)) * random.standard_normal(walkers)

@@ -2,20 +2,33 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq.sampler import Rng, seed_of
+from plaq.ground.arguments import array, number, real, require_memory, whole_number, whole_numbers
+from plaq.ground.rng import Rng, seed_of
+from plaq.rbm.machine import checked_number
 
 Array = NDArray[np.float64]
+MOST_STEPS = 100_000
+"""Steps of an integration in Python, a few seconds."""
 
 
 def _shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
-    extents = (shape,) if isinstance(shape, int) else tuple(shape)
-    if not extents or any(extent < 1 for extent in extents):
-        raise ValueError(f"shape = {shape!r}: a lattice has one or more extents, each at least 1")
-    return extents
+    remedy = "a lattice has one or more extents, each at least 1"
+    if isinstance(shape, int | np.integer):
+        return (whole_number("shape", shape),)
+    extents = whole_numbers("shape", shape, 1, 2**31 - 1, remedy)
+    if not extents:
+        raise ValueError(f"shape = {shape!r}: {remedy}")
+    return tuple(extents)
+
+
+def _mass(m2: float) -> float:
+    """Mass squared of a free field that can be normalised."""
+    return number("m2", m2, above=0.0)
 
 
 def generator(rng: Rng) -> np.random.Generator:
@@ -40,7 +53,9 @@ def momenta_squared(shape: int | tuple[int, ...]) -> Array:
     >>> momenta_squared(4).round(12).tolist()
     [0.0, 2.0, 4.0, 2.0]
     """
-    axes = [4.0 * np.sin(np.pi * np.arange(extent) / extent) ** 2 for extent in _shape(shape)]
+    extents = _shape(shape)
+    require_memory(f"the momenta of a lattice of {math.prod(extents)} sites", (len(extents) + 2) * math.prod(extents))
+    axes = [4.0 * np.sin(np.pi * np.arange(extent) / extent) ** 2 for extent in extents]
     total: Array = np.sum(np.meshgrid(*axes, indexing="ij"), axis=0)
     return total
 
@@ -71,9 +86,8 @@ def free_field_kernel(shape: int | tuple[int, ...], m2: float) -> Array:
     >>> np.linalg.eigvalsh(free_field_kernel(10, 4.0)).round(6).tolist()[:3]
     [4.0, 4.381966, 4.381966]
     """
-    extents = _shape(shape)
-    if not (m2 > 0 and math.isfinite(m2)):
-        raise ValueError(f"m2 = {m2}: the free field needs a positive mass squared")
+    extents, m2 = _shape(shape), _mass(m2)
+    require_memory(f"a kernel of {math.prod(extents)} sites", math.prod(extents) ** 2)
     sites = np.arange(math.prod(extents)).reshape(extents)
     kernel = (m2 + 2.0 * len(extents)) * np.eye(sites.size)
     for axis in range(len(extents)):
@@ -106,13 +120,20 @@ def free_field(shape: int | tuple[int, ...], m2: float, n: int, *, rng: Rng) -> 
     >>> free_field((4, 4), 1.0, 3, rng=1).shape
     (3, 16)
     """
-    extents = _shape(shape)
-    if not (m2 > 0 and math.isfinite(m2)):
-        raise ValueError(f"m2 = {m2}: the free field needs a positive mass squared")
+    extents, m2, n = _shape(shape), _mass(m2), whole_number("n", n, 0)
+    require_memory(f"{n} fields of {math.prod(extents)} sites", 6 * n * math.prod(extents))
     axes = tuple(range(1, len(extents) + 1))
     noise = np.fft.fftn(generator(rng).standard_normal((n, *extents)), axes=axes)
     field = np.fft.ifftn(noise / np.sqrt(m2 + momenta_squared(extents)), axes=axes).real
     return np.ascontiguousarray(field.reshape(n, -1))
+
+
+def _positive(name: str, values: ArrayLike) -> Array:
+    """Positive finite numbers, at least one."""
+    numbers = real(name, values)
+    if not numbers.size or not np.all(np.isfinite(numbers) & (numbers > 0)):
+        raise ValueError(f"{name} = {values!r}: positive finite numbers are needed")
+    return numbers
 
 
 def fixed_points(kappa: ArrayLike, mu2: float, n_hidden: int | None = None) -> Array:
@@ -139,7 +160,9 @@ def fixed_points(kappa: ArrayLike, mu2: float, n_hidden: int | None = None) -> A
     >>> fixed_points([4.0, 5.0, 8.0], mu2=6.0, n_hidden=1).tolist()
     [4.0, 6.0, 6.0]
     """
-    levels = np.sort(np.asarray(kappa, dtype=float))
+    mu2 = checked_number("mu2", mu2, 0.0)
+    n_hidden = None if n_hidden is None else whole_number("n_hidden", n_hidden, 0)
+    levels = np.sort(_positive("kappa", kappa))
     learnt = np.arange(levels.size) < (levels.size if n_hidden is None else n_hidden)
     result: Array = np.where(learnt, np.minimum(levels, mu2), mu2)
     return result
@@ -164,7 +187,7 @@ def fixed_point_kl(kappa: ArrayLike, mu2: float, n_hidden: int | None = None) ->
     >>> round(fixed_point_kl(kappa, 9.0, 4), 12)
     0.149843923459
     """
-    ratio = fixed_points(kappa, mu2, n_hidden) / np.sort(np.asarray(kappa, dtype=float))
+    ratio = fixed_points(kappa, mu2, n_hidden) / np.sort(real("kappa", kappa))
     return float(0.5 * np.sum(ratio - 1.0 - np.log(ratio)))
 
 
@@ -194,8 +217,10 @@ def flow(kappa: ArrayLike, mu2: ArrayLike, xi0: ArrayLike, t: ArrayLike) -> Arra
     >>> float(flow(4.0, 9.0, 0.1, [0.0, 1000.0])[1].round(12)) == round(5**0.5, 12)
     True
     """
-    k, m, start, time = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (kappa, mu2, xi0, t)))
-    if not (np.all(k > 0) and np.all(m > 0) and np.all(start > 0) and np.all(start**2 < m) and np.all(time >= 0)):
+    given = (real(*each) for each in (("kappa", kappa), ("mu2", mu2), ("xi0", xi0), ("t", t)))
+    k, m, start, time = np.broadcast_arrays(*given)
+    positive = all(np.all(each > 0) for each in (k, m, start, start**2))  # the square may underflow
+    if not (positive and np.all(start**2 < m) and np.all(time >= 0)):
         raise ValueError("flow needs kappa > 0, mu2 > 0, 0 < xi0**2 < mu2 and t >= 0")
     x: Array = np.vectorize(_mode, otypes=[float])(k, m, start**2, time)
     return np.sqrt(x)
@@ -253,7 +278,7 @@ def relaxation_rate(kappa: ArrayLike, mu2: float, sigma2_h: float = 1.0) -> Arra
     >>> float(relaxation_rate(4.0, 9.0))
     0.625
     """
-    k = np.asarray(kappa, dtype=float)
+    k, mu2, sigma2_h = _positive("kappa", kappa), number("mu2", mu2, above=0.0), number("sigma2_h", sigma2_h, above=0.0)
     return np.asarray(2.0 * sigma2_h * (mu2 - k) / k**2)
 
 
@@ -280,7 +305,9 @@ def stability_bound(kappa: ArrayLike, mu2: float, sigma2_h: float = 1.0, momentu
     >>> stability_bound(4.0, 9.0)
     3.2
     """
-    lowest = float(np.min(kappa))
+    lowest = float(np.min(_positive("kappa", kappa)))
+    mu2, sigma2_h = number("mu2", mu2, above=0.0), number("sigma2_h", sigma2_h, above=0.0)
+    momentum = checked_number("momentum", momentum, 0.0, 1.0, closed=True)
     if lowest >= mu2:
         return math.inf
     return (1 + momentum) / (1 - momentum) * lowest**2 / (sigma2_h * (mu2 - lowest))
@@ -305,7 +332,7 @@ def gibbs_coefficient(eigenvalue: ArrayLike, mu2: float) -> Array:
     >>> float(gibbs_coefficient(4.5, 9.0))
     0.5
     """
-    return 1.0 - np.asarray(eigenvalue, dtype=float) / mu2
+    return 1.0 - real("eigenvalue", eigenvalue) / number("mu2", mu2, above=0.0)
 
 
 def gibbs_tau(eigenvalue: ArrayLike, mu2: float) -> Array:
@@ -326,7 +353,8 @@ def gibbs_tau(eigenvalue: ArrayLike, mu2: float) -> Array:
     >>> float(gibbs_tau(9.0, 9.0))
     0.5
     """
-    lam = np.asarray(eigenvalue, dtype=float)
+    lam = _positive("eigenvalue", eigenvalue)
+    mu2 = number("mu2", mu2, above=0.0)
     return np.asarray((2.0 * mu2 - lam) / (2.0 * lam))
 
 
@@ -350,7 +378,8 @@ def overrelaxation(eigenvalue: ArrayLike, mu2: float) -> tuple[float, float]:
     >>> overrelaxation(0.09, 9.0)
     (1.8181818181818181, 0.8181818181818181)
     """
-    root = math.sqrt(float(np.min(eigenvalue)) / mu2)
+    mu2 = number("mu2", mu2, above=0.0)
+    root = math.sqrt(float(np.min(_positive("eigenvalue", eigenvalue))) / mu2)
     omega = 2.0 / (1.0 + root)
     return omega, omega - 1.0
 
@@ -375,7 +404,7 @@ def cd_factor(eigenvalue: ArrayLike, mu2: float, k: int) -> Array:
     >>> float(cd_factor(4.5, 9.0, 1))
     0.75
     """
-    return np.asarray(1.0 - gibbs_coefficient(eigenvalue, mu2) ** (2 * k))
+    return np.asarray(1.0 - gibbs_coefficient(eigenvalue, mu2) ** (2 * whole_number("k", k, 0)))
 
 
 def action_density(target: ArrayLike, kernel: ArrayLike) -> tuple[float, float]:
@@ -400,7 +429,7 @@ def action_density(target: ArrayLike, kernel: ArrayLike) -> tuple[float, float]:
     >>> [round(x, 5) for x in action_density(K, K)]
     [0.5, 0.22361]
     """
-    ratio = np.linalg.solve(np.asarray(kernel, dtype=float), np.asarray(target, dtype=float))
+    ratio = np.linalg.solve(real("kernel", kernel), real("target", target))
     sites = len(ratio)
     return float(np.trace(ratio) / (2 * sites)), float(math.sqrt(np.sum(ratio * ratio.T) / 2) / sites)
 
@@ -431,8 +460,14 @@ def two_node_angle(t: ArrayLike, angle: float, kappa: tuple[float, float], sigma
     >>> float(two_node_angle(50.0, 1.0, (1.0, 4.0)).round(12))
     0.0
     """
+    levels, times = array("kappa", kappa, shape=(2,), above=0.0), real("t", t)
+    return np.asarray(_angle(times, number("angle", angle), levels, number("sigma2_h", sigma2_h, above=0.0)))
+
+
+def _angle(t: Any, angle: float, kappa: Array, sigma2_h: float) -> Any:
+    """Angle at one time or several."""
     rate = sigma2_h * (1.0 / kappa[1] - 1.0 / kappa[0])
-    return np.asarray(np.arctan2(np.sin(angle) * np.exp(rate * np.asarray(t, dtype=float)), np.cos(angle)))
+    return np.arctan2(np.sin(angle) * np.exp(rate * t), np.cos(angle))
 
 
 def two_node_flow(
@@ -462,16 +497,27 @@ def two_node_flow(
     >>> round(9.0 - float(xi[-1]) ** 2, 9)
     1.0
     """
-    times = np.asarray(t, dtype=float)
-    angles = two_node_angle(times - times[0], angle, kappa, sigma2_h)
+    mu2, sigma2_h, xi = (
+        number(name, value, above=0.0) for name, value in (("mu2", mu2), ("sigma2_h", sigma2_h), ("xi", xi))
+    )
+    levels, times = array("kappa", kappa, shape=(2,), above=0.0), array("t", t, shape=(None,))
+    angle, (first, second) = number("angle", angle), levels.tolist()
+    angles = np.asarray(_angle(times - times[0], angle, levels, sigma2_h))
+    limit = 0.02 * float(levels.min()) ** 2 / sigma2_h / mu2
+    span = float(np.abs(np.diff(times)).sum())
+    if not span <= limit * MOST_STEPS:
+        raise ValueError(
+            f"times over {span:g} need Runge-Kutta steps of {limit:.3g}, more than {MOST_STEPS}: give a shorter time "
+            "or smaller mu2 and sigma2_h"
+        )
 
     def rate(time: float, x: float) -> float:
-        theta = float(two_node_angle(time - times[0], angle, kappa, sigma2_h))
-        pull = math.cos(theta) ** 2 / kappa[0] + math.sin(theta) ** 2 / kappa[1]
-        return sigma2_h * x * (pull - 1.0 / (mu2 - sigma2_h * x * x))
+        theta = float(_angle(time - times[0], angle, levels, sigma2_h))
+        pull = math.cos(theta) ** 2 / first + math.sin(theta) ** 2 / second
+        slope: float = sigma2_h * x * (pull - 1.0 / (mu2 - sigma2_h * x * x))
+        return slope
 
-    values = [float(xi)]
-    limit = 0.02 * min(kappa) ** 2 / (sigma2_h * mu2)
+    values = [xi]
     for start, stop in itertools.pairwise(times):
         steps = max(1, math.ceil((stop - start) / limit))
         h, x = (stop - start) / steps, values[-1]

@@ -1,7 +1,6 @@
 """The O(3) spin-fermion model (arXiv 2306.11527) and effective models of its weight: linear, attention, local."""
 
-from plaq.spin.attention import EquivariantAttention
-from plaq.spin.configurations import (
+from plaq.fields.spins import (
     ferromagnet,
     magnetization,
     neel,
@@ -10,6 +9,7 @@ from plaq.spin.configurations import (
     spiral,
     staggered_magnetization,
 )
+from plaq.spin.attention import EquivariantAttention
 from plaq.spin.effective import LinearSpinModel, predicted_acceptance
 from plaq.spin.fermions import SpinFermion
 

@@ -6,12 +6,17 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from plaq._plaq import SpinNetworkCore
-from plaq.optimizers import AdamW, Cosine, _Rule
-from plaq.sampler import Rng, seed_of
-from plaq.spin.configurations import Array, Shape, Shells, extents_of, rows_of, shell_list
+from plaq.fields.spins import Array, Shape, Shells, extents_of, rows_of, shell_list
+from plaq.ground.arguments import whole_number
+from plaq.ground.rng import Rng, seed_of
 from plaq.spin.effective import Effective, targets_of
-from plaq.spin.fit import NetworkFit, hold_out
-from plaq.train import History, _whole
+from plaq.spin.fit import NetworkFit
+from plaq.spin.regression import held_pair, hold_out
+from plaq.training.batches import batch_seed, batch_size
+from plaq.training.checkpoint import checkpoint_path
+from plaq.training.history import History
+from plaq.training.minimize import minimize
+from plaq.training.optimizers import AdamW, Cosine, Optimizer, Schedule, scheduled
 
 __all__ = ["EquivariantAttention"]
 
@@ -77,7 +82,7 @@ class EquivariantAttention(Effective):
             raise TypeError("rng is missing: the weights start at random; give for example rng=1")
         fields = shell_list(shells, extents)
         couplings = fields if coupling_shells is None else shell_list(coupling_shells, extents)
-        blocks = [block] * _whole("layers", layers, 0)
+        blocks = [block] * whole_number("layers", layers, 0)
         self._bind(SpinNetworkCore(extents, blocks, fields, couplings, extents, seed_of(rng)))
 
     @property
@@ -118,30 +123,35 @@ class EquivariantAttention(Effective):
         log_weight: ArrayLike,
         *,
         steps: int = 2000,
-        batch: int = 100,
-        optimizer: _Rule | None = None,
+        batch: int | None = 100,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
         validation: float | tuple[ArrayLike, ArrayLike] = 0.25,
         patience: int | None = None,
         record_every: int = 50,
         refit: bool = True,
-        progress: bool = True,
         checkpoint: str | PathLike[str] | None = None,
-        rng: Rng,
+        progress: bool = True,
+        rng: Rng | None = None,
     ) -> History:
         """Minimise the mean square of ``log W_eff - log W`` by mini-batches.
 
         If all couplings are zero, they start from the linear fit; the constant always starts at its best value. The
-        parameters with the smallest validation error among the records are kept.
+        parameters with the smallest validation error among the records are kept, of which the start is one.
 
         Parameters
         ----------
         spins, log_weight : array_like, shapes (n, L_x, L_y, 3) and (n,)
             Configurations and exact weights.
-        steps, batch : int
-            Steps of the optimiser and configurations a step.
-        optimizer : SGD, Adam or AdamW, optional
+        steps : int
+            Steps of the optimiser in all; a resumed training goes on to this number.
+        batch : int, optional
+            Configurations a step; None takes all that are not held out.
+        optimizer : SGD, Adam, AdamW or AMSGrad, optional
             By default ``AdamW(5e-3, weight_decay=1e-4)`` with a cosine over `steps`. Weight decay pulls the constant
             to the mean of the targets, everything else to 0.
+        schedule : Constant, Cosine, WarmUp or Step, optional
+            Factor of the learning rate, step by step; by default that of the optimizer.
         validation : float or (spins, log_weight)
             Fraction held out, or other data. Repetitions of a configuration, as a chain makes them when it rejects,
             stay on one side; the last distinct ones are held out.
@@ -150,40 +160,59 @@ class EquivariantAttention(Effective):
         record_every : int
             Steps between records.
         refit : bool
-            End with least squares for couplings and constant, kept if it lowers the validation error.
+            End with least squares for couplings and constant, kept if it lowers the validation error (not after
+            Ctrl-C).
+        checkpoint : path, optional
+            File, written at the start, after every record (less often if that takes more than a tenth of the time) and
+            at the end, from which the same call continues an interrupted training to the same bits. The parameters
+            come from the file, whatever those of the network are by then.
         progress : bool
             Show a progress bar.
-        checkpoint : path, optional
-            File, written at the start and after every record, from which the same call continues an interrupted
-            training to the same bits. The parameters come from the file, whatever those of the network are by then.
         rng : int, numpy.random.Generator or numpy.random.SeedSequence
-            Seed of the batches.
+            Seed of the batches. Needed if `batch` is smaller than the number of configurations; else nothing is drawn.
 
         Returns
         -------
         History
             ``epoch`` (steps x batch / n), ``step``, ``loss`` (mean over the batches of the record), ``validation``
-            (variance of the residuals), ``acceptance`` (predicted), ``learning_rate``.
+            (variance of the residuals), ``acceptance`` (predicted), ``learning_rate``. Ctrl-C ends the training
+            (``history.interrupted``).
 
         Raises
         ------
         ValueError
             Wrong shapes, NaN in data or in training (the message has the step), nothing to hold out.
         TypeError
-            An optimiser that is none of plaq.
+            An optimiser that is none of plaq; batches without rng.
         CheckpointError
             The file belongs to another training.
+        OSError
+            The checkpoint cannot be written, which is tried before the training.
+        Exception
+            Of any kind: what is raised during training carries the records so far as ``.history``; the network has
+            the best parameters.
         """
-        steps = _whole("steps", steps, 1)
-        rule = AdamW(5e-3, weight_decay=1e-4, schedule=Cosine(steps)) if optimizer is None else optimizer
+        checkpoint_path(checkpoint)
+        steps = whole_number("steps", steps, 1)
+        rule = scheduled(optimizer, schedule, AdamW(5e-3, weight_decay=1e-4, schedule=schedule or Cosine(steps)))
         data = rows_of(spins, self.shape)[0], targets_of(log_weight, spins, self.shape)
         if isinstance(validation, tuple):
-            held = rows_of(validation[0], self.shape)[0], targets_of(validation[1], validation[0], self.shape)
+            others, weights = held_pair(validation)
+            held = rows_of(others, self.shape)[0], targets_of(weights, others, self.shape)
         else:
             data, held = hold_out(*data, validation)
-        run = NetworkFit(self, rule, data, held, seed_of(rng), _whole("batch", batch, 1), checkpoint)
-        history = run.run(steps, _whole("record_every", record_every, 1), patience, progress)
-        if refit:
+        size = batch_size(batch, len(data[1]))
+        run = NetworkFit(self, rule, data, held, size, batch_seed(rng, size, len(data[1])))
+        _, history = minimize(
+            run,
+            epochs=steps,
+            every=whole_number("record_every", record_every, 1),
+            patience=patience,
+            checkpoint=checkpoint,
+            progress=progress,
+            facts=run.facts,
+        )
+        if refit and not history.interrupted:
             run.refit()
         return history
 

@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from plaq._plaq import FormatError, SpinNetworkCore
-from plaq.spin.configurations import Array, Shape, Shells, extents_of, rows_of, scalars, shell_list
-from plaq.weights import load_weights, save_weights
+from plaq.fields.spins import Array, Shape, Shells, extents_of, rows_of, scalars, shell_list
+from plaq.ground.arguments import number, real
+from plaq.ground.weights import load_weights, save_weights
+from plaq.spin.regression import LeastSquares, held_pair, hold_out, predicted_acceptance
+from plaq.training.history import History
+from plaq.training.minimize import minimize
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,22 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["LinearSpinModel", "predicted_acceptance"]
 
 KIND = "plaq spin model 2"
-
-
-def predicted_acceptance(mean_square_error: ArrayLike) -> Any:
-    """``erfc(sqrt(MSE) / 2)``: acceptance of independent proposals with Gaussian residuals of log W.
-
-    MSE is that of ``log W_eff - log W`` up to a constant. For small errors it is ``1 - sqrt(MSE / pi)``.
-
-    Examples
-    --------
-    >>> round(predicted_acceptance(0.231), 3)
-    0.734
-    """
-    from math import erfc
-
-    values = np.vectorize(lambda mse: erfc(np.sqrt(mse) / 2))(np.asarray(mean_square_error, dtype=float))
-    return values if values.ndim else float(values)
 
 
 class Effective:
@@ -78,7 +66,7 @@ class Effective:
 
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
-        given = np.ascontiguousarray(values, dtype=np.float64)
+        given = np.ascontiguousarray(real("parameters", values))
         if given.ndim != 1:
             raise ValueError(f"parameters of shape {given.shape}: this model needs ({self.n_parameters},)")
         self._network.parameters = given
@@ -96,7 +84,7 @@ class Effective:
 
     @couplings.setter
     def couplings(self, values: ArrayLike) -> None:
-        given = np.asarray(values, dtype=float)
+        given = real("couplings", values)
         if given.shape != self.couplings.shape:
             raise ValueError(f"couplings of shape {given.shape}: this model needs {self.couplings.shape}")
         parameters = self._parameters.copy()
@@ -111,7 +99,7 @@ class Effective:
     @constant.setter
     def constant(self, value: float) -> None:
         parameters = self._parameters.copy()
-        parameters[-1] = value
+        parameters[-1] = number("constant", value)
         self.parameters = parameters
 
     def named_parameters(self) -> dict[str, Array]:
@@ -168,7 +156,7 @@ class Effective:
             negative ridge.
         """
         features, targets = self.features(spins), targets_of(log_weight, spins, self.shape)
-        check_ridge(ridge)
+        ridge = check_ridge(ridge)
         if len(targets) < 2:
             raise ValueError(f"{len(targets)} configurations: a fit needs at least two")
         centre, mean, scale = features.mean(axis=0), targets.mean(), features.std(axis=0)
@@ -179,7 +167,7 @@ class Effective:
                 "determines the couplings; give configurations that differ"
             )
         scaled = (features - centre)[:, free] / scale[free]
-        penalty = np.sqrt(ridge * len(targets)) * np.eye(scaled.shape[1])
+        penalty = np.sqrt(ridge) * np.sqrt(len(targets)) * np.eye(scaled.shape[1])
         system = np.concatenate([scaled, penalty]), np.concatenate([targets - mean, np.zeros(scaled.shape[1])])
         couplings = np.zeros(len(centre))
         couplings[free] = np.linalg.lstsq(*system, rcond=1e-12)[0] / scale[free]
@@ -282,7 +270,7 @@ def read_network(path: str | PathLike[str]) -> SpinNetworkCore:
 
 def targets_of(log_weight: ArrayLike, spins: ArrayLike, shape: tuple[int, int]) -> Array:
     """Log weights, one for each configuration."""
-    targets = np.ascontiguousarray(log_weight, dtype=np.float64)
+    targets = np.ascontiguousarray(real("log_weight", log_weight))
     lead = rows_of(spins, shape)[1]
     if targets.ndim != 1 or targets.shape != lead:
         raise ValueError(
@@ -294,10 +282,9 @@ def targets_of(log_weight: ArrayLike, spins: ArrayLike, shape: tuple[int, int]) 
     return targets
 
 
-def check_ridge(ridge: float) -> None:
-    """Refuses penalties that are negative or not finite."""
-    if not 0 <= ridge < np.inf:
-        raise ValueError(f"ridge = {ridge}: the penalty is a number >= 0")
+def check_ridge(ridge: float) -> float:
+    """The penalty, a finite number, at least 0."""
+    return number("ridge", ridge, 0.0)
 
 
 class LinearSpinModel(Effective):
@@ -321,7 +308,8 @@ class LinearSpinModel(Effective):
     >>> import plaq as pq
     >>> model = pq.SpinFermion((4, 4), J=1.0, T=0.2)
     >>> S = pq.spin.random((4, 4), rng=1, count=200)
-    >>> effective = LinearSpinModel((4, 4), 3).fit(S, model.log_weight(S))
+    >>> effective = LinearSpinModel((4, 4), 3)
+    >>> history = effective.fit(S, model.log_weight(S))
     >>> effective.mean_square_error(S, model.log_weight(S)) < 0.2
     True
     """
@@ -353,9 +341,61 @@ class LinearSpinModel(Effective):
         """The shells."""
         return self.coupling_shells
 
-    def fit(self, spins: ArrayLike, log_weight: ArrayLike, *, ridge: float = 0.0) -> "Self":
-        """Linear regression; see :meth:`fit_couplings`."""
-        return self.fit_couplings(spins, log_weight, ridge=ridge)
+    def fit(
+        self,
+        spins: ArrayLike,
+        log_weight: ArrayLike,
+        *,
+        ridge: float = 0.0,
+        validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> History:
+        """Linear regression (see :meth:`fit_couplings`), a training of one step without random numbers.
+
+        Parameters
+        ----------
+        spins, log_weight : array_like, shapes (n, L_x, L_y, 3) and (n,)
+            Configurations and their exact weights.
+        ridge : float
+            Penalty ``ridge n var(F_n) couplings_n^2`` on features scaled to unit variance (not on the constant).
+        validation : float or (spins, log_weight), optional
+            Fraction held out (the last distinct configurations, with all their repetitions), or other data. The
+            couplings from before are kept if they are better on these.
+
+        Returns
+        -------
+        History
+            Before and after the regression: ``step``, ``loss`` (variance of ``log W_eff - log W``), ``validation`` (the
+            same of the held-out configurations, if asked for) and ``acceptance`` (predicted).
+
+        Raises
+        ------
+        ValueError
+            Fewer than two configurations, configurations that are all the same to the model, NaN, wrong shapes,
+            negative ridge, nothing to hold out.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> S = pq.spin.random((4, 4), rng=1, count=200)
+        >>> effective = LinearSpinModel((4, 4), 3)
+        >>> history = effective.fit(S, pq.SpinFermion((4, 4), J=1.0, T=0.2).log_weight(S))
+        >>> bool(history.loss[-1] < history.loss[0])
+        True
+        """
+        check_ridge(ridge)
+        data, held = rows_of(spins, self.shape)[0], None
+        targets = targets_of(log_weight, spins, self.shape)
+        if isinstance(validation, tuple):
+            others, weights = held_pair(validation)
+            held = self._shaped(rows_of(others, self.shape)[0]), targets_of(weights, others, self.shape)
+        elif validation is not None:
+            (data, targets), (rows, weights) = hold_out(data, targets, validation)
+            held = self._shaped(rows), weights
+        _, history = minimize(LeastSquares(self, (self._shaped(data), targets), held, ridge), epochs=1, progress=False)
+        return history
+
+    def _shaped(self, rows: Array) -> Array:
+        return rows.reshape(-1, *self.shape, 3)
 
     def on(self, shape: Shape) -> "LinearSpinModel":
         """The same model on another lattice, which must have the shells.

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import SpinModelCore
-from plaq.spin.configurations import Array, Shape, extents_of, rows_of, scalars
+from plaq.fields.spins import Array, Shape, extents_of, rows_of, scalars
+from plaq.ground.arguments import number
 from plaq.spin.fixed import Fixed
 
 __all__ = ["SpinFermion"]
@@ -29,9 +30,9 @@ class SpinFermion(Fixed):
 
     Raises
     ------
-    ValueError
-        Wrong shape, numbers that are not finite, T <= 0; later, spins of another shape or not of unit length. A length
-        that is off by at most 1e-6, as in single precision, is made 1; more is refused.
+    TypeError, ValueError
+        Wrong shape, no numbers or numbers that are not finite, T <= 0; later, spins of another shape or not of unit
+        length. A length that is off by at most 1e-6, as in single precision, is made 1; more is refused.
 
     Examples
     --------
@@ -46,7 +47,7 @@ class SpinFermion(Fixed):
 
     def __init__(self, shape: Shape, *, t: float = 1.0, J: float, mu: float = 0.0, T: float) -> None:
         self.shape = extents_of(shape)
-        self.t, self.J, self.mu, self.T = float(t), float(J), float(mu), float(T)
+        self.t, self.J, self.mu, self.T = number("t", t), number("J", J), number("mu", mu), number("T", T)
         self._core = SpinModelCore(self.shape, self.t, self.J, self.mu, self.T)
 
     def hamiltonian(self, spins: ArrayLike) -> NDArray[np.complex128]:

@@ -1,0 +1,89 @@
+"""Speed of convolutional networks beside the flop limit of the machine, with torch beside it where it is installed.
+
+``python benches/nn.py [rounds]``: the training step of the task-1 network EQ (60x4, batch 100, float32) and inference,
+one and two threads, in turns. The limit is single-precision products of NumPy's BLAS (2048 x 2048) on one thread in the
+same turns; a step has 3 x 15.7 Mflop a sample.
+"""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import sys
+import time
+
+import numpy as np
+import plaq as pq
+
+SIZE, BATCH = 2048, 100
+
+
+def flops(net, x):
+    """Multiplications and additions of the forward pass of one sample."""
+    total, sites = 0, np.prod(x.shape[2:])
+    for layer in net.layers:
+        if isinstance(layer, pq.nn.Conv):
+            total += 2 * sites * layer.c_in * layer.c_out * np.prod(layer.spec(2)["size"])
+    return int(total)
+
+
+def torch_calls(name, x, y):
+    """Step and inference of the same network in torch, or nothing."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    module = pq.nn.to_torch(pq.nn.zoo.build(name, dtype="float32"))
+    inputs, targets = torch.from_numpy(x), torch.from_numpy(y.astype(np.float32))
+    rule = torch.optim.Adam(module.parameters())
+
+    def step():
+        rule.zero_grad()
+        torch.nn.functional.mse_loss(module(inputs), targets).backward()
+        rule.step()
+
+    def forward():
+        with torch.no_grad():
+            module(inputs)
+
+    return {"torch step": step, "torch forward": forward}
+
+
+def compare(name, extents, rounds, threads):
+    """Median seconds of each call, in turns."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(-2, 3, size=(BATCH, 4, *extents)).astype(np.float32)
+    net = pq.nn.zoo.build(name, dtype="float32")
+    y = rng.normal(size=net(x).shape)
+    a = rng.normal(size=(SIZE, SIZE)).astype(np.float32)
+    options = {"batch": None, "epochs": 3, "optimizer": pq.optimizers.Adam(1e-3), "progress": False}
+    calls = {
+        "multiply": lambda: a @ a,
+        "plaq step": lambda: net.fit(x, y, **options),  # three steps and the loss of the last parameters
+        "plaq forward": lambda: net(x),
+        **torch_calls(name, x, y),
+    }
+    times = {label: [] for label in calls}
+    pq.set_num_threads(threads)
+    for _ in range(rounds):
+        for label, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[label].append(time.perf_counter() - start)
+    median = {label: float(np.median(values)) for label, values in times.items()}
+    median["plaq step"] /= 4
+    limit = 2 * SIZE**3 / median.pop("multiply")
+    print(f"\n{name} on {extents}, batch {BATCH}, float32, plaq on {threads} threads")
+    print(f"one thread of BLAS: {limit / 1e9:.1f} GFLOP/s")
+    for label, seconds in median.items():
+        rate = flops(net, x) * BATCH * (3 if "step" in label else 1) / seconds
+        share = rate / limit / threads
+        print(f"{label:14s} {1e3 * seconds:9.2f} ms  {rate / 1e9:6.1f} GFLOP/s  {share:4.0%} of the limit")
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    for threads in (1, 2):
+        compare("task1/EQ", (60, 4), count, threads)
+        compare("task3/EQ1", (8, 8), count, threads)
+        compare("task3/EQ1", (64, 64), max(3, count // 3), threads)

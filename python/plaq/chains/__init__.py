@@ -1,0 +1,1 @@
+"""Chains of anything: the sampler, its loop, what it draws, and the files that continue it."""

@@ -1,0 +1,116 @@
+"""Complex scalar field at chemical potential: the Silver Blaze plateau, the transition, worms beside exact values."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plaq.flux.exact import transfer_matrix
+from plaq.ground.extras import require
+from plaq.plot.figure import dress, new_figure
+from plaq.plot.fluxes import fluxes
+from plaq.plot.style import COLORS, GREY
+from plaq.samplers.ensemble import FluxEnsemble
+from plaq.samplers.worm import Worm
+from plaq.statistics import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["flux"]
+
+Say = Callable[[str], None]
+Array = NDArray[np.float64]
+ETA, LAM = 4.01, 1.0
+MUS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2)
+SHAPES = ((2, 40), (10, 40))
+
+
+def flux(
+    say: Say,
+    *,
+    draws: int = 400,
+    thin: int = 10,
+    mus: Sequence[float] = MUS,
+    seed: int = 1,
+    figure: str | Path = "plaq-demo.png",
+) -> dict[tuple[tuple[int, ...], float], FluxEnsemble]:
+    """eta = 4.01, lambda = 1 in two dimensions: n and the mean of abs(phi)^2 against mu, with the exact narrow lattice.
+
+    Parameters
+    ----------
+    say : callable
+        Receives each line of text.
+    draws, thin, seed : int
+        Configurations of each ensemble, updates between them, seed.
+    mus : sequence of float
+        Chemical potentials, the first one 0: its propagator has the mass at which the plateau ends.
+    figure : path
+        Where the figure goes.
+
+    Returns
+    -------
+    dict of (shape, mu) to FluxEnsemble
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib: ``pip install plaq[plot]``.
+    """
+    require("matplotlib", "plot")
+    narrow, wide = SHAPES
+    matrix = transfer_matrix(narrow, ETA, LAM, nodes=6, charges=8, spread=5)
+    say(f"eta = {ETA}, lambda = {LAM}; exact values by the transfer matrix on {narrow[0]}x{narrow[1]}")
+    found: dict[tuple[tuple[int, ...], float], FluxEnsemble] = {}
+    for j, (shape, mu) in enumerate((shape, mu) for shape in SHAPES for mu in mus):
+        worm = Worm(shape, eta=ETA, lam=LAM, mu=mu)
+        ensemble = worm.sample(draws, thin=thin, warmup=100, chains=2, progress=False, rng=seed + j)
+        found[shape, mu] = ensemble
+        n, phi2 = (_estimate(ensemble, name) for name in ("density", "phi2"))
+        exact = f"  exact {matrix.density(mu):.5f}, {matrix.phi_squared(mu):.5f}" if shape == narrow else ""
+        say(f"  {shape[0]}x{shape[1]}, mu = {mu:<4g}  n = {_text(n)}, |phi|^2 = {_text(phi2)}{exact}")
+    mass = found[wide, mus[0]].effective_mass(wide[-1] // 12)
+    say(f"mass from the propagator at mu = {mus[0]:g} on {wide[0]}x{wide[1]}: {mass}; n rises from 0 beyond it")
+    drawing = _draw(found, matrix, mus, mass.mean)
+    drawing.savefig(figure, dpi=150)
+    say(f"figure: {figure}")
+    return found
+
+
+def _estimate(ensemble: FluxEnsemble, name: str) -> Estimate:
+    values = ensemble.chain[name]
+    # On the plateau every charge may be zero: then there is no error to estimate.
+    return Estimate(float(values[0]), 0.0, 0.5, 0.0) if np.ptp(values) == 0 else ensemble.chain.estimate(name)
+
+
+def _text(estimate: Estimate) -> str:
+    return f"{estimate.mean:.5f}" if estimate.error == 0 else str(estimate)
+
+
+def _draw(found: Any, matrix: Any, mus: Sequence[float], mass: float) -> "Figure":
+    drawing = new_figure((10.5, 3.6))
+    panels = drawing.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
+    fine = np.linspace(min(mus), max(mus), 200)
+    for ax, name, exact, label in (
+        (panels[0], "density", matrix.density, "$n$"),
+        (panels[1], "phi2", matrix.phi_squared, r"$\langle|\phi|^2\rangle$"),
+    ):
+        ax.plot(fine, [exact(mu) for mu in fine], color=COLORS[0], lw=1, label=f"exact, {_size(SHAPES[0])}")
+        for shape, color in zip(SHAPES, COLORS, strict=False):
+            estimates = [_estimate(found[shape, mu], name) for mu in mus]
+            values, errors = ([getattr(each, part) for each in estimates] for part in ("mean", "error"))
+            ax.errorbar(mus, values, errors, fmt="o", ms=3.5, color=color, label=f"worm, {_size(shape)}", capsize=2)
+        ax.axvline(mass, color=GREY, lw=0.8, ls="--")
+        ax.set(xlabel=r"$\mu$", ylabel=label)
+        dress(ax)
+    panels[0].legend(frameon=False, fontsize=8, loc="upper left")
+    panels[0].annotate("mass", (mass, 0.95), xycoords=("data", "axes fraction"), ha="right", fontsize=8, color=GREY)
+    last = found[SHAPES[1], mus[-1]]
+    fluxes(last.k[-1][..., :16], last.l[-1][..., :16], title=rf"fluxes at $\mu = {mus[-1]:g}$", ax=panels[2])
+    return drawing
+
+
+def _size(shape: Sequence[int]) -> str:
+    return rf"${shape[0]}\times{shape[1]}$"

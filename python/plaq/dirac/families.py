@@ -1,0 +1,200 @@
+"""Dirac operators without a field: what is put into actions, and bound to links by ``.on(U)``."""
+
+from __future__ import annotations
+
+import cmath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from plaq.concepts import DiracFamily
+from plaq.dirac.operator import Operator
+from plaq.fields.gauge import GaugeField
+from plaq.ground.arguments import number, sequence, shown, whole_number
+
+__all__ = ["Family", "Staggered", "Wilson"]
+
+
+class Family(DiracFamily):
+    """A Dirac operator without a field; ``family.on(U)`` binds it to links.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> isinstance(pq.dirac.Wilson(mass=0.1), pq.dirac.Family)
+    True
+    """
+
+    boundary: tuple[complex, ...] | None
+
+    def on(self, U: GaugeField) -> Operator:
+        """The operator on the links of a field.
+
+        Parameters
+        ----------
+        U : GaugeField
+            Of U(1), SU(2), SU(3) or SU(4).
+
+        Returns
+        -------
+        Operator
+
+        Raises
+        ------
+        TypeError, ValueError
+            No gauge field; open boundaries, links outside the group, another group or dimension, a boundary of another
+            length; what is allowed is said.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> D = pq.dirac.Wilson(kappa=0.12).on(pq.GaugeField.hot((4, 4, 4, 4), rng=1))
+        >>> D.shape
+        (4, 4, 4, 4, 4, 3)
+        """
+        return Operator(self, U)
+
+    def _angles(self) -> list[float]:
+        return [cmath.phase(phase) for phase in self.boundary or ()]
+
+
+def _boundary(values: Any) -> tuple[complex, ...] | None:
+    if values is None:
+        return None
+    phases = sequence(
+        "boundary", values, (int, float, complex, np.number), "1, -1 or a unit complex number per direction"
+    )
+    for phase in phases:
+        if not abs(abs(phase) - 1.0) < 1e-12:
+            raise ValueError(f"boundary has the phase {shown(phase)}; each is 1, -1 or a complex number of size one")
+    return tuple(complex(phase) for phase in phases)
+
+
+@dataclass(frozen=True)
+class Wilson(Family):
+    r"""Wilson fermions, with clover term, twisted mass and anisotropy.
+
+    .. math::
+
+        D\psi(x) = (m + d)\psi(x) - \tfrac12 \sum_\mu \left[(1 - \gamma_\mu) U_\mu(x) \psi(x + \hat\mu)
+        + (1 + \gamma_\mu) U_\mu^\dagger(x - \hat\mu) \psi(x - \hat\mu)\right]
+        - \tfrac{c_{sw}}{2} \sum_{\mu<\nu} \gamma_\mu \gamma_\nu F_{\mu\nu} \psi(x) + i \mu \gamma_5 \psi(x)
+
+    with :math:`F = (\text{sum of the four leaves} - \text{h.c.})/8` (K. G. Wilson, 1974; B. Sheikholeslami and
+    R. Wohlert, 1985). In 3D and 4D spinors have four components in the DeGrand-Rossi basis, in 2D two with
+    :math:`\gamma_0 = \sigma_1, \gamma_1 = \sigma_2, \gamma_5 = \sigma_3`. The operator :math:`1 - \kappa H` of other
+    codes is :math:`2 \kappa D`: their propagators are ours divided by :math:`2 \kappa`.
+
+    Parameters
+    ----------
+    mass : float
+        Bare mass m in lattice units. Give it or `kappa`.
+    kappa : float
+        :math:`1/(2m + 2d)`, between 0 and 1/2; the mass follows from the dimension of the field.
+    csw : float
+        Coefficient of the clover term; 1 at tree level.
+    mu : float
+        Twisted mass.
+    boundary : sequence of complex, optional
+        One phase a direction, time last: 1, -1 or any complex number of size one. By default periodic in space and
+        antiperiodic in time.
+    nu, xi : float
+        Weight of the spatial directions :math:`\nu/\xi` against one for time (anisotropic lattices).
+
+    Raises
+    ------
+    TypeError, ValueError
+        `mass` and `kappa` together or neither, `kappa` out of range, numbers that are not finite, phases not of
+        size one.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> D = pq.dirac.Wilson(kappa=0.12, csw=1.0).on(pq.GaugeField.cold((4, 4, 4, 8)))
+    >>> round(D.family.bare_mass(4), 6)
+    0.166667
+    """
+
+    mass: float | None = None
+    kappa: float | None = None
+    csw: float = 0.0
+    mu: float = 0.0
+    boundary: Sequence[complex] | None = None  # type: ignore[assignment]
+    nu: float = 1.0
+    xi: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.mass is None) == (self.kappa is None):
+            raise ValueError("give mass or kappa of Wilson fermions, one of the two")
+        if self.mass is not None:
+            object.__setattr__(self, "mass", number("mass", self.mass))
+        if self.kappa is not None:
+            kappa = number("kappa", self.kappa)
+            if not 0 < kappa < 0.5:
+                raise ValueError(f"kappa = {kappa:g}; it lies between 0 and 1/2 (1/8 is massless in 4D, 1/4 in 2D)")
+            object.__setattr__(self, "kappa", kappa)
+        for name in ("csw", "mu"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        for name in ("nu", "xi"):
+            object.__setattr__(self, name, number(name, getattr(self, name), above=0.0))
+        object.__setattr__(self, "boundary", _boundary(self.boundary))
+
+    def bare_mass(self, ndim: int) -> float:
+        """The bare mass in `ndim` dimensions."""
+        ndim = whole_number("ndim", ndim, 2, 4)
+        if self.mass is not None:
+            return self.mass
+        assert self.kappa is not None
+        return 0.5 / self.kappa - ndim
+
+    def spec(self) -> dict[str, Any]:
+        """The operator as plain data."""
+        masses = {"mass": self.mass} if self.kappa is None else {"kappa": self.kappa}
+        found = {"kind": "wilson", "csw": self.csw, "mu": self.mu, "spatial": self.nu / self.xi}
+        return found | masses | {"boundary": self._angles()}
+
+
+@dataclass(frozen=True)
+class Staggered(Family):
+    r"""Staggered fermions (L. Susskind, 1977).
+
+    .. math::
+
+        D\psi(x) = m \psi(x) + \tfrac12 \sum_\mu \eta_\mu(x) \left[U_\mu(x) \psi(x + \hat\mu)
+        - U_\mu^\dagger(x - \hat\mu) \psi(x - \hat\mu)\right], \quad
+        \eta_\mu(x) = (-1)^{x_0 + \dots + x_{\mu - 1}}
+
+    Vectors have colours only. One field stands for :math:`2^{d/2}` tastes.
+
+    Parameters
+    ----------
+    mass : float
+        Bare mass in lattice units.
+    boundary : sequence of complex, optional
+        As of :class:`Wilson`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A mass that is not finite, phases not of size one.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> D = pq.dirac.Staggered(mass=0.1).on(pq.GaugeField.cold((4, 4, 4, 8)))
+    >>> D.shape
+    (4, 4, 4, 8, 3)
+    """
+
+    mass: float
+    boundary: Sequence[complex] | None = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mass", number("mass", self.mass))
+        object.__setattr__(self, "boundary", _boundary(self.boundary))
+
+    def spec(self) -> dict[str, Any]:
+        """The operator as plain data."""
+        return {"kind": "staggered", "mass": self.mass, "boundary": self._angles()}

@@ -1,0 +1,1 @@
+"""Fields on periodic lattices, and the files that hold them."""

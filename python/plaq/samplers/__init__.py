@@ -1,0 +1,1 @@
+"""Samplers of fields of an action."""

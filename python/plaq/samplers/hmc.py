@@ -1,0 +1,247 @@
+"""Hybrid Monte Carlo for gauge and scalar fields."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plaq import _plaq
+from plaq.chains.sampler import Info
+from plaq.concepts import Action, Function
+from plaq.ground.arguments import number, one_of, unknown
+from plaq.ground.rng import Rng, seed_of
+from plaq.samplers.field import FieldSampler, count
+
+__all__ = ["HMC"]
+
+FIRST_TRIAL, LAST_TRIAL = 5, 1280
+"""Steps of the first trial trajectory, and the most that are chosen."""
+
+TRIAL_KEY = 0x9E3779B97F4A7C15
+"""Takes the trial trajectories out of the random numbers of the run."""
+
+ON_FAILURE = ["raise", "reject"]
+
+SPREAD = {2: 0.507, 4: 0.251}
+"""Standard deviation of delta_h that is aimed at, by the order of the integrator."""
+
+LARGEST_MOVE = 0.7
+"""Largest change of log(steps) that one update speaks for."""
+
+
+class HMC(FieldSampler):
+    r"""Hybrid Monte Carlo: Gaussian momenta, molecular dynamics, Metropolis test on :math:`H = S + K`.
+
+    :math:`\dot U = A U,\ \dot A = -F`, :math:`K = \frac12\sum (a^c)^2` with :math:`A = i a^c T^c`,
+    :math:`\mathrm{tr} T^a T^b = \delta/2`. (Codes with K = p.p/4 use step sizes smaller by :math:`\sqrt 2`.) An
+    accepted field is reunitarised after the test.
+
+    Parameters
+    ----------
+    action : Action
+    length : float
+        Trajectory length in molecular dynamics time.
+    steps : int, optional
+        Steps of the outermost level. None chooses them: trial trajectories from the start double them until
+        ``abs(delta_h) < 1``, and every update of the warm-up moves them towards an acceptance of 0.8 (0.9 for
+        integrators of order 4) in equilibrium. After the warm-up they stay; ``chain.tuned`` has them. Without a warm-up
+        the trial counts, which is generous from a cold start.
+    integrator : str
+        ``"leapfrog"``, ``"omelyan2"`` (order 2), ``"omelyan4"``, ``"force_gradient"`` (order 4).
+    levels : sequence of (Action, int), optional
+        Faster time scales, outermost first: each action (a term of `action`) is integrated with that many steps per
+        drift of the level outside it.
+    on_failure : {"raise", "reject"}
+        What a solve that does not converge inside a trajectory does: end the run, or reject that trajectory (counted as
+        ``info["failed"]``).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Wrong arguments, an unknown integrator, a level that is not a term of `action`.
+
+    Notes
+    -----
+    Scalar fields (:class:`plaq.actions.Scalar`) have momenta :math:`\pi_a(x)` and :math:`K = \frac12\sum\pi^2`.
+
+    ``info``: ``accepted``, ``delta_h``, ``exp_minus_delta_h`` (its mean is 1), ``action``. With ``thin > 1`` each is
+    the mean over the updates of a draw, so take :math:`\langle e^{-\delta H}\rangle` from ``exp_minus_delta_h``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> hmc = pq.HMC(pq.actions.Wilson(2.0), length=1.0, steps=8)
+    >>> U, info = hmc.step(pq.GaugeField.cold((8, 8), "U(1)"), rng=1)
+    >>> sorted(info)
+    ['accepted', 'action', 'delta_h', 'exp_minus_delta_h', 'force_0', 'largest_force_0']
+    """
+
+    _chosen: HMC | None = None
+
+    def __init__(
+        self,
+        action: Action,
+        *,
+        length: float = 1.0,
+        steps: int | None = None,
+        integrator: str = "omelyan2",
+        levels: Sequence[tuple[Action, int]] | None = None,
+        on_failure: str = "raise",
+    ) -> None:
+        super().__init__(action)
+        if integrator not in _plaq.INTEGRATORS:
+            raise ValueError(unknown("integrator", integrator, _plaq.INTEGRATORS))
+        self.length: float = number("length", length, above=0.0)
+        self.steps: int | None = None if steps is None else count("steps", steps, 1)
+        self.integrator: str = integrator
+        self.levels: list[tuple[Action, int]] = _checked_levels(levels)
+        self.on_failure: str = one_of("on_failure", on_failure, ON_FAILURE)
+        self._scales: list[tuple[list[int], int | None, str]] = self._time_scales()
+        self._rebuild()
+
+    def _spec(self) -> dict[str, Any]:
+        """The sampler as the core takes it."""
+        return {
+            "kind": "hmc",
+            "terms": [{"action": term.spec()} for term in self.action.terms()],
+            "levels": [{"terms": n, "steps": steps or 1, "integrator": name} for n, steps, name in self._scales],
+            "length": self.length,
+            "on_failure": self.on_failure,
+        }
+
+    def _functions(self) -> list[tuple[Function, str]]:
+        """Functions of Custom actions in the order of their descriptions."""
+        return self.action.functions()
+
+    def _rebuild(self) -> None:
+        self._core = _plaq.SamplerCore(json.dumps(self._spec()), self._functions())
+
+    def advance(self, state: Any, seed: int, sweep: int) -> tuple[Any, Info]:
+        """One trajectory; see :meth:`plaq.Sampler.advance`. With ``steps=None`` they are those of the trial."""
+        tuning = self.tuning(state, seed)
+        return super().advance(state, seed, sweep) if tuning is None else self.tuned(tuning).advance(state, seed, sweep)
+
+    def tuning(self, state: Any, seed: int) -> dict[str, Any] | None:
+        """The number of steps at which a trial trajectory from `state` has abs(delta_h) < 1; None if it was given."""
+        if self.steps is not None:
+            return None
+        steps = FIRST_TRIAL
+        while steps < LAST_TRIAL:
+            _, info = self.tuned({"steps": steps}).advance(state, seed ^ TRIAL_KEY, steps)
+            if abs(info["delta_h"]) < 1:
+                break
+            steps *= 2
+        return {"steps": steps, "log_steps": math.log(steps), "updates": 0}
+
+    def tuned(self, facts: dict[str, Any]) -> HMC:
+        """The same sampler with given steps."""
+        if self.steps is not None:
+            return self
+        if self._chosen is None or self._chosen.steps != facts["steps"]:
+            twin = copy.copy(self)
+            twin.steps = int(facts["steps"])
+            twin._scales = twin._time_scales()
+            twin._rebuild()
+            self._chosen = twin
+        return self._chosen
+
+    def learn(self, facts: dict[str, Any], info: Info) -> dict[str, Any]:
+        r"""Steps after one more update of the warm-up.
+
+        :math:`\delta H` is Gaussian with :math:`\sigma \propto n^{-p}` at order p, and the acceptance is
+        :math:`\mathrm{erfc}(\sigma/\sqrt8)`: 0.8 at :math:`\sigma = 0.507`, 0.9 at 0.251. Each
+        :math:`\log(|\delta H|/0.674\sigma)/p`, at most 0.7, is an estimate of how far log n is off; it is averaged over
+        the updates with weights that grow linearly (Robbins and Monro 1951 with steps 2/(k+3)).
+        """
+        order = 2 if self.integrator in ("leapfrog", "omelyan2") else 4
+        size, k = abs(float(info["delta_h"])), int(facts["updates"])
+        move = math.log(max(size, 1e-300) / (0.674 * SPREAD[order])) / order if math.isfinite(size) else LARGEST_MOVE
+        seen = math.log(facts["steps"]) + min(max(move, -LARGEST_MOVE), LARGEST_MOVE)
+        log_steps = facts["log_steps"] + 2 / (k + 3) * (seen - facts["log_steps"])
+        log_steps = min(max(log_steps, 0.0), math.log(LAST_TRIAL))
+        return {"steps": math.ceil(math.exp(log_steps) - 0.1), "log_steps": log_steps, "updates": k + 1}
+
+    def check(self, state: Any, *, rng: Rng) -> dict[str, float]:
+        r"""Follow one trajectory and the way back with the momenta turned around.
+
+        Parameters
+        ----------
+        state : GaugeField or ScalarField
+            Where it starts.
+        rng : int, numpy.random.Generator or numpy.random.SeedSequence
+            Momenta and pseudofermions.
+
+        Returns
+        -------
+        dict
+            ``delta_h``: energy at the far end minus that at the start, smaller for more ``steps``; ``delta_h_back``:
+            the same after the way back, and ``distance``: the largest difference of a link (or site) from the start.
+            Both are rounding only: a chain is exact only if trajectories are reversible.
+
+        Raises
+        ------
+        TypeError, ValueError, ConvergenceError
+            As a trajectory.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> found = pq.HMC(pq.actions.Wilson(5.7), steps=8).check(pq.GaugeField.hot((4, 4, 4, 4), rng=1), rng=1)
+        >>> found["distance"] < 1e-11, abs(found["delta_h_back"]) < 1e-8
+        (True, True)
+        """
+        seed = seed_of(rng)
+        tuning = self.tuning(self._checked(state), seed)
+        sampler = self if tuning is None else self.tuned(tuning)
+        core, (back, ahead) = sampler._core.there_and_back(state._core, seed, 0)
+        distance = np.abs(np.asarray(self.action.field_class(core)) - np.asarray(state)).max()
+        return {"delta_h": float(ahead), "delta_h_back": float(back), "distance": float(distance)}
+
+    def _time_scales(self) -> list[tuple[list[int], int | None, str]]:
+        return self._scales_of(self.action)
+
+    def _scales_of(self, action: Action) -> list[tuple[list[int], int | None, str]]:
+        """Time scales over the terms of an action, by their numbers."""
+        terms = action.terms()
+        left = list(range(len(terms)))
+        inner: list[tuple[list[int], int | None, str]] = []
+        for part, steps in self.levels:
+            indices = []
+            for term in part.terms():
+                index = next((n for n in left if terms[n] == term), None)
+                if index is None:
+                    raise ValueError(f"level {term!r} is not a term of the action, or is named twice; terms: {terms}")
+                left.remove(index)
+                indices.append(index)
+            inner.append((indices, steps, self.integrator))
+        if not left:
+            raise ValueError(
+                "levels name every term of the action; leave the slowest out: it is integrated with `steps`"
+            )
+        return [(left, self.steps, self.integrator), *inner]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The physics input."""
+        scales = [[indices, steps] for indices, steps, _ in self._scales]
+        return {
+            "action": self.action.spec(),
+            "length": self.length,
+            "integrator": self.integrator,
+            "levels": scales,
+        }
+
+
+def _checked_levels(levels: Sequence[tuple[Action, int]] | None) -> list[tuple[Action, int]]:
+    try:
+        pairs = [(action, steps) for action, steps in levels or ()]
+    except (TypeError, ValueError):
+        raise TypeError(f"levels is a list of (action, steps); got {levels!r}") from None
+    for action, _ in pairs:
+        if not isinstance(action, Action):
+            raise TypeError(f"levels is a list of (action, steps); got {action!r} as an action")
+    return [(action, count("steps of a level", steps, 1)) for action, steps in pairs]

@@ -1,0 +1,403 @@
+"""Self-learning hybrid Monte Carlo (arXiv 2103.11965): propose with a learned action, accept with the exact one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plaq.concepts import Action, Vector
+from plaq.fields.gauge import GaugeField
+from plaq.ground.arguments import instance, one_of, sequence, whole_number
+from plaq.ground.rng import Rng, seed_of
+from plaq.samplers.hmc import HMC
+from plaq.training.batches import batch_size, held_back
+from plaq.training.checkpoint import checkpoint_path
+from plaq.training.history import History
+from plaq.training.loss import digest
+from plaq.training.minimize import minimize
+from plaq.training.on_policy import LOSSES, OnPolicy, loss_of, pairs
+from plaq.training.optimizers import Adam, Optimizer, Schedule, scheduled
+
+__all__ = ["SelfLearningHMC"]
+
+STORED = ["mean_square", "variance"]
+"""Losses that need no trajectory."""
+
+
+class SelfLearningHMC(HMC):
+    r"""Hybrid Monte Carlo that moves with one action and is tested with another.
+
+    Momenta and pseudofermions are drawn with the target, molecular dynamics follows the force of the proposal with the
+    same pseudofermions, and the end is accepted with :math:`\min(1, e^{-\Delta H_\mathrm{target}})`. The dynamics is
+    reversible and keeps the volume whatever the proposal is, so the target is sampled exactly; a good proposal only
+    makes the acceptance high. Terms that both actions have are kept as they are; quarks of the proposal take the
+    pseudofermions of the quarks of the target in their order.
+
+    Parameters
+    ----------
+    target : Action
+        What is sampled.
+    proposal : Action
+        What moves the field, such as ``Wilson(2.7) + Mapped(Pseudofermion(Staggered(mass=0.4), n_flavors=4), net)``.
+        Copied; :meth:`train` and :meth:`fit` change the copy, ``sampler.proposal``.
+    length, integrator, on_failure
+        As of :class:`plaq.HMC`.
+    steps : int, optional
+        Steps of the outermost level. None takes the number at which a trial trajectory of the proposal alone keeps its
+        own energy to 1.
+    levels : sequence of (Action, int), optional
+        As of :class:`plaq.HMC`, of terms of the proposal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of :class:`plaq.HMC`; a proposal with quarks that the target does not have, or whose boundary conditions are
+        others; at the first trajectory: quarks of another kind.
+
+    Notes
+    -----
+    ``info`` is that of :class:`plaq.HMC`, ``delta_h`` that of the target.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> quark, dirac = pq.actions.Pseudofermion, pq.dirac.Staggered
+    >>> net = pq.CovariantNet([pq.StoutLayer(["plaquette"])])
+    >>> target = pq.actions.Wilson(2.7) + quark(dirac(mass=0.3), n_flavors=4)
+    >>> proposal = pq.actions.Wilson(2.7) + pq.actions.Mapped(quark(dirac(mass=0.4), n_flavors=4), net)
+    >>> sampler = pq.SelfLearningHMC(target, proposal, steps=8)
+    >>> U = pq.GaugeField.cold((4, 4, 4, 4), "SU(2)")
+    >>> history = sampler.train(U, steps=3, progress=False, rng=1)
+    >>> chain = sampler.run(U, 4, rng=2, progress=False)
+    >>> len(history.loss), sampler.parameters.shape, len(chain)
+    (3, (1,), 4)
+    """
+
+    _remedy = (
+        "the proposal is too far from the target: train it with loss='change', take masses nearer to those of the "
+        "target, or more steps if plaq.HMC of the proposal alone does not conserve its energy either"
+    )
+
+    def __init__(
+        self,
+        target: Action,
+        proposal: Action,
+        *,
+        length: float = 1.0,
+        steps: int | None = None,
+        integrator: str = "omelyan2",
+        levels: Sequence[tuple[Action, int]] | None = None,
+        on_failure: str = "raise",
+    ) -> None:
+        instance("target", target, Action, "one of plaq.actions or a sum of them")
+        instance("proposal", proposal, Action, "one of plaq.actions or a sum of them")
+        if target.field_class is not GaugeField or proposal.field_class is not GaugeField:
+            raise TypeError("target and proposal are actions of gauge fields")
+        self.proposal: Action = proposal.with_parameters(proposal.parameters)
+        self._numbers, self._terms = _matched(target, proposal)
+        super().__init__(
+            target, length=length, steps=steps, integrator=integrator, levels=levels, on_failure=on_failure
+        )
+
+    @property
+    def target(self) -> Action:
+        """The action that is sampled."""
+        return self.action
+
+    @property
+    def parameters(self) -> Vector:
+        """The coefficients of the proposal; can be set."""
+        return self.proposal.parameters
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        # Terms stay what they are, so that numbers and partners do too.
+        self.proposal, self._chosen = self.proposal.with_parameters(values), None
+        self._rebuild()
+
+    def _spec(self) -> dict[str, Any]:
+        proposed = self.proposal.terms()
+        terms = [term if number is None else term | {"action": proposed[number].spec()} for term, number in self._terms]
+        return super()._spec() | {"terms": terms}
+
+    def _functions(self) -> list[Any]:
+        proposed = [number for _, number in self._terms if number is not None]
+        return self.action.functions() + [f for n in proposed for f in self.proposal.terms()[n].functions()]
+
+    def _time_scales(self) -> list[tuple[list[int], int | None, str]]:
+        scales = self._scales_of(self.proposal)
+        return [([self._numbers[n] for n in terms], steps, name) for terms, steps, name in scales]
+
+    def tuning(self, state: Any, seed: int) -> dict[str, Any] | None:
+        """Steps at which a trial trajectory of the proposal keeps its energy to 1; None if they were given."""
+        if self.steps is not None:
+            return None
+        alone = HMC(self.proposal, length=self.length, integrator=self.integrator, levels=self.levels)
+        return alone.tuning(state, seed)
+
+    def learn(self, facts: dict[str, Any], info: Any) -> dict[str, Any]:
+        """The same steps: delta_h of the target does not vanish with them."""
+        return facts
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The physics input; the proposal with its coefficients is part of it."""
+        return super().fingerprint() | {"proposal": self.proposal.spec()}
+
+    def train(
+        self,
+        start: GaugeField,
+        *,
+        loss: str = "mean_square",
+        steps: int = 100,
+        batch: int = 1,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        validation: Sequence[GaugeField] | None = None,
+        patience: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+        rng: Rng,
+    ) -> History:
+        r"""Train on policy: every step runs trajectories with the present proposal and learns from their ends.
+
+        :math:`d = S_\mathrm{proposal} - S_\mathrm{target}` at the end of a trajectory, accepted or not, with its
+        pseudofermion; its derivative is found by the extended delta rule, with one solve for value and derivative.
+        What is drawn here is no sample of the target, because the proposal changes: it is not kept. Run the sampler
+        afterwards.
+
+        Parameters
+        ----------
+        start : GaugeField
+            Start of the chain; ``history`` has no fields, ``sampler.trained`` is the last one, a start for :meth:`run`.
+        loss : {"mean_square", "variance", "change"}
+            Mean of :math:`d^2` over a batch (as published); its variance, which does not see a constant (batch at least
+            2); mean square of d at the end minus d at the start, the error that the Metropolis test sees.
+        steps, batch : int
+            Steps of the optimiser, and trajectories in each.
+        optimizer : SGD, Adam, AdamW or AMSGrad, optional
+            By default ``Adam(1e-3)``.
+        schedule : optional
+            Factor of the learning rate.
+        validation : sequence of GaugeField, optional
+            Held-back configurations: after every step the loss on them (``"variance"`` for ``"change"``), with
+            pseudofermions that stay the same; the coefficients with the smallest are kept. Without it: the last ones.
+        patience : int, optional
+            Steps without a better validation loss after which training ends.
+        checkpoint : path, optional
+            File from which the same training goes on to the same bits: coefficients, optimiser, field, counters.
+        progress : bool
+            Show progress.
+        rng : int, numpy.random.Generator or numpy.random.SeedSequence
+            Seed.
+
+        Returns
+        -------
+        History
+            ``step, loss, acceptance, delta_h`` (mean), ``difference`` (mean of d), ``gradient_norm``,
+            ``learning_rate`` and, if asked for, ``validation``. Ctrl-C ends the training (``history.interrupted``).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong arguments; a proposal without coefficients; a loss that is not finite: the coefficients of the
+            smallest loss are kept, and the error has the records as ``.history``.
+        CheckpointError, OSError
+            As of :meth:`plaq.CovariantNet.fit`.
+        """
+        checkpoint_path(checkpoint)
+        one_of("loss", loss, LOSSES)
+        count, size = whole_number("steps", steps, 1), whole_number("batch", batch, 2 if loss == "variance" else 1)
+        rule = scheduled(optimizer, schedule, Adam(1e-3))
+        seed, field = seed_of(rng), self._checked(start)
+        self._require_parameters()
+        sampler = self if self.steps is not None else self.tuned(self.tuning(field, seed) or {})
+        score = None
+        if validation is not None:
+            held = self._checked_fields("validation", validation)
+            score = self._loss_on(held, "variance" if loss == "change" else loss, seed)
+        objective = OnPolicy(sampler._core, field._core, self.parameters, loss, size, rule, seed, score, self._keep)
+        facts = self._facts(loss, seed) | {"batch": size, "rule": repr(rule)}
+        facts |= {"start": digest([field]), "held": digest([] if validation is None else held)}
+        try:
+            _, history = minimize(
+                objective, epochs=count, patience=patience, checkpoint=checkpoint, progress=progress, facts=facts
+            )
+        finally:
+            self.trained: GaugeField = GaugeField(objective.field)
+        return history
+
+    def fit(
+        self,
+        fields: Sequence[GaugeField],
+        *,
+        loss: str = "variance",
+        epochs: int = 100,
+        batch: int | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        validation: float | Sequence[GaugeField] | None = None,
+        patience: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+        rng: Rng,
+    ) -> History:
+        r"""Train on stored configurations of the target, each with a pseudofermion of its own that stays the same.
+
+        Parameters
+        ----------
+        fields : sequence of GaugeField
+            Configurations.
+        loss : {"variance", "mean_square"}
+            Of :math:`d = S_\mathrm{proposal} - S_\mathrm{target}` over a batch.
+        epochs, batch, optimizer, schedule, validation, patience, checkpoint, progress, rng
+            As of :meth:`plaq.CovariantNet.fit`; `rng` also fixes the pseudofermions. By default ``Adam(1e-3)``.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong arguments; a proposal without coefficients; a loss that is not finite.
+        CheckpointError, OSError
+            As of :meth:`plaq.CovariantNet.fit`.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> net = pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.02])])
+        >>> sampler = pq.SelfLearningHMC(pq.actions.Wilson(2.2), pq.actions.Mapped(pq.actions.Wilson(2.0), net))
+        >>> U = [pq.GaugeField.hot((4, 4), "SU(2)", rng=k) for k in range(6)]
+        >>> history = sampler.fit(U, epochs=5, progress=False, rng=1)
+        >>> bool(history.loss[-1] < history.loss[0])
+        True
+        """
+        one_of("loss", loss, STORED)
+        chosen, seed = self._checked_fields("fields", fields), seed_of(rng)
+        self._require_parameters()
+        held: list[GaugeField] = []
+        if isinstance(validation, float | int):
+            cut = held_back(len(chosen), validation)
+            chosen, held = chosen[:cut], chosen[cut:]
+        elif validation is not None:
+            held = self._checked_fields("validation", validation)
+        size = batch_size(batch, len(chosen))
+        if loss == "variance" and (size < 2 or len(chosen) % size == 1 or len(held) == 1):
+            raise ValueError("a variance needs batches of at least 2 configurations; the smallest has 1")
+
+        def gradient(parameters: Vector, indices: NDArray[np.int64]) -> tuple[float, Vector]:
+            return self._loss_of([(chosen[n], n) for n in indices], loss, seed, parameters)
+
+        facts = self._facts(loss, seed) | {"fields": digest(chosen), "held": digest(held)}
+        _, history = minimize(
+            gradient,
+            self.parameters,
+            len(chosen),
+            epochs=epochs,
+            batch=batch,
+            optimizer=Adam(1e-3) if optimizer is None else optimizer,
+            schedule=schedule,
+            validation=self._loss_on(held, loss, seed) if held else None,
+            patience=patience,
+            checkpoint=checkpoint,
+            progress=progress,
+            rng=seed,
+            facts=facts,
+            keep=self._keep,
+        )
+        return history
+
+    def _keep(self, parameters: Vector) -> None:
+        self.parameters = parameters
+
+    def _require_parameters(self) -> None:
+        if not len(self.parameters):
+            raise ValueError(
+                "the proposal has no coefficients to train: give it a network, as in "
+                "Mapped(Pseudofermion(...), CovariantNet([StoutLayer(['plaquette'])]))"
+            )
+
+    def _checked_fields(self, name: str, fields: Sequence[GaugeField]) -> list[GaugeField]:
+        return [self._checked(field) for field in sequence(name, fields, GaugeField, "GaugeField")]
+
+    def _loss_on(self, fields: list[GaugeField], loss: str, seed: int) -> Callable[[Vector], float]:
+        """The loss on held-back fields, whose pseudofermions are others than those of a training."""
+        if loss == "variance" and len(fields) < 2:
+            raise ValueError("a variance needs at least 2 configurations to validate with")
+        numbered = [(field, n) for n, field in enumerate(fields)]
+        return lambda parameters: self._loss_of(numbered, loss, seed ^ 1 << 63, parameters)[0]
+
+    def _loss_of(
+        self, numbered: list[tuple[GaugeField, int]], loss: str, seed: int, parameters: Vector
+    ) -> tuple[float, Vector]:
+        """The loss on stored fields, each with the pseudofermion of its number, and its derivative."""
+        fields, draws = [field._core for field, _ in numbered], [(seed, int(n)) for _, n in numbered]
+        return loss_of(loss, [(None, end) for end in pairs(self._core.lessons(fields, draws, parameters))])
+
+    def _facts(self, loss: str, seed: int) -> dict[str, Any]:
+        """What a checkpoint of a training must agree with: everything but the coefficients."""
+        bare = self.proposal.with_parameters(np.zeros(len(self.parameters))).spec()
+        return self.fingerprint() | {"proposal": bare, "loss": loss, "seed": seed}
+
+
+def _matched(target: Action, proposal: Action) -> tuple[list[int], list[tuple[dict[str, Any], int | None]]]:
+    """Numbers of the terms of the proposal, and all terms: what the core needs, and which one of the proposal it is."""
+    tested, moves = target.terms(), proposal.terms()
+    terms: list[tuple[dict[str, Any], int | None]] = [({"action": t.spec(), "role": "tested"}, None) for t in tested]
+    numbers: list[int] = []
+    for term in moves:
+        # A term that is trained is another one than that of the target, though they may be equal at the start.
+        fixed = not len(term.parameters)
+        same = (n for n, other in enumerate(tested) if fixed and other == term and terms[n][0]["role"] == "tested")
+        numbers.append(next(same, -1))
+        if numbers[-1] >= 0:
+            terms[numbers[-1]][0]["role"] = "both"
+    free = [n for n, term in enumerate(tested) if term.auxiliaries and terms[n][0]["role"] == "tested"]
+    quarks = [n for n, term in enumerate(moves) if term.auxiliaries and numbers[n] < 0]
+    if len(quarks) > len(free):
+        raise ValueError(
+            f"the proposal has {len(quarks)} terms with quarks that the target does not have, the target {len(free)} "
+            "to take their pseudofermions from: every one needs a partner in the target, in the same order"
+        )
+    partners = dict(zip(quarks, free, strict=False))
+    for n, term in enumerate(moves):
+        if numbers[n] < 0:
+            auxiliary = None
+            if n in partners:
+                auxiliary = partners[n]
+                _check_partner(term, tested[auxiliary])
+            numbers[n] = len(terms)
+            terms.append(({"role": "moves", "auxiliary": auxiliary}, n))
+    return numbers, terms
+
+
+def _check_partner(term: Action, partner: Action) -> None:
+    """Refuses what cannot share a pseudofermion, or would propose badly without a word."""
+    ours, theirs = _operators(term.spec()), _operators(partner.spec())
+    if len(ours) != len(theirs):
+        raise ValueError(
+            f"the proposal has {len(ours)} pseudofermions in {term!r}; its partner {partner!r} has {len(theirs)}"
+        )
+    for mine, other in zip(ours, theirs, strict=True):
+        for name, what in (("kind", "operators"), ("boundary", "boundary conditions")):
+            if mine["dirac"].get(name) != other["dirac"].get(name):
+                given, wanted = mine["dirac"].get(name), other["dirac"].get(name)
+                raise ValueError(f"the quarks of the proposal have other {what} ({given}) than the target ({wanted})")
+        if mine["n_flavors"] != other["n_flavors"]:
+            raise ValueError(
+                f"the quarks of the proposal have n_flavors = {mine['n_flavors']}, those of the target "
+                f"{other['n_flavors']}: a shared pseudofermion needs the same"
+            )
+
+
+def _operators(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pseudofermions in a description."""
+    if spec["kind"] == "pseudofermion":
+        return [spec]
+    inner = spec.get("terms", []) if spec["kind"] == "sum" else [spec["action"]] if "action" in spec else []
+    return [found for part in inner for found in _operators(part)]

@@ -1,0 +1,204 @@
+"""Trainable layers of links: stout-type smearing (arXiv 2103.11965) and attention (2501.16955)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plaq.fields.loops import Loop, checked_loop
+from plaq.ground.arguments import vector
+
+__all__ = ["AttentionLayer", "StoutLayer"]
+
+ALL = 255
+
+
+def _mask(directions: Iterable[int]) -> int:
+    chosen = list(directions)
+    if not chosen or any(isinstance(mu, bool) or not isinstance(mu, int | np.integer) for mu in chosen):
+        raise TypeError(f"directions is a list of ints; got {directions!r}")
+    if any(not 0 <= mu <= 3 for mu in chosen):
+        raise ValueError(f"directions {chosen}: a layer names its directions 0 to 3")
+    return sum(1 << int(mu) for mu in set(chosen))
+
+
+class Layer:
+    """A layer of a covariant network: its loops, and its coefficients `rho` (one-dimensional)."""
+
+    terms: list[tuple[Any, int]]
+    rho: NDArray[np.float64]
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each coefficient."""
+        raise NotImplementedError
+
+    def spec(self) -> dict[str, Any]:
+        """Plain data from which the layer can be built again."""
+        raise NotImplementedError
+
+    def _term_names(self) -> list[str]:
+        label = [loop if isinstance(loop, str) else ",".join(map(str, loop)) for loop, _ in self.terms]
+        masks = [mask for _, mask in self.terms]
+        suffix = ["" if mask == ALL else "@" + "".join(str(mu) for mu in range(4) if mask >> mu & 1) for mask in masks]
+        return [a + b for a, b in zip(label, suffix, strict=True)]
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name} {rho:.6g}" for name, rho in zip(self.names, self.rho, strict=True))
+        return f"{type(self).__name__}({values})"
+
+
+def _checked_loops(loops: Sequence[Loop]) -> list[Any]:
+    if isinstance(loops, str) or not len(list(loops)):
+        raise TypeError(f"loops is a list of names or paths; got {loops!r}")
+    checked = map(checked_loop, loops)
+    return [loop if isinstance(loop, str) else list(loop) for loop in checked]
+
+
+class StoutLayer(Layer):
+    r"""A trainable stout-type layer :math:`U' = e^{A} U`, :math:`A = \mathrm{TA}(\sum_i \rho_i O_i)`.
+
+    :math:`O_i = C_i U^\dagger` are the closed loops of family i that end with the link backwards (arXiv 2103.11965,
+    section II), so that :math:`\rho > 0` raises Re tr of the loops. A Polyakov
+    family changes links of its own direction only.
+
+    Parameters
+    ----------
+    loops : sequence of str or list of int
+        ``"plaquette"``, ``"rectangle"``, ``"chair"``, ``"polyakov_t"``, ``"polyakov_s"``, ``"polyakov_x"`` or paths.
+    rho : sequence of float, optional
+        One coefficient per loop (and direction if `per_direction`); by default 0, the identity.
+    directions : iterable of int, optional
+        Directions of the links that are changed; by default all.
+    per_direction : int, optional
+        Number of dimensions D: each loop then has D coefficients, one for each direction of the changed link.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unknown loops, a wrong number of coefficients, NaN.
+
+    Examples
+    --------
+    >>> StoutLayer(["plaquette", "polyakov_t"], [0.1, 0.02]).names
+    ['plaquette', 'polyakov_t']
+    """
+
+    def __init__(
+        self,
+        loops: Sequence[Loop],
+        rho: Sequence[float] | None = None,
+        *,
+        directions: Iterable[int] | None = None,
+        per_direction: int | None = None,
+    ) -> None:
+        checked = _checked_loops(loops)
+        if directions is not None and per_direction is not None:
+            raise ValueError("give directions or per_direction, not both")
+        mask = ALL if directions is None else _mask(directions)
+        if per_direction is None:
+            self.terms = [(loop, mask) for loop in checked]
+        elif per_direction in (1, 2, 3, 4):
+            self.terms = [(loop, 1 << mu) for loop in checked for mu in range(per_direction)]
+        else:
+            raise ValueError(f"per_direction = {per_direction}: the number of dimensions, 1 to 4")
+        self.rho = np.zeros(len(self.terms))
+        if rho is not None:
+            self.rho = vector("rho", rho, len(self.terms))
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each coefficient."""
+        return self._term_names()
+
+    def spec(self) -> dict[str, Any]:
+        """Plain data from which the layer can be built again."""
+        return {"kind": "stout", "terms": [[loop, mask] for loop, mask in self.terms]}
+
+
+class AttentionLayer(Layer):
+    r"""Gauge covariant attention on links, trainable, after CASK (arXiv 2501.16955).
+
+    Three stout-type maps give fields Q, K, V. With :math:`V_b` the staples of a link, of lengths 1 to `reach` in both
+    senses of every other direction, :math:`a_b = f(\mathrm{Re\,tr}[Q_\mu V_b(K)] - \mathrm{Re\,tr}[U_\mu V_b(U)])`,
+    :math:`f(x) = \tan(\pi x / (4 (N + 0.01)))`, and :math:`U' = e^{A} V`,
+    :math:`A = -\mathrm{TA}(V_\mu \sum_b a_b V_b(V))`. The scores are gauge invariant, so U' transforms like U; with all
+    coefficients zero the layer is the identity. It exists for U(1) and SU(2) to SU(4).
+
+    Parameters
+    ----------
+    loops : sequence of str or list of int
+        Loop families of the three maps, by name or path.
+    rho : array_like, optional
+        Coefficients, shape (3, number of loops): rows query, key, value; by default 0, the identity.
+    reach : int
+        Longest staple, 1 to 8; the article has 3.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unknown loops, a wrong number of coefficients, NaN, a reach out of range.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> layer = pq.AttentionLayer(["plaquette"], [[0.1], [0.05], [0.1]])
+    >>> U = pq.GaugeField.hot((4, 4, 4, 4), "SU(2)", rng=1)
+    >>> net = pq.CovariantNet([layer])
+    >>> S = pq.actions.Wilson(2.5)
+    >>> bool(abs(S(net(U)) - S(net(U.random_gauge_transform(rng=2)))) < 1e-10 * S(U))
+    True
+    """
+
+    def __init__(self, loops: Sequence[Loop], rho: ArrayLike | None = None, *, reach: int = 3) -> None:
+        if isinstance(reach, bool) or not isinstance(reach, int | np.integer):
+            raise TypeError(f"reach is an int; got {reach!r}")
+        if not 1 <= reach <= 8:
+            raise ValueError(f"reach = {reach}: the longest staple has 1 to 8 links")
+        self.terms = [(loop, ALL) for loop in _checked_loops(loops)]
+        self.reach = int(reach)
+        self.rho = np.zeros(3 * len(self.terms))
+        if rho is not None:
+            given = np.asarray(rho, object)
+            if given.shape != (3, len(self.terms)):
+                raise ValueError(
+                    f"rho has shape {given.shape}; (3, {len(self.terms)}) is needed: rows query, key, value; "
+                    "one column for each loop"
+                )
+            self.rho = vector("rho", given.ravel(), 3 * len(self.terms))
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each coefficient."""
+        return [f"{part}.{name}" for part in ("query", "key", "value") for name in self._term_names()]
+
+    def spec(self) -> dict[str, Any]:
+        """Plain data from which the layer can be built again."""
+        return {"kind": "attention", "terms": [[loop, mask] for loop, mask in self.terms], "reach": self.reach}
+
+
+def layer_from(entry: dict[str, Any], rho: NDArray[np.float64]) -> Layer:
+    """The layer that :meth:`Layer.architecture` describes."""
+    loops, masks = [loop for loop, _ in entry["terms"]], [mask for _, mask in entry["terms"]]
+    if any(type(mask) is not int or not (1 <= mask <= 15 or mask == ALL) for mask in masks):
+        raise ValueError(f"directions {masks}; allowed are the masks 1 to 15 and {ALL}")
+    if entry["kind"] == "stout":
+        layer: Layer = StoutLayer(loops)
+        layer.terms = [(loop, mask) for (loop, _), mask in zip(layer.terms, masks, strict=True)]
+    elif entry["kind"] == "attention":
+        layer = AttentionLayer(loops, reach=entry["reach"])
+    else:
+        raise ValueError(f"layer kind {entry['kind']!r}; known are stout and attention")
+    layer.rho = vector("rho", rho, len(layer.rho))
+    return layer
+
+
+def copy_of(layer: Layer) -> Layer:
+    """The layer with loops and coefficients of its own."""
+    twin = copy.copy(layer)
+    twin.terms, twin.rho = list(layer.terms), layer.rho.copy()
+    return twin

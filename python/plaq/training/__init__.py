@@ -1,0 +1,1 @@
+"""Training of anything: the loop, update rules, records and checkpoints."""

@@ -1,0 +1,191 @@
+"""The tables of docs/reproductions.md, from the committed results in benches/physics.
+
+python scripts/reproductions.py writes them between the marks of the page; the tests compare.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reproductions.md"
+STORE = ROOT / "benches" / "physics"
+FEWEST_CHARGES = 50
+"""With fewer independent values of the charge its own fluctuations give no error of the susceptibility."""
+
+
+def table(head, rows):
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def read(name):
+    """A committed result."""
+    return json.loads((STORE / name).read_text())
+
+
+def quenched():
+    """Plaquettes and rectangles."""
+    rows = []
+    for name, row in read("quenched_table.json").items():
+        for key, loop in (("P", "plaquette"), ("R", "rectangle")):
+            mean, error = row[key]["published"]
+            rows.append([name, loop, row[key]["text"], f"{mean:g} +- {error:g}", f"{row[key]['sigma']:+.1f}"])
+    return table(["group, lattice, action, sampler", "", "ours", "reference", "sigma"], rows)
+
+
+def susceptibility():
+    """Charge squared of 2D U(1)."""
+    rows = read("u1_susceptibility.json")["rows"].items()
+    return table(
+        ["8^2", "<Q^2>", "exact", "sigma"],
+        [[name, row["text"], f"{row['exact']:.5f}", f"{row['sigma']:+.1f}"] for name, row in rows],
+    )
+
+
+def lcnn():
+    """Wilson loops by L-CNN."""
+    rows = []
+    for name, task in read("lcnn_wilson_loops.json")["tasks"].items():
+        ours = [f"{task['medians'][size]['mean']:.0e}" for size in ("8", "64")]
+        published = [f"{task['published'][key]:.1e}" if task["published"][key] else "-" for key in ("lcnn", "best_cnn")]
+        rows.append([name, task["parameters"], *ours, *published, len(task["runs"])])
+    head = ["loop", "parameters", "ours, 8^2", "ours, 64^2", "published L-CNN, 8^2", "published best CNN", "seeds"]
+    return table(head, rows)
+
+
+def short(mean, error, *_):
+    """A mean with two digits of its error."""
+    digits = 1 - math.floor(math.log10(error))
+    return f"{mean:.{digits}f}({round(error * 10**digits)})"
+
+
+def self_learning():
+    """Averages of HMC and of self-learning HMC."""
+    stored = read("self_learning.json")
+    observables = ("plaquette", "polyakov", "condensate")
+    rows = [["reference", *(short(*stored["reference"][name]) for name in observables), "", "", ""]]
+    for name in ("HMC", "SLHMC untrained", "SLHMC trained"):
+        row = stored["averages"]["1"][name]
+        means = [short(*row[each]) for each in (*observables, "exp_minus_delta_h")]
+        rows.append([name, *means, f"{row['acceptance']:.3f}", f"{row['solver_iterations']:.0f}"])
+    head = ["", "plaquette", "abs Polyakov", "tr D^-1/V", "<exp(-dH)>", "acceptance", "solver iterations"]
+    return table(head, rows)
+
+
+def proposals():
+    """Acceptances of trained proposals."""
+    stored, masses, found = read("self_learning.json"), ("0.4", "0.5"), {}
+    for key, row in stored["untrained"].items():
+        found.setdefault(("none", "no", "untrained"), {}).setdefault(key.split()[0], []).append(row["acceptance"])
+    for key, row in stored["trained"].items():
+        mass, name = key.split(" ", 1)
+        network, factor, loss, _ = name.rsplit(" ", 3)
+        kind = (network, "yes" if factor == "True" else "no", loss.replace("_", " "))
+        found.setdefault(kind, {}).setdefault(mass, []).append(row["acceptance"])
+    rows = []
+    for kind, values in found.items():
+        rows.append([*kind, *(", ".join(f"{value:.2f}" for value in values.get(mass, [])) for mass in masses)])
+    return table(["network", "trained factor", "loss", *(f"mass {mass}" for mass in masses)], rows)
+
+
+def dyson():
+    """Spacings of singular values."""
+    rows = []
+    for run in read("dyson.json")["runs"]:
+        ratios = ", ".join(f"{ratio:.3f}" for ratio in run["ratio"])
+        rows.append([f"{run['learning_rate']:g}", run["batch"], ratios])
+    return table(["learning rate", "batch", "mean of s^2 over square of mean s, four pairs; law: 4/pi = 1.273"], rows)
+
+
+def spin_fermion():
+    """Acceptances of effective models."""
+    found = {}
+    for part in ("reference", "acceptance", "acceptance_local", "acceptance_softmax"):
+        for row in read(f"spin_fermion/{part}.json")["rows"]:
+            found.setdefault(row["model"], []).append(row)
+    rows = []
+    for name, runs in found.items():
+        moved = [run for run in runs if run["acceptance"] > 0]
+        values = []
+        for key in ("magnetization", "staggered_magnetization"):
+            mean = sum(run[key][0] for run in moved) / len(moved)
+            error = sum(run[key][1] ** 2 for run in moved) ** 0.5 / len(moved)
+            values.append(f"{mean:.4f} +- {error:.4f}" if len(moved) == len(runs) else "chains frozen")
+        rows.append([name, ", ".join(f"{run['acceptance']:.3f}" for run in runs), *values])
+    return table(["effective model", "acceptance, by seed", "|m|", "staggered |m|"], rows)
+
+
+def tunnelling():
+    """Changes of the charge in 2D U(1)."""
+    rows = []
+    for name, row in read("u1_tunnelling.json")["rows"].items():
+        published = row.get("published") or {}
+        gain = f"{row['gain']:.2f} +- {row['gain_error']:.2f}" if "gain" in row else "-"
+        theirs = [f"{published[key]:.4g}" if published.get(key) else "-" for key in ("dq2", "gain")]
+        costs = [f"{row[key]:.2f}" if key in row else "-" for key in ("gain_per_step", "gain_per_second")]
+        volume = int(name.split("^")[0]) ** 2
+        charges = row["trajectories"] * row["dq2"] / (8 * row["chi"]["exact"] * volume)
+        chi = f"{row['chi']['sigma']:+.1f}" if charges >= FEWEST_CHARGES else "-"
+        quality = [f"{row['plaquette']['sigma']:+.1f}", f"{charges:.0f}", chi]
+        rows.append([name, row["trajectories"], row["text"], theirs[0], gain, theirs[1], *costs, *quality])
+    head = ["", "trajectories", "<dQ^2(16)>", "published", "gain", "published", "per step", "per second"]
+    return table([*head, "plaquette, sigma", "independent charges", "susceptibility, sigma"], rows)
+
+
+def equivariance():
+    """The three tasks of flux networks."""
+    stored = read("flux_equivariance.json")
+    parts = []
+    for task, key in (("regression", "60x4"), ("violation", "8x8"), ("counting", "8x8")):
+        if task not in stored:
+            continue
+        networks, settings = stored[task]["networks"], stored[task]["settings"]
+        tests = [label for label in settings["test"] if label != key]
+        if task == "counting":
+            keys = ["validation", "8x8", "up to 64x64"]
+            head = ["network", "parameters", *(f"{each}, ours / published" for each in keys)]
+        else:
+            keys = ["validation", key, *tests]
+            head = ["network", "parameters", *keys]
+        rows = []
+        for name, entry in networks.items():
+            cells = []
+            for n, each in enumerate(keys):
+                ours = f"{entry['medians'][each]:.1e}" if each in entry["medians"] else "-"
+                theirs = entry["published medians"]
+                cells.append(f"{ours} / {theirs[n]:.1e}" if theirs and theirs[n] else ours)
+            rows.append([name, entry["parameters"], *cells])
+        count = len(next(iter(networks.values()))["instances"])
+        words = f"{settings['train']} samples, {settings['epochs']} epochs, medians of {count} instances"
+        parts.append(f"{task.capitalize()}, {words}:\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
+TABLES = {
+    "quenched": quenched,
+    "susceptibility": susceptibility,
+    "lcnn": lcnn,
+    "dyson": dyson,
+    "self_learning": self_learning,
+    "proposals": proposals,
+    "spin_fermion": spin_fermion,
+    "tunnelling": tunnelling,
+    "equivariance": equivariance,
+}
+
+
+def filled(text: str) -> str:
+    """The page with its tables."""
+    return re.sub(
+        r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
+        lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n\n{match[3]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text()))

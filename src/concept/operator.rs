@@ -1,0 +1,48 @@
+//! Linear operators on flat vectors: what solvers know.
+
+use crate::field::{Space, Vector};
+use crate::number::Real;
+
+/// A linear operator with its adjoint; vectors may have any number of columns.
+pub trait LinearOperator<R: Real>: Send + Sync {
+    /// Where its vectors live, with one column.
+    fn space(&self) -> &Space;
+    /// `out = A x`.
+    fn apply(&self, x: &Vector<R>, out: &mut Vector<R>);
+    /// `out = A^dagger x`.
+    fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>);
+    /// Whether A is Hermitian and positive, so that conjugate gradients solve it as it is.
+    fn is_positive(&self) -> bool {
+        false
+    }
+}
+
+/// A^dagger A.
+pub struct Normal<'a, R>(pub &'a dyn LinearOperator<R>);
+
+impl<R: Real> LinearOperator<R> for Normal<'_, R> {
+    fn space(&self) -> &Space {
+        self.0.space()
+    }
+    fn apply(&self, x: &Vector<R>, out: &mut Vector<R>) {
+        let mut y = Vector::zero(&x.space);
+        self.0.apply(x, &mut y);
+        self.0.apply_adjoint(&y, out);
+    }
+    fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>) {
+        self.apply(x, out);
+    }
+    fn is_positive(&self) -> bool {
+        true
+    }
+}
+
+/// |<y, A x> - <A^dagger y, x>| relative to |A x| |y|.
+pub fn check_adjoint<R: Real>(operator: &dyn LinearOperator<R>, x: &Vector<R>, y: &Vector<R>) -> f64 {
+    let (mut forward, mut backward) = (Vector::zero(operator.space()), Vector::zero(operator.space()));
+    operator.apply(x, &mut forward);
+    operator.apply_adjoint(y, &mut backward);
+    let (a, b) = (y.inner(&forward), backward.inner(x));
+    let difference = ((a.re.lane(0) - b.re.lane(0)).powi(2) + (a.im.lane(0) - b.im.lane(0)).powi(2)).sqrt();
+    difference / (forward.inner(&forward).re.lane(0) * y.inner(y).re.lane(0)).sqrt().max(f64::MIN_POSITIVE)
+}

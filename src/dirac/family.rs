@@ -1,0 +1,218 @@
+//! Dirac operators without a field, as data, and bound to the links of a field.
+
+use super::clover;
+use super::hopping::{Geometry, Hopping};
+use super::stencil::{Diagonal, Quark, Stencil};
+use crate::error::{Error, Result};
+use crate::field::{Space, Vector};
+use crate::gauge::{GaugeField, LinkAlgebra};
+use crate::group;
+use crate::lattice::{Lattice, Sites};
+use crate::number::Real;
+use num_complex::Complex64;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A Dirac operator without a field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum DiracSpec {
+    /// Wilson and clover fermions, with a twisted mass.
+    Wilson {
+        /// Bare mass m.
+        #[serde(default)]
+        mass: Option<f64>,
+        /// 1/(2 m + 2 d), where no mass is given.
+        #[serde(default)]
+        kappa: Option<f64>,
+        /// Coefficient of the clover term.
+        #[serde(default)]
+        csw: f64,
+        /// Twisted mass.
+        #[serde(default)]
+        mu: f64,
+        /// Angle of the phase at the boundary of each direction; antiperiodic in time where there is none.
+        #[serde(default)]
+        boundary: Vec<f64>,
+        /// Weight of the spatial directions against one for time.
+        #[serde(default = "one")]
+        spatial: f64,
+    },
+    /// Staggered fermions.
+    Staggered {
+        /// Bare mass.
+        mass: f64,
+        /// As of Wilson fermions.
+        #[serde(default)]
+        boundary: Vec<f64>,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl DiracSpec {
+    fn boundary(&self, ndim: usize) -> Vec<f64> {
+        match self {
+            Self::Wilson { boundary, .. } | Self::Staggered { boundary, .. } if !boundary.is_empty() => {
+                boundary.clone()
+            }
+            _ => (0..ndim).map(|mu| if mu + 1 == ndim { std::f64::consts::PI } else { 0.0 }).collect(),
+        }
+    }
+    /// Weights of the directions.
+    pub fn weights(&self, ndim: usize) -> Vec<f64> {
+        let spatial = match self {
+            Self::Wilson { spatial, .. } => *spatial,
+            Self::Staggered { .. } => 1.0,
+        };
+        (0..ndim).map(|mu| if mu + 1 == ndim { 1.0 } else { spatial }).collect()
+    }
+    /// The bare mass in some dimensions.
+    pub fn mass(&self, ndim: usize) -> f64 {
+        match self {
+            Self::Wilson { mass, kappa, .. } => {
+                mass.unwrap_or_else(|| kappa.map_or(0.0, |kappa| 0.5 / kappa - ndim as f64))
+            }
+            Self::Staggered { mass, .. } => *mass,
+        }
+    }
+    /// Components of a spinor in some dimensions: 4 or 2, 1 for staggered fermions.
+    pub fn components(&self, ndim: usize) -> usize {
+        match self {
+            Self::Staggered { .. } => 1,
+            Self::Wilson { .. } if ndim == 2 => 2,
+            Self::Wilson { .. } => 4,
+        }
+    }
+    /// What messages call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Wilson { .. } => "Wilson",
+            Self::Staggered { .. } => "Staggered",
+        }
+    }
+    fn check(&self, ndim: usize) -> Result<()> {
+        let boundary = self.boundary(ndim);
+        if boundary.len() != ndim {
+            return Err(Error::value(format!(
+                "boundary has {} phases for a field of {ndim} dimensions; give one for each direction",
+                boundary.len()
+            )));
+        }
+        if matches!(self, Self::Wilson { .. }) && ndim == 1 {
+            return Err(Error::value("Wilson fermions need 2, 3 or 4 dimensions; the field has 1 (Staggered can)"));
+        }
+        Ok(())
+    }
+}
+
+/// An operator on the links of one field.
+pub trait LinkQuark<R: Real, const N: usize>: Quark<R> {
+    /// `out += weight F` with F the force of Re <left, D right>.
+    fn add_force(&self, left: &Vector<R>, right: &Vector<R>, weight: f64, out: &mut LinkAlgebra<R, N>);
+}
+
+impl<R: Real, const N: usize, const S: usize> LinkQuark<R, N> for Stencil<R, N, S> {
+    fn add_force(&self, left: &Vector<R>, right: &Vector<R>, weight: f64, out: &mut LinkAlgebra<R, N>) {
+        Stencil::add_force(self, left, right, weight, out);
+    }
+}
+
+/// A Dirac operator prepared for a lattice: neighbours and phases are known.
+pub struct Family<R> {
+    spec: DiracSpec,
+    geometry: Arc<Geometry<R>>,
+}
+
+/// Largest N of SU(N) that fermions are compiled for.
+pub const MOST_COLORS: usize = 4;
+
+impl<R: Real> Family<R> {
+    /// For a lattice; an error says what does not fit.
+    pub fn new(spec: &DiracSpec, lattice: &Arc<Lattice>) -> Result<Self> {
+        let ndim = lattice.ndim();
+        spec.check(ndim)?;
+        let (angles, weights) = (spec.boundary(ndim), spec.weights(ndim));
+        let staggered = matches!(spec, DiracSpec::Staggered { .. });
+        let extents = lattice.extents().to_vec();
+        if let Some((mu, extent)) = extents.iter().enumerate().find(|(_, e)| staggered && **e % 2 == 1) {
+            return Err(Error::value(format!(
+                "staggered fermions need even extents; direction {mu} has {extent} sites"
+            )));
+        }
+        let factor = |x: &[usize], mu: usize| {
+            let sign = if staggered && x[..mu].iter().sum::<usize>() % 2 == 1 { -1.0 } else { 1.0 };
+            let angle = if x[mu] + 1 == extents[mu] { angles[mu] } else { 0.0 };
+            phase(angle) * sign * weights[mu]
+        };
+        Ok(Self { spec: spec.clone(), geometry: Arc::new(Geometry::new(lattice, 1, factor)) })
+    }
+
+    /// The operator on a field.
+    pub fn on<const N: usize, Q: Real>(&self, field: &GaugeField<Q, N>) -> Result<Box<dyn LinkQuark<R, N>>> {
+        if N > MOST_COLORS {
+            return Err(Error::value(format!(
+                "fermions are known for U(1), SU(2), SU(3) and SU({MOST_COLORS}); the field is of {}",
+                group::name(N)
+            )));
+        }
+        match self.spec.components(self.geometry.lattice().ndim()) {
+            1 => Ok(Box::new(self.bind::<N, 1, Q>(field)?)),
+            2 => Ok(Box::new(self.bind::<N, 2, Q>(field)?)),
+            _ => Ok(Box::new(self.bind::<N, 4, Q>(field)?)),
+        }
+    }
+
+    fn bind<const N: usize, const S: usize, Q: Real>(&self, field: &GaugeField<Q, N>) -> Result<Stencil<R, N, S>> {
+        let lattice = self.geometry.lattice();
+        let space = Space::new(lattice, Sites::All, N * S);
+        let hopping = Hopping::new(&self.geometry, field);
+        let diagonal = match &self.spec {
+            DiracSpec::Staggered { mass, .. } => Diagonal::Constant(*mass),
+            DiracSpec::Wilson { csw, mu, .. } => {
+                let mass = self.spec.mass(lattice.ndim()) + self.spec.weights(lattice.ndim()).iter().sum::<f64>();
+                match (*csw == 0.0, *mu == 0.0) {
+                    (true, true) => Diagonal::Constant(mass),
+                    (true, false) => Diagonal::Twisted(mass, *mu),
+                    (false, _) if S == 1 => Diagonal::Constant(mass),
+                    (false, _) => self.clover::<N, S, Q>(field, (mass, *mu, *csw))?,
+                }
+            }
+        };
+        Ok(Stencil::new(space, vec![hopping], diagonal))
+    }
+
+    /// The clover term in the storage of this operator.
+    fn clover<const N: usize, const S: usize, Q: Real>(
+        &self,
+        field: &GaugeField<Q, N>,
+        numbers: (f64, f64, f64),
+    ) -> Result<Diagonal<R>> {
+        let [direct, inverse] = if let Some(same) = (field as &dyn std::any::Any).downcast_ref::<GaugeField<R, N>>() {
+            clover::blocks::<R, N, S>(same, numbers)?
+        } else {
+            let size = S / 2 * N;
+            let space = Space::new(field.lattice(), Sites::All, 2 * size * size);
+            let [direct, inverse] = clover::blocks::<Q, N, S>(field, numbers)?;
+            let moved = |values| -> Result<_> {
+                Ok(Vector { space: space.clone(), values }.convert::<R>(self.geometry.lattice())?.values)
+            };
+            [moved(direct)?, moved(inverse)?]
+        };
+        Ok(Diagonal::Blocks(direct, inverse))
+    }
+}
+
+/// exp(i angle), exact where it is a power of i.
+fn phase(angle: f64) -> Complex64 {
+    let quarter = (angle / std::f64::consts::FRAC_PI_2).rem_euclid(4.0);
+    match quarter {
+        0.0 => Complex64::new(1.0, 0.0),
+        1.0 => Complex64::new(0.0, 1.0),
+        2.0 => Complex64::new(-1.0, 0.0),
+        3.0 => Complex64::new(0.0, -1.0),
+        _ => Complex64::from_polar(1.0, angle),
+    }
+}

@@ -1,0 +1,13 @@
+//! Dirac operators: Wilson, clover, twisted mass, staggered, as a whole and in their even-odd form.
+
+mod clover;
+mod family;
+pub mod gamma;
+mod hermitian;
+mod hopping;
+mod stencil;
+
+pub use family::{DiracSpec, Family, LinkQuark, MOST_COLORS};
+pub use hermitian::{Hermitian, MinusSquare};
+pub use hopping::{Geometry, Hopping, Onto};
+pub use stencil::{Diagonal, EvenOdd, Quark, Stencil, Whole};

@@ -1,0 +1,11 @@
+//! Loops over site vectors and the threads they run on.
+
+mod sweep;
+mod threads;
+mod vector;
+
+pub use sweep::{
+    ItemKernel, Measure, SiteKernel, SumKernel, by_site, for_each, for_each_summed, measure, update, zeros,
+};
+pub use threads::{by_pieces, complaint, inside, map, map_tasks, num_threads, set_num_threads};
+pub use vector::{Space, Vector};

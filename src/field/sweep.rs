@@ -1,0 +1,206 @@
+//! Loops over site vectors: chunks of fixed size, worked on by any number of threads, sums in a fixed order.
+//!
+//! Results do not depend on the number of threads.
+
+use super::threads::in_parallel;
+use crate::lattice::Lattice;
+use crate::number::{Real, Work};
+use std::sync::{Mutex, PoisonError};
+
+/// Site vectors per chunk; also the granularity of ordered sums.
+const CHUNK: usize = 32;
+// Waking the other threads costs about ten microseconds; loops that are not worth it stay on the calling thread.
+const SCALAR_BYTES: usize = 16 << 10;
+const LANE_BYTES: usize = 64 << 10;
+const MANY_CHUNKS: usize = 16;
+
+/// `n` zeros that nobody has written: large blocks come from the system, and the threads of a kernel touch them first.
+pub fn zeros<T: bytemuck::Zeroable>(n: usize) -> Vec<T> {
+    bytemuck::zeroed_vec(n)
+}
+
+/// A function of one site vector that is compiled for the instruction set of `R`; `at` is always inlined.
+///
+/// `Item` is what belongs to a site vector (one or several), to be rewritten.
+pub trait SiteKernel<R: Real, Item>: Sync {
+    /// Working memory, one per chunk.
+    type Scratch;
+    /// Makes working memory.
+    fn scratch(&self) -> Self::Scratch;
+    /// Rewrites the items of site vector `vector`; what it returns is summed over the lattice.
+    fn at(&self, scratch: &mut Self::Scratch, vector: usize, items: &mut [Item]) -> R;
+}
+
+struct Chunk<'a, R, Item, K> {
+    kernel: &'a K,
+    start: usize,
+    per_site: usize,
+    items: &'a mut [Item],
+    real: std::marker::PhantomData<R>,
+}
+
+impl<R: Real, Item, K: SiteKernel<R, Item>> Work for Chunk<'_, R, Item, K> {
+    type Output = R::Total;
+    #[inline(always)]
+    fn run(self) -> R::Total {
+        let mut sum = R::zero();
+        let mut scratch = self.kernel.scratch();
+        for (n, items) in self.items.chunks_exact_mut(self.per_site).enumerate() {
+            sum += self.kernel.at(&mut scratch, self.start + n, items);
+        }
+        sum.total()
+    }
+}
+
+/// Runs the kernel over all site vectors, each with its `per_site` items; returns the sum over sites of what it returned.
+pub fn for_each<R, Item, K>(kernel: &K, per_site: usize, items: &mut [Item]) -> R::Total
+where
+    R: Real,
+    Item: Send,
+    K: SiteKernel<R, Item>,
+{
+    let sums = by_chunks::<R, _, _>(per_site, items, &|start, items| {
+        R::vectorize(Chunk { kernel, start, per_site, items, real: std::marker::PhantomData })
+    });
+    add_up(sums.into_iter())
+}
+
+/// A function of one item that needs no neighbours, no memory and no sum; `at` is always inlined.
+///
+/// A trait and not a closure: a closure is compiled without the instruction set of `R` (70 times slower for the link update).
+pub trait ItemKernel<Item>: Sync {
+    /// Rewrites item number `n`.
+    fn at(&self, n: usize, item: &mut Item);
+}
+
+struct Each<'a, K>(&'a K);
+
+impl<R: Real, Item, K: ItemKernel<Item>> SiteKernel<R, Item> for Each<'_, K> {
+    type Scratch = ();
+    fn scratch(&self) {}
+    #[inline(always)]
+    fn at(&self, (): &mut (), vector: usize, items: &mut [Item]) -> R {
+        let first = vector * items.len();
+        for (n, item) in items.iter_mut().enumerate() {
+            self.0.at(first + n, item);
+        }
+        R::zero()
+    }
+}
+
+/// Runs the kernel over all items, `per_site` of them for each site vector.
+pub fn update<R: Real, Item: Send>(kernel: &impl ItemKernel<Item>, per_site: usize, items: &mut [Item]) {
+    for_each::<R, _, _>(&Each(kernel), per_site, items);
+}
+
+/// What `work(first site vector, items)` returns for each chunk of site vectors, in order.
+fn by_chunks<R, Item, T>(per_site: usize, items: &mut [Item], work: &(dyn Fn(usize, &mut [Item]) -> T + Sync)) -> Vec<T>
+where
+    R: Real,
+    Item: Send,
+    T: Send,
+{
+    let (width, size) = (CHUNK * per_site, size_of_val(items));
+    let chunks: Vec<_> = items.chunks_mut(width).map(|items| Mutex::new((items, None))).collect();
+    let lots = if R::LANES == 1 { SCALAR_BYTES } else { LANE_BYTES };
+    let parallel = size >= lots || chunks.len() >= MANY_CHUNKS;
+    in_parallel(parallel, chunks.len(), &|n| {
+        let (items, result) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
+        *result = Some(work(n * CHUNK, items));
+    });
+    chunks.into_iter().filter_map(|chunk| chunk.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
+}
+
+/// A kernel that rewrites items and adds to several sums over the lattice, for example the gradient of many parameters.
+pub trait SumKernel<R: Real, Item>: Sync {
+    /// Working memory, one per chunk.
+    type Scratch;
+    /// Makes working memory.
+    fn scratch(&self) -> Self::Scratch;
+    /// Rewrites the items of site vector `vector` and adds to the sums.
+    fn at(&self, scratch: &mut Self::Scratch, sums: &mut [R], vector: usize, items: &mut [Item]);
+}
+
+struct SumChunk<'a, R, Item, K> {
+    kernel: &'a K,
+    start: usize,
+    per_site: usize,
+    items: &'a mut [Item],
+    sums: Vec<R>,
+}
+
+impl<R: Real, Item, K: SumKernel<R, Item>> Work for SumChunk<'_, R, Item, K> {
+    type Output = Vec<R::Total>;
+    #[inline(always)]
+    fn run(mut self) -> Vec<R::Total> {
+        let mut scratch = self.kernel.scratch();
+        for (n, items) in self.items.chunks_exact_mut(self.per_site).enumerate() {
+            self.kernel.at(&mut scratch, &mut self.sums, self.start + n, items);
+        }
+        self.sums.into_iter().map(R::total).collect()
+    }
+}
+
+/// Runs the kernel over all site vectors; returns its `sums` sums over sites.
+pub fn for_each_summed<R, Item, K>(kernel: &K, per_site: usize, items: &mut [Item], sums: usize) -> Vec<R::Total>
+where
+    R: Real,
+    Item: Send,
+    K: SumKernel<R, Item>,
+{
+    let parts = by_chunks::<R, _, _>(per_site, items, &|start, items| {
+        R::vectorize(SumChunk { kernel, start, per_site, items, sums: zeros(sums) })
+    });
+    let mut totals = vec![R::Total::zero(); sums];
+    for part in parts {
+        totals.iter_mut().zip(part).for_each(|(total, x)| *total += x);
+    }
+    totals
+}
+
+fn add_up<T: Real>(terms: impl Iterator<Item = T>) -> T {
+    terms.fold(T::zero(), |sum, x| sum + x)
+}
+
+/// A kernel that only measures.
+pub trait Measure<R: Real>: Sync {
+    /// Working memory, one per chunk.
+    type Scratch;
+    /// Makes working memory.
+    fn scratch(&self) -> Self::Scratch;
+    /// The value on site vector `vector`.
+    fn at(&self, scratch: &mut Self::Scratch, vector: usize) -> R;
+}
+
+struct Recorded<'a, M>(&'a M);
+
+impl<R: Real, M: Measure<R>> SiteKernel<R, R> for Recorded<'_, M> {
+    type Scratch = M::Scratch;
+    #[inline(always)]
+    fn scratch(&self) -> M::Scratch {
+        self.0.scratch()
+    }
+    #[inline(always)]
+    fn at(&self, scratch: &mut M::Scratch, vector: usize, items: &mut [R]) -> R {
+        items[0] = self.0.at(scratch, vector);
+        items[0]
+    }
+}
+
+/// The value of a measurement on every site vector, with the ordered sum over sites.
+pub fn measure<R: Real, M: Measure<R>>(kernel: &M, vectors: usize) -> (Vec<R>, R::Total) {
+    let mut values = zeros(vectors);
+    let sum = for_each::<R, R, _>(&Recorded(kernel), 1, &mut values);
+    (values, sum)
+}
+
+/// Values of site vectors as values of sites, in C order.
+pub fn by_site<R: Real>(lattice: &Lattice, values: &[R]) -> Vec<f64> {
+    let mut sites = vec![0.0; lattice.volume()];
+    for (vector, value) in values.iter().enumerate() {
+        for lane in 0..R::LANES {
+            sites[lattice.site(vector, lane) as usize] = value.lane(lane);
+        }
+    }
+    sites
+}

@@ -1,0 +1,374 @@
+//! Dirac operators: adjoints, even-odd forms, lanes and single precision; forces of pseudofermions are derivatives.
+
+use crate::action::{Accuracy, Pseudofermion};
+use crate::concept::{Action, Configuration, Effort, LinearOperator, Normal, Tangent, check_adjoint};
+use crate::dirac::{DiracSpec, EvenOdd, Family, Hermitian, MinusSquare, Quark, Whole};
+use crate::field::{Space, Vector};
+use crate::gauge::GaugeField;
+use crate::lattice::{Lattice, Sites};
+use crate::map::displaced;
+use crate::number::{Dual, Real};
+use crate::random::{Draws, Purpose, Stream};
+use crate::solver::{EigenParams, Method, SolveParams, eigenvalues, multishift, solve};
+use num_complex::Complex64;
+use rand::RngExt;
+use rand_distr::StandardNormal;
+
+/// Operators of every kind for a number of dimensions.
+fn specs(ndim: usize) -> Vec<DiracSpec> {
+    let boundary: Vec<f64> = (0..ndim).map(|mu| [0.0, std::f64::consts::PI, 0.3][(mu + 2) % 3]).collect();
+    let wilson = |csw, mu, spatial| DiracSpec::Wilson {
+        mass: Some(0.2),
+        kappa: None,
+        csw,
+        mu,
+        boundary: boundary.clone(),
+        spatial,
+    };
+    vec![
+        DiracSpec::Staggered { mass: 0.3, boundary: boundary.clone() },
+        wilson(0.0, 0.0, 1.0),
+        wilson(0.0, 0.4, 1.2),
+        wilson(1.3, 0.0, 1.0),
+        wilson(1.3, 0.2, 1.0),
+    ]
+    .into_iter()
+    .filter(|spec| ndim > 1 || matches!(spec, DiracSpec::Staggered { .. }))
+    .collect()
+}
+
+fn noise<R: Real>(space: &Space, seed: u64) -> Vector<R> {
+    let stream = Stream::new(seed, Purpose::Noise, 0);
+    let count = space.lattice.volume() * space.width();
+    let mut rng = stream.site(0);
+    let data: Vec<_> =
+        (0..count).map(|_| Complex64::new(rng.sample(StandardNormal), rng.sample(StandardNormal))).collect();
+    Vector::from_array(space, &data)
+}
+
+fn distance(a: &[Complex64], b: &[Complex64]) -> f64 {
+    let largest = a.iter().map(|z| z.norm()).fold(0.0, f64::max);
+    a.iter().zip(b).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max) / largest
+}
+
+const SHAPES: [&[usize]; 5] = [&[6], &[4, 6], &[4, 4, 2], &[4, 2, 2, 4], &[8, 4]];
+
+#[test]
+fn adjoints_and_even_odd_forms() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 3);
+        for spec in specs(extents.len()) {
+            let quark = Family::<f64>::new(&spec, &lattice).unwrap().on(&u).unwrap();
+            let quark: &dyn Quark<f64> = &*quark;
+            let whole = Whole(quark);
+            let (x, y) = (noise(quark.space(), 5), noise(quark.space(), 6));
+            assert!(check_adjoint(&whole, &x, &y) < 1e-13, "N={N} {extents:?} {spec:?}");
+            let reduced = EvenOdd::new(quark).unwrap();
+            let even = |v: &Vector<f64>| {
+                let mut part = Vector::zero(&v.space.on(Sites::Even));
+                part.copy_part(v);
+                part
+            };
+            assert!(check_adjoint(&reduced, &even(&x), &even(&y)) < 1e-13);
+            // D x = b has the even-odd equations as its consequence.
+            let mut b = Vector::zero(quark.space());
+            whole.apply(&x, &mut b);
+            let mut image = Vector::zero(&even(&x).space);
+            reduced.apply(&even(&x), &mut image);
+            assert!(distance(&image.to_array(), &reduced.reduce(&b).to_array()) < 1e-12, "N={N} {extents:?} {spec:?}");
+            assert!(distance(&x.to_array(), &reduced.complete(&even(&x), &b).to_array()) < 1e-12);
+        }
+    }
+    for extents in SHAPES {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+        law::<4>(extents);
+    }
+}
+
+#[test]
+fn lanes_and_single_precision_give_the_scalar_answer() {
+    fn apply<R: Real, const N: usize>(
+        spec: &DiracSpec,
+        u: &GaugeField<f64, N>,
+        data: &[Complex64],
+        columns: usize,
+    ) -> Vec<Complex64> {
+        let lattice = Lattice::new(u.lattice().extents(), R::LANES).unwrap();
+        let quark = Family::<R>::new(spec, &lattice).unwrap().on(u).unwrap();
+        let x = Vector::<R>::from_array(&quark.space().with_columns(columns), data);
+        let mut out = Vector::zero(&x.space);
+        Whole(&*quark as &dyn Quark<R>).apply(&x, &mut out);
+        out.to_array()
+    }
+    fn law<R: Real, const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 3);
+        for spec in specs(extents.len()) {
+            let space = Space::new(&lattice, Sites::All, spec.components(extents.len()) * N).with_columns(2);
+            let data = noise::<f64>(&space, 8).to_array();
+            let scalar = apply::<f64, N>(&spec, &u, &data, 2);
+            let lanes = apply::<R, N>(&spec, &u, &data, 2);
+            assert!(distance(&scalar, &lanes) < 30.0 * R::EPSILON, "N={N} {extents:?} {spec:?}");
+            // Two columns are two vectors, to the bit.
+            let half = data.len() / 2;
+            let apart =
+                [apply::<R, N>(&spec, &u, &data[..half], 1), apply::<R, N>(&spec, &u, &data[half..], 1)].concat();
+            assert_eq!(lanes, apart);
+        }
+    }
+    fn all<R: Real>() {
+        law::<R, 1>(&[8, 8]);
+        law::<R, 2>(&[4, 4, 4]);
+        law::<R, 3>(&[4, 4, 4, 4]);
+        law::<R, 3>(&[6, 6, 2, 8]);
+    }
+    all::<f32>();
+    #[cfg(target_arch = "x86_64")]
+    {
+        use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
+        if Isa::supported() >= Isa::Avx2 {
+            all::<F64x8Avx2>();
+            all::<F32x16Avx2>();
+        }
+        if Isa::supported() >= Isa::Avx512 {
+            all::<F64x8Avx512>();
+            all::<F32x16Avx512>();
+        }
+    }
+}
+
+/// D psi of D(U) goes to g D psi under gauge transformations: the norm of a solution does not change.
+#[test]
+fn solutions_are_covariant_and_all_methods_agree() {
+    let lattice = Lattice::new(&[4, 4, 4, 4], 1).unwrap();
+    let u = GaugeField::<f64, 3>::hot(lattice.clone(), 3);
+    let params = SolveParams { tolerance: 1e-12, max_iterations: 2000 };
+    for spec in specs(4) {
+        let quark = Family::<f64>::new(&spec, &lattice).unwrap().on(&u).unwrap();
+        let quark: &dyn Quark<f64> = &*quark;
+        let whole = Whole(quark);
+        let b = noise::<f64>(quark.space(), 9);
+        let mut answers = Vec::new();
+        for method in [Method::Cgnr, Method::BiCgStab] {
+            let mut x = Vector::zero(quark.space());
+            // BiCGStab is not for anti-Hermitian hopping.
+            if quark.is_staggered() && method == Method::BiCgStab {
+                continue;
+            }
+            let info = solve::<f64, f64>(&whole, None, method, &b, &mut x, params).unwrap();
+            assert!(info.residual <= 1e-12 && info.iterations > 5);
+            answers.push(x.to_array());
+        }
+        let reduced = EvenOdd::new(quark).unwrap();
+        let source = reduced.reduce(&b);
+        let mut even = Vector::zero(&source.space);
+        let method = if reduced.is_positive() { Method::Cg } else { Method::Cgnr };
+        solve::<f64, f64>(&reduced, None, method, &source, &mut even, params).unwrap();
+        answers.push(reduced.complete(&even, &b).to_array());
+        for answer in &answers[1..] {
+            assert!(distance(&answers[0], answer) < 1e-9, "{spec:?}");
+        }
+    }
+}
+
+#[test]
+fn shifted_systems_are_solved_together() {
+    let lattice = Lattice::new(&[4, 4, 4, 4], 1).unwrap();
+    let u = GaugeField::<f64, 3>::hot(lattice.clone(), 3);
+    let quark = Family::<f64>::new(&specs(4)[0], &lattice).unwrap().on(&u).unwrap();
+    let reduced = EvenOdd::new(&*quark as &dyn Quark<f64>).unwrap();
+    let b = noise::<f64>(reduced.space(), 4);
+    let shifts = [0.5, 0.0, 3.0, 20.0];
+    let params = SolveParams { tolerance: 1e-11, max_iterations: 2000 };
+    let (x, info) = multishift(&reduced, &b, &shifts, params).unwrap();
+    assert!(info.applications == info.iterations);
+    for (x, shift) in x.iter().zip(shifts) {
+        let mut r = Vector::zero(reduced.space());
+        reduced.apply(x, &mut r);
+        r.axpy(shift, x);
+        r.axpy(-1.0, &b);
+        assert!((r.norm2() / b.norm2()).sqrt() < 1e-10, "{shift}");
+    }
+}
+
+/// Values of scalar code and of lanes agree, vectors belong to their values, and a whole spectrum has the trace of its operator.
+#[test]
+fn eigenvalues_of_lanes_scalars_and_whole_spaces() {
+    fn values<R: Real<Total = f64>>(
+        spec: &DiracSpec,
+        u: &GaugeField<f64, 2>,
+        count: usize,
+        degree: Option<usize>,
+    ) -> Vec<f64> {
+        let lattice = Lattice::new(u.lattice().extents(), R::LANES).unwrap();
+        let quark = Family::<R>::new(spec, &lattice).unwrap().on(u).unwrap();
+        let quark: &dyn Quark<R> = &*quark;
+        let params = EigenParams {
+            count,
+            largest: false,
+            tolerance: 1e-10,
+            max_applications: 100_000,
+            degree,
+            keep_even: false,
+        };
+        let whole = Whole(quark);
+        let (normal, square) = (Normal(&whole), MinusSquare::new(quark));
+        let a: &dyn LinearOperator<R> = if quark.is_staggered() { &square } else { &normal };
+        let params = EigenParams { keep_even: quark.is_staggered() && a.space().sites == Sites::All, ..params };
+        let found = eigenvalues(a, params).unwrap();
+        for (value, v) in found.values.iter().zip(&found.vectors) {
+            let mut image = Vector::zero(&v.space);
+            a.apply(v, &mut image);
+            image.axpy(-value, v);
+            assert!(image.norm2().sqrt() < 1e-9 * found.scale);
+        }
+        if !quark.is_staggered() {
+            let q = Hermitian(quark);
+            let signed = found.clone().of_root(&q, count, false, 1e-5).unwrap();
+            for (value, square) in signed.values.iter().zip(&found.values) {
+                assert!((value * value - square).abs() < 1e-7);
+            }
+        }
+        found.values
+    }
+    let u = GaugeField::<f64, 2>::hot(Lattice::new(&[4, 8, 4], 1).unwrap(), 3);
+    for spec in [specs(3).remove(0), specs(3).remove(1)] {
+        let scalar = values::<f64>(&spec, &u, 6, None);
+        assert!(scalar.iter().zip(values::<f64>(&spec, &u, 6, Some(10))).all(|(a, b)| (a - b).abs() < 1e-7));
+        #[cfg(target_arch = "x86_64")]
+        if crate::number::Isa::supported() >= crate::number::Isa::Avx512 {
+            let lanes = values::<crate::number::F64x8Avx512>(&spec, &u, 6, None);
+            assert!(scalar.iter().zip(lanes).all(|(a, b)| (a - b).abs() < 1e-7));
+        }
+    }
+    // -H^2 on the even sites has the trace of 1/4 sum over both directions of U U^dagger: d N/2 a site, where no extent is 2.
+    let u = GaugeField::<f64, 2>::hot(Lattice::new(&[4, 4, 4], 1).unwrap(), 3);
+    let all = values::<f64>(&specs(3)[0], &u, 64, None);
+    assert!((all.iter().sum::<f64>() - 32.0 * 3.0).abs() < 1e-9);
+}
+
+#[test]
+fn forces_of_pseudofermions_are_derivatives() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 3);
+        let delta = u.noise(Draws::new(12, 0));
+        let moved = displaced(&u, &delta);
+        for (spec, flavors) in
+            specs(extents.len()).into_iter().flat_map(|spec| [1, 2, 3, 4, 8].map(|n| (spec.clone(), n)))
+        {
+            let Ok(action) = Pseudofermion::<f64, N>::new(&spec, flavors, &lattice, accuracy(1e-13)) else { continue };
+            let dual = Pseudofermion::<Dual<f64>, N>::new(&spec, flavors, &lattice, accuracy(1e-13)).unwrap();
+            let mut effort = Effort::default();
+            let phi = action.draw(&u, Draws::new(7, 1), &mut effort).unwrap().fields;
+            let zero = Vector::zero(&phi[0].space);
+            let lifted = [Vector::<Dual<f64>>::join([&phi[0], &zero])];
+            let slope = dual.value(&moved, &lifted, &mut effort).unwrap().eps;
+            let mut force = u.zero();
+            action.kick(&u, &phi, -1.0, &mut force, &mut effort).unwrap();
+            let predicted = force.inner(&delta);
+            assert!(
+                (slope - predicted).abs() < 1e-9 * slope.abs().max(1.0),
+                "N={N} {extents:?} {flavors} {spec:?}: {slope} {predicted}"
+            );
+        }
+    }
+    for extents in [&[4, 6][..], &[4, 2, 2], &[2, 2, 2, 4]] {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+    }
+}
+
+/// Settings of a pseudofermion; the range is that of rational approximations for hot fields of `specs`.
+fn accuracy(tolerance: f64) -> Accuracy {
+    Accuracy { tolerances: [tolerance; 2], max_iterations: 5000, range: Some([5e-3, 200.0]) }
+}
+
+/// On a plane wave of the free theory S = lambda^-a |phi|^2: staggered lambda = m^2 + sum sin^2 p and a = n/4; Wilson, even-odd form,
+/// h(p) = a - i gamma.s with a = sum cos p, s = sin p, D_hat = c - h^2/c, and a = n/2.
+#[test]
+fn powers_are_those_of_the_number_of_flavors() {
+    for extents in [&[8, 4][..], &[6, 4]] {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, 1>::cold(lattice.clone());
+        let (a, s2, mass): (f64, f64, f64) = (1.0 + (std::f64::consts::PI / 4.0).cos(), 0.5, 0.3);
+        let c = mass + 2.0;
+        let wilson = (c - (a * a - s2) / c).powi(2) + 4.0 * a * a * s2 / (c * c);
+        let plain =
+            DiracSpec::Wilson { mass: Some(mass), kappa: None, csw: 0.0, mu: 0.0, boundary: Vec::new(), spatial: 1.0 };
+        let staggered = DiracSpec::Staggered { mass, boundary: Vec::new() };
+        for (spec, flavors, lambda, power) in [
+            (&staggered, 1, mass * mass + s2, 0.25),
+            (&staggered, 2, mass * mass + s2, 0.5),
+            (&staggered, 3, mass * mass + s2, 0.75),
+            (&staggered, 4, mass * mass + s2, 1.0),
+            (&plain, 1, wilson, 0.5),
+            (&plain, 2, wilson, 1.0),
+        ] {
+            let settings = Accuracy { range: None, ..accuracy(1e-11) };
+            let action = Pseudofermion::<f64, 1>::new(spec, flavors, &lattice, settings).unwrap();
+            let mut phi = action.draw(&u, Draws::new(1, 1), &mut Effort::default()).unwrap().fields;
+            let components = phi[0].space.components;
+            let wave: Vec<_> = (0..lattice.volume())
+                .flat_map(|x| {
+                    let angle = std::f64::consts::PI / 4.0 * (x % 4) as f64;
+                    let even = (x / 4 + x % 4) % 2 == 0;
+                    (0..components).map(move |n| {
+                        let size = if n == 0 && even { 1.0 } else { 0.0 };
+                        Complex64::from_polar(size, angle)
+                    })
+                })
+                .collect();
+            phi[0] = Vector::from_array(&phi[0].space, &wave);
+            let value: f64 = action.value(&u, &phi, &mut Effort::default()).unwrap();
+            let expected = phi[0].norm2() * lambda.powf(-power);
+            assert!((value - expected).abs() < 1e-9 * expected, "{spec:?} {flavors} {extents:?}: {value} {expected}");
+        }
+    }
+}
+
+/// Eigenvalues outside the range of the approximation are an error, not a bias.
+#[test]
+fn a_range_that_is_too_narrow_is_an_error() {
+    let lattice = Lattice::new(&[8, 4], 1).unwrap();
+    let u = GaugeField::<f64, 1>::hot(lattice.clone(), 3);
+    for range in [[0.5, 200.0], [1e-3, 2.0]] {
+        let settings = Accuracy { range: Some(range), ..accuracy(1e-9) };
+        let action = Pseudofermion::<f64, 1>::new(&specs(2)[0], 2, &lattice, settings).unwrap();
+        let error = action.draw(&u, Draws::new(1, 1), &mut Effort::default()).err().unwrap().to_string();
+        assert!(error.contains("spectral_range"), "{error}");
+    }
+}
+
+/// phi^dagger K^-1 phi of a fresh phi is |eta|^2 on average, and exactly where it is known from the draw.
+#[test]
+fn fresh_pseudofermions_have_the_action_of_their_noise() {
+    let lattice = Lattice::new(&[4, 4], 1).unwrap();
+    let u = GaugeField::<f64, 1>::hot(lattice.clone(), 3);
+    for (spec, flavors, count) in specs(2)
+        .into_iter()
+        .flat_map(|spec| [(1, 8.0), (2, 8.0), (3, 8.0), (4, 8.0), (8, 16.0)].map(|(n, count)| (spec.clone(), n, count)))
+    {
+        let Ok(action) = Pseudofermion::<f64, 1>::new(&spec, flavors, &lattice, accuracy(1e-12)) else { continue };
+        let mut sum = 0.0;
+        let draws = 400;
+        for sweep in 0..draws {
+            let mut effort = Effort::default();
+            let drawn = action.draw(&u, Draws::new(17, sweep), &mut effort).unwrap();
+            let value = action.value(&u, &drawn.fields, &mut effort).unwrap();
+            if let Some(known) = drawn.value {
+                assert!((value - known).abs() < 1e-8 * known, "{spec:?} {flavors}");
+            }
+            sum += value;
+        }
+        if count > 0.0 && matches!(spec, DiracSpec::Staggered { .. }) {
+            // |eta|^2 of n complex numbers has mean n and variance n.
+            let error = (count / draws as f64).sqrt();
+            assert!((sum / draws as f64 - count).abs() < 4.0 * error, "{flavors}: {}", sum / draws as f64);
+        }
+    }
+}

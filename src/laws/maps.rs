@@ -1,0 +1,167 @@
+//! Reverse passes of maps are their derivatives, and maps are gauge covariant.
+
+use super::{SHAPES, distance, wilson};
+use crate::action::Mapped;
+use crate::concept::{Configuration, Map, check_force, force, value};
+use crate::gauge::GaugeField;
+use crate::group;
+use crate::lattice::Lattice;
+use crate::lattice::path;
+use crate::map::{AttentionLayer, Flow, Memory, Stack, StoutLayer, StoutTerm, along_parameter, ape, displaced, hyp};
+use crate::number::{Dual, Real};
+use crate::random::{Draws, Purpose, Stream};
+use std::sync::Arc;
+
+pub(super) fn stout<const N: usize>(lattice: &Arc<Lattice>) -> StoutLayer {
+    let extents = lattice.extents();
+    let every = |name: &str, directions| StoutTerm { loops: path::family(name, extents).unwrap(), directions };
+    let mut terms = vec![every("plaquette", u8::MAX), every("rectangle", 0b01), every("plaquette", 0b10)];
+    terms.push(every("polyakov_t", u8::MAX));
+    terms.push(every("polyakov_s", u8::MAX));
+    if extents.len() > 2 {
+        terms.push(every("chair", u8::MAX));
+    }
+    StoutLayer::new(lattice, terms)
+}
+
+/// Coefficients of a stack of one kind (see `stacks`).
+fn coefficients<Q: Configuration>(layers: &[Box<dyn Map<Q>>]) -> Vec<f64> {
+    let own = |layer: &dyn Map<Q>| (0..layer.n_parameters()).map(|k| 0.07 - 0.03 * k as f64 % 0.17).collect();
+    layers.iter().flat_map(|layer| -> Vec<f64> { own(&**layer) }).collect()
+}
+
+pub(super) fn image<R: Real, const N: usize>(
+    layer: &impl Map<GaugeField<R, N>>,
+    u: &GaugeField<R, N>,
+) -> GaugeField<R, N> {
+    let rho: Vec<f64> = (0..layer.n_parameters()).map(|k| 0.07 - 0.03 * k as f64 % 0.17).collect();
+    layer.forward(&rho, u).unwrap()
+}
+
+pub(super) fn attention(lattice: &Arc<Lattice>) -> AttentionLayer {
+    let term = |name: &str| StoutTerm { loops: path::family(name, lattice.extents()).unwrap(), directions: u8::MAX };
+    AttentionLayer::new(lattice, vec![term("plaquette"), term("polyakov_s")], 3).unwrap()
+}
+
+/// One stack of every kind, and mixtures.
+fn stacks<R: Real, const N: usize>(lattice: &Arc<Lattice>) -> Vec<Vec<Box<dyn Map<GaugeField<R, N>>>>> {
+    vec![
+        vec![Box::new(stout::<N>(lattice))],
+        vec![Box::new(attention(lattice))],
+        vec![Box::new(stout::<N>(lattice)), Box::new(attention(lattice)), Box::new(stout::<N>(lattice))],
+    ]
+}
+
+fn mapped<R: Real, const N: usize>(
+    lattice: &Arc<Lattice>,
+    layers: Vec<Box<dyn Map<GaugeField<R, N>>>>,
+    memory: Memory,
+) -> Mapped<GaugeField<R, N>> {
+    let theta = coefficients(&layers).into();
+    Mapped { action: Arc::new(wilson(lattice)), map: Arc::new(Stack { layers, memory }), theta }
+}
+
+#[test]
+fn pullback_of_every_stack_is_its_derivative() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 31);
+        let delta = u.noise(Draws::new(32, 0));
+        for (n, layers) in stacks::<Dual<f64>, N>(&lattice).into_iter().enumerate() {
+            let dual = mapped(&lattice, layers, Memory::Store);
+            let slope = value(&dual, &displaced(&u, &delta)).unwrap().eps;
+            for memory in [Memory::Store, Memory::Recompute] {
+                let action = mapped(&lattice, stacks::<f64, N>(&lattice).swap_remove(n), memory);
+                let error = check_force(&action, &u, &delta, slope).unwrap();
+                assert!(error < 1e-10, "N={N} {extents:?} stack {n}: {error:e}");
+            }
+        }
+    }
+    for extents in SHAPES {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+    }
+    law::<4>(SHAPES[0]);
+    law::<5>(SHAPES[0]);
+}
+
+#[test]
+fn parameter_gradients_are_derivatives() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 31);
+        let (layer, action) = (stout::<N>(&lattice), wilson(&lattice));
+        let mut gradient = vec![0.0; Map::<GaugeField<f64, N>>::n_parameters(&layer)];
+        let rho: Vec<f64> = (0..gradient.len()).map(|k| 0.07 - 0.03 * k as f64 % 0.17).collect();
+        let (image, tape) = layer.record(&rho, &u).unwrap();
+        let top = force(&action, &image).unwrap();
+        layer.pullback(&rho, &u, &tape, &top, Some(&mut gradient)).unwrap();
+        for (k, predicted) in gradient.iter().enumerate() {
+            let slope = value(&action, &along_parameter(&layer, &rho, &u, k)).unwrap().eps;
+            assert!((slope - predicted).abs() < 1e-10 * slope.abs().max(1.0), "N={N} {extents:?} rho_{k}");
+        }
+        // of a layer below others: its image moves along the coefficient, the layers above take dual numbers
+        let stack = mapped(&lattice, stacks::<f64, N>(&lattice).swap_remove(2), Memory::Store);
+        let (image, tape) = stack.map.record(&stack.theta, &u).unwrap();
+        let top = force(&*stack.action, &image).unwrap();
+        let mut gradient = vec![0.0; stack.theta.len()];
+        stack.map.pullback(&stack.theta, &u, &tape, &top, Some(&mut gradient)).unwrap();
+        let above = stacks::<Dual<f64>, N>(&lattice).swap_remove(2).split_off(1);
+        for (k, predicted) in gradient.into_iter().take(rho.len()).enumerate() {
+            let (mut image, mut start) = (along_parameter(&layer, &rho, &u, k), rho.len());
+            for map in &above {
+                let end = start + map.n_parameters();
+                image = map.forward(&stack.theta[start..end], &image).unwrap();
+                start = end;
+            }
+            let slope = value(&action, &image).unwrap().eps;
+            assert!((slope - predicted).abs() < 1e-10 * slope.abs().max(1.0), "N={N} {extents:?} theta_{k}");
+        }
+    }
+    for extents in SHAPES {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+    }
+    law::<4>(SHAPES[0]);
+    // 42 sites: the last chunk of the sums is a partial one
+    law::<2>(&[6, 7]);
+}
+
+type FieldMap<'a, const N: usize> = Box<dyn Fn(&GaugeField<f64, N>) -> GaugeField<f64, N> + 'a>;
+
+#[test]
+fn smearing_and_flow_are_gauge_covariant() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 5);
+        let stream = Stream::new(6, Purpose::Start, 0);
+        let g: Vec<_> = (0..lattice.volume() as u32).map(|x| group::haar::<N>(&mut stream.site(x))).collect();
+        let mut v = u.clone();
+        v.gauge_transform(&g);
+        let all: Vec<usize> = (0..extents.len()).collect();
+        let alphas = [0.75, 0.6, 0.3];
+        let flow = Flow::new(&lattice, &path::family("plaquette", extents).unwrap());
+        let mut maps: Vec<FieldMap<N>> = vec![
+            Box::new(|u| image(&stout::<N>(&lattice), u)),
+            Box::new(|u| image(&attention(&lattice), u)),
+            Box::new(|u| ape(u, 0.4, &all).unwrap()),
+            Box::new(|u| flow.step(u, 0.1).unwrap()),
+        ];
+        if extents.len() > 2 {
+            maps.push(Box::new(|u| hyp(u, &alphas[4 - extents.len()..]).unwrap()));
+        }
+        for (n, map) in maps.iter().enumerate() {
+            let (mut a, b) = (map(&u), map(&v));
+            assert!(a.unitarity_violation() < 1e-11);
+            a.gauge_transform(&g);
+            // projections of sums of random matrices lose digits
+            let tolerance = if n == 2 || n == 4 { 1e-10 } else { 1e-12 };
+            assert!(distance(&a, &b) < tolerance, "N={N} {extents:?} map {n}");
+        }
+    }
+    for extents in SHAPES {
+        every_group!(law, extents);
+    }
+}

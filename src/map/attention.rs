@@ -1,0 +1,335 @@
+//! Gauge covariant attention (CASK, Nagai, Ohno, Tomiya, arXiv 2501.16955) on links.
+//!
+//! Three stout-type maps give the fields Q, K, V. For a link and each of its staples b (of lengths 1 to `reach`),
+//!   a_b = f(x_b),  x_b = Re tr[Q_mu V_b(K)] - Re tr[U_mu V_b(U)],  f(x) = tan(pi x / (4 (N + 0.01))),
+//!   A = -TA(V_mu sum_b a_b V_b(V)),  U' = exp(A) V:
+//! gauge-invariant scores, so U' transforms like U; the identity when all coefficients vanish. The exponential multiplies V, not
+//! U: only then is the link walked backwards mapped to the inverse, as rotations by 90 degrees need.
+//! Reverse pass: with Lambda = J(-A) F', h_b = Re tr[Lambda V_mu V_b(V)] and M = METRIC, ds = M sum (f'(x_b) h_b dx_b + a_b dh_b).
+
+use super::StoutTerm;
+use super::staples::{Lines, Staples, Weights};
+use super::stout::{StoutLayer, pull_exponential};
+use crate::concept::{Configuration, Map, Tangent as _, Tape};
+use crate::error::Result;
+use crate::field::{self, ItemKernel};
+use crate::gauge::{GaugeField, LinkAlgebra};
+use crate::lattice::Lattice;
+use crate::matrix::{Algebra, Matrix};
+use crate::number::Real;
+use std::sync::Arc;
+
+/// Keeps |f| finite: |x| <= 2 N.
+const MARGIN: f64 = 0.01;
+
+/// An attention layer on one lattice.
+pub struct AttentionLayer {
+    /// Coefficients of each map.
+    count: usize,
+    /// The maps to Q, K and V, which differ in their coefficients.
+    map: StoutLayer,
+    staples: Staples,
+}
+
+/// What the forward pass finds on the way.
+struct Scores<R, const N: usize> {
+    query: GaugeField<R, N>,
+    own: Lines<R, N>,
+    keys: Lines<R, N>,
+    values: Lines<R, N>,
+    scores: Weights<R>,
+    attention: Weights<R>,
+    /// sum_b a_b V_b(V)
+    staples: Vec<Matrix<R, N>>,
+    generator: LinkAlgebra<R, N>,
+}
+
+impl AttentionLayer {
+    /// A layer whose three maps have the same terms; the parameters are the coefficients of query, key and value.
+    pub fn new(lattice: &Arc<Lattice>, terms: Vec<StoutTerm>, reach: usize) -> Result<Self> {
+        Ok(Self { count: terms.len(), map: StoutLayer::new(lattice, terms), staples: Staples::new(lattice, reach)? })
+    }
+
+    /// The coefficients of map `k`.
+    fn own<'a>(&self, rho: &'a [f64], k: usize) -> &'a [f64] {
+        &rho[k * self.count..(k + 1) * self.count]
+    }
+
+    /// Q, K and V.
+    fn mapped<R: Real, const N: usize>(&self, rho: &[f64], u: &GaugeField<R, N>) -> Result<[GaugeField<R, N>; 3]> {
+        let image = |k| self.map.forward(self.own(rho, k), u);
+        Ok([image(0)?, image(1)?, image(2)?])
+    }
+
+    fn scores<R: Real, const N: usize>(&self, u: &GaugeField<R, N>, mapped: [GaugeField<R, N>; 3]) -> Scores<R, N> {
+        let [query, key, value] = mapped;
+        let staples = &self.staples;
+        let (own, keys, values) = (staples.lines(u), staples.lines(&key), staples.lines(&value));
+        let mut scores = staples.traces(query.links(), &keys);
+        let bare = staples.traces(u.links(), &own);
+        field::update::<R, _>(&Subtract(&bare), self.per_site(u), &mut scores);
+        let mut attention = scores.clone();
+        field::update::<R, _>(&Tangent(N), self.per_site(u), &mut attention);
+        let sums = staples.weighted(&attention, &values);
+        let mut generator = u.zero();
+        add_projected(&mut generator, -1.0, value.links(), &sums, None);
+        Scores { query, own, keys, values, scores, attention, staples: sums, generator }
+    }
+
+    /// exp(A) V.
+    fn image<R: Real, const N: usize>(&self, scores: &Scores<R, N>) -> GaugeField<R, N> {
+        let mut image = scores.values.field().clone();
+        image.drift(1.0, &mut scores.generator.clone());
+        image
+    }
+
+    fn per_site<R: Real, const N: usize>(&self, u: &GaugeField<R, N>) -> usize {
+        u.lattice().ndim() * self.staples.per_link()
+    }
+
+    /// F of sum_b w_b Re tr[first V_b(lines)] with respect to the links in the staples.
+    fn staple_force<R: Real, const N: usize>(
+        &self,
+        weights: &Weights<R>,
+        first: &[Matrix<R, N>],
+        lines: &Lines<R, N>,
+        force: &mut LinkAlgebra<R, N>,
+    ) {
+        let slope = self.staples.pullback(weights, first, lines);
+        field::update::<R, _>(
+            &AddPart { factor: -1.0 / Algebra::<R, N>::METRIC, matrices: &slope },
+            lines.field().lattice().ndim(),
+            &mut force.elements,
+        );
+    }
+}
+
+impl<R: Real, const N: usize> Map<GaugeField<R, N>> for AttentionLayer {
+    fn n_parameters(&self) -> usize {
+        3 * self.count
+    }
+
+    fn forward(&self, rho: &[f64], u: &GaugeField<R, N>) -> Result<GaugeField<R, N>> {
+        Ok(self.image(&self.scores(u, self.mapped(rho, u)?)))
+    }
+
+    fn record(&self, rho: &[f64], u: &GaugeField<R, N>) -> Result<(GaugeField<R, N>, Tape)> {
+        let scores = self.scores(u, self.mapped(rho, u)?);
+        Ok((self.image(&scores), Tape::new(scores)))
+    }
+
+    fn pullback(
+        &self,
+        rho: &[f64],
+        u: &GaugeField<R, N>,
+        tape: &Tape,
+        cotangent: &LinkAlgebra<R, N>,
+        mut gradient: Option<&mut [R::Total]>,
+    ) -> Result<LinkAlgebra<R, N>> {
+        let s: &Scores<R, N> = tape.get()?;
+        let (mut value, lambda) = pull_exponential(&s.generator, cotangent);
+        let metric = Algebra::<R, N>::METRIC;
+
+        add_projected(&mut value, -1.0, s.values.field().links(), &s.staples, Some(&lambda));
+        let pulled = rotated(&lambda, metric, s.values.field().links());
+        self.staple_force(&s.attention, &pulled, &s.values, &mut value);
+
+        let mut weights = self.staples.traces(&pulled, &s.values);
+        field::update::<R, _>(&TangentSlope { scores: &s.scores, n: N }, self.per_site(u), &mut weights);
+
+        let (mut query, mut key) = (u.zero(), u.zero());
+        add_projected(&mut query, -1.0 / metric, s.query.links(), &self.staples.weighted(&weights, &s.keys), None);
+        self.staple_force(&weights, s.query.links(), &s.keys, &mut key);
+
+        let mut own = u.zero();
+        add_projected(&mut own, -1.0 / metric, u.links(), &self.staples.weighted(&weights, &s.own), None);
+        self.staple_force(&weights, u.links(), &s.own, &mut own);
+
+        let mut result = u.zero();
+        result.axpy(-1.0, &own);
+        for (k, force) in [query, key, value].iter().enumerate() {
+            let part = gradient.as_deref_mut().map(|g| &mut g[k * self.count..(k + 1) * self.count]);
+            result.axpy(1.0, &self.map.pullback(self.own(rho, k), u, &Tape::new(()), force, part)?);
+        }
+        Ok(result)
+    }
+}
+
+/// `sum += factor TA(U S [Lambda])`.
+fn add_projected<R: Real, const N: usize>(
+    sum: &mut LinkAlgebra<R, N>,
+    factor: f64,
+    links: &[Matrix<R, N>],
+    staples: &[Matrix<R, N>],
+    lambda: Option<&LinkAlgebra<R, N>>,
+) {
+    let ndim = sum.lattice.ndim();
+    let lambda = lambda.map(|lambda| lambda.elements.as_slice());
+    field::update::<R, _>(&AddProjected { factor, links, staples, lambda }, ndim, &mut sum.elements);
+}
+
+/// factor Lambda U.
+fn rotated<R: Real, const N: usize>(
+    lambda: &LinkAlgebra<R, N>,
+    factor: f64,
+    links: &[Matrix<R, N>],
+) -> Vec<Matrix<R, N>> {
+    let mut product = links.to_vec();
+    field::update::<R, _>(&Rotate { factor, lambda: &lambda.elements }, lambda.lattice.ndim(), &mut product);
+    product
+}
+
+struct AddProjected<'a, R, const N: usize> {
+    factor: f64,
+    links: &'a [Matrix<R, N>],
+    staples: &'a [Matrix<R, N>],
+    lambda: Option<&'a [Algebra<R, N>]>,
+}
+
+impl<R: Real, const N: usize> ItemKernel<Algebra<R, N>> for AddProjected<'_, R, N> {
+    #[inline(always)]
+    fn at(&self, n: usize, sum: &mut Algebra<R, N>) {
+        let mut product = self.links[n].mul(&self.staples[n]);
+        if let Some(lambda) = self.lambda {
+            product = product.mul(&lambda[n].to_matrix());
+        }
+        *sum = sum.add_scaled(R::splat(self.factor), &product.algebra_part());
+    }
+}
+
+struct Rotate<'a, R, const N: usize> {
+    factor: f64,
+    lambda: &'a [Algebra<R, N>],
+}
+
+impl<R: Real, const N: usize> ItemKernel<Matrix<R, N>> for Rotate<'_, R, N> {
+    #[inline(always)]
+    fn at(&self, n: usize, link: &mut Matrix<R, N>) {
+        *link = self.lambda[n].scale(R::splat(self.factor)).to_matrix().mul(link);
+    }
+}
+
+struct AddPart<'a, R, const N: usize> {
+    factor: f64,
+    matrices: &'a [Matrix<R, N>],
+}
+
+impl<R: Real, const N: usize> ItemKernel<Algebra<R, N>> for AddPart<'_, R, N> {
+    #[inline(always)]
+    fn at(&self, n: usize, sum: &mut Algebra<R, N>) {
+        *sum = sum.add_scaled(R::splat(self.factor), &self.matrices[n].algebra_part());
+    }
+}
+
+struct Subtract<'a, R>(&'a [R]);
+
+impl<R: Real> ItemKernel<R> for Subtract<'_, R> {
+    #[inline(always)]
+    fn at(&self, n: usize, value: &mut R) {
+        *value -= self.0[n];
+    }
+}
+
+fn frequency(n: usize) -> f64 {
+    std::f64::consts::FRAC_PI_4 / (n as f64 + MARGIN)
+}
+
+/// x -> f(x).
+struct Tangent(usize);
+
+impl<R: Real> ItemKernel<R> for Tangent {
+    #[inline(always)]
+    fn at(&self, _n: usize, value: &mut R) {
+        let (sin, cos) = (*value * R::splat(frequency(self.0))).sin_cos();
+        *value = sin / cos;
+    }
+}
+
+/// g -> f'(x) g.
+struct TangentSlope<'a, R> {
+    scores: &'a [R],
+    n: usize,
+}
+
+impl<R: Real> ItemKernel<R> for TangentSlope<'_, R> {
+    #[inline(always)]
+    fn at(&self, n: usize, value: &mut R) {
+        let frequency = R::splat(frequency(self.n));
+        let (_, cos) = (self.scores[n] * frequency).sin_cos();
+        *value = *value * frequency / (cos * cos);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::LoopAction;
+    use crate::concept::{force, value};
+    use crate::lattice::path;
+    use crate::map::{displaced, stout::along_parameter};
+
+    const RHO: [f64; 6] = [0.11, -0.04, 0.07, 0.05, -0.09, 0.03];
+
+    fn layer(lattice: &Arc<Lattice>) -> AttentionLayer {
+        let term =
+            |name: &str| StoutTerm { loops: path::family(name, lattice.extents()).unwrap(), directions: u8::MAX };
+        let terms = vec![term("plaquette"), term("polyakov_t")];
+        AttentionLayer::new(lattice, terms, 3).unwrap()
+    }
+
+    #[test]
+    fn parameter_gradient_is_the_derivative() {
+        fn law<const N: usize>(extents: &[usize]) {
+            let lattice = Lattice::new(extents, 1).unwrap();
+            let u = GaugeField::<f64, N>::hot(lattice.clone(), 7);
+            let (layer, wilson) =
+                (layer(&lattice), LoopAction::new(&lattice, path::family("plaquette", extents).unwrap()));
+            let (image, tape) = layer.record(&RHO, &u).unwrap();
+            let top = force(&wilson, &image).unwrap();
+            let mut gradient = [0.0; 6];
+            layer.pullback(&RHO, &u, &tape, &top, Some(&mut gradient)).unwrap();
+            let still = displaced(&u, &u.zero());
+            for (k, predicted) in gradient.iter().enumerate() {
+                let mut mapped = layer.mapped(&RHO, &still).unwrap();
+                mapped[k / 2] = along_parameter(&layer.map, layer.own(&RHO, k / 2), &u, k % 2);
+                let slope = value(&wilson, &layer.image(&layer.scores(&still, mapped))).unwrap().eps;
+                assert!((slope - predicted).abs() < 1e-10 * slope.abs().max(1.0), "N={N} {k}: {slope} {predicted}");
+            }
+        }
+        for extents in [&[4, 6][..], &[3, 4, 2], &[4, 2, 2, 2]] {
+            law::<1>(extents);
+            law::<2>(extents);
+            law::<3>(extents);
+        }
+        law::<4>(&[4, 6]);
+    }
+
+    #[test]
+    fn without_coefficients_it_is_the_identity() {
+        let lattice = Lattice::new(&[4, 4, 4], 1).unwrap();
+        let u = GaugeField::<f64, 3>::hot(lattice.clone(), 7);
+        let image = layer(&lattice).forward(&[0.0; 6], &u).unwrap();
+        assert!(u.links().iter().zip(image.links()).all(|(a, b)| a.add(&b.scale(-1.0)).norm2() == 0.0));
+        assert!(AttentionLayer::new(&lattice, vec![], 9).is_err());
+    }
+
+    /// One link of an otherwise cold U(1) field: the sum over staples by hand.
+    #[test]
+    fn one_excited_link_in_two_dimensions() {
+        let lattice = Lattice::new(&[8, 8], 1).unwrap();
+        let mut u = GaugeField::<f64, 1>::cold(lattice.clone());
+        let angle = 0.3f64;
+        u.links_mut()[0] = Matrix::from_fn(|_, _| crate::matrix::Complex::new(angle.cos(), angle.sin()));
+        let terms = vec![StoutTerm { loops: path::family("plaquette", &[8, 8]).unwrap(), directions: u8::MAX }];
+        let rho = [0.1, 0.0, 0.0];
+        let layer = AttentionLayer::new(&lattice, terms, 2).unwrap();
+        let image = layer.forward(&rho, &u).unwrap();
+        // Q moves the angle of the link by -2 rho sin; K = V = U; all four staples of the link are cold
+        let query = angle - 2.0 * rho[0] * angle.sin();
+        let score = query.cos() - angle.cos();
+        let attention = (frequency(1) * score).tan();
+        let expected = angle - 4.0 * attention * angle.sin();
+        let got = image.links()[0].0[0][0];
+        assert!((got.im.atan2(got.re) - expected).abs() < 1e-14);
+    }
+}

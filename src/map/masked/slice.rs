@@ -1,0 +1,147 @@
+//! One masked update on one lattice: its active links with their staples, and the other links that these staples pass.
+
+use super::mask::Pattern;
+use crate::error::{Error, Result};
+use crate::lattice::path::{direction, end, reversed, staples};
+use crate::lattice::program::replaced;
+use crate::lattice::{Displacement, Lattice, MAX_DIMENSIONS, Path, Program, WeightedPath};
+use crate::number::LaneMask;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A passive link whose neighbours are active.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub direction: usize,
+    pub mask: LaneMask,
+    pub program: usize,
+}
+
+/// Geometry of a masked update of the links of one direction on one class of sites.
+pub(super) struct Slice {
+    pub direction: usize,
+    /// Site vectors with active links, and their lanes.
+    pub active: Vec<(usize, LaneMask)>,
+    /// The staples of each group, for links alone and for links with replacements behind them.
+    pub staples: Vec<Program>,
+    pub wide: Vec<Program>,
+    /// Staples of each group, counted by the modulus of their weights.
+    pub counts: Vec<f64>,
+    /// Number among the active ones of every site vector.
+    pub number: Vec<u32>,
+    pub targets: Vec<Target>,
+    /// Targets of a site vector begin here.
+    pub first: Vec<usize>,
+    /// For targets: all paths that close through one active link, which item ndim + group of its site replaces.
+    pub passive: Vec<Program>,
+}
+
+impl Slice {
+    /// Exchanges the active links, stored `[site vector][width]`, for others.
+    pub fn swap<T>(&self, (items, width): (&mut [T], usize), others: &mut [T]) {
+        for (&(vector, _), other) in self.active.iter().zip(others) {
+            std::mem::swap(&mut items[vector * width + self.direction], other);
+        }
+    }
+}
+
+/// What all slices of a layer share.
+pub(super) struct Geometry<'a> {
+    pub lattice: &'a Arc<Lattice>,
+    pub pattern: Pattern,
+    pub lanes: &'a [Vec<LaneMask>],
+    /// Items of a site with its replacements.
+    pub width: usize,
+}
+
+impl Geometry<'_> {
+    /// Whether a staple of an active link of direction `mu` passes no active link.
+    fn is_free(&self, staple: &[i8], mu: usize, class: usize) -> bool {
+        let mut x = unit(mu);
+        staple.iter().all(|&step| {
+            let nu = direction(step);
+            x[nu] -= i32::from(step < 0);
+            let hit = nu == mu && self.pattern.moved(class, &x) == class;
+            x[nu] += i32::from(step > 0);
+            !hit
+        })
+    }
+
+    /// The slice of direction `mu` and class `class`; staples that pass an active link are left out.
+    pub fn slice(&self, groups: &[Vec<WeightedPath>], mu: usize, class: usize) -> Result<Slice> {
+        let free = |loops: &Vec<WeightedPath>| -> Vec<_> {
+            staples(loops, mu).into_iter().filter(|staple| self.is_free(&staple.path, mu, class)).collect()
+        };
+        let staples: Vec<Vec<WeightedPath>> = groups.iter().map(free).collect();
+        if let Some(k) = staples.iter().position(Vec::is_empty) {
+            return Err(Error::value(format!(
+                "group {k} of loops has no staple for links of direction {mu} that passes no other link of the mask; use the mask \
+                 \"sublattices\" or other loops"
+            )));
+        }
+        let program =
+            |list: &[(usize, &WeightedPath)], start: usize| Program::linear(self.lattice, unit(start), list).at(&[1.0]);
+        let sums = staples.iter().map(|list| list.iter().map(|path| (0, path)).collect::<Vec<_>>());
+        let plain: Vec<Program> = sums.map(|list| program(&list, mu)).collect();
+        let through = self.through(&staples, mu, class);
+        let passive = through.iter().map(|((nu, _), list)| {
+            let list: Vec<_> = list.iter().map(|path| (0, path)).collect();
+            program(&list, *nu).among(self.width)
+        });
+        let (mut targets, mut first) = (Vec::new(), vec![0]);
+        for vector in 0..self.lattice.vectors() {
+            for (program, &(direction, class)) in through.keys().enumerate() {
+                let mask = self.lanes[class][vector];
+                if mask != 0 {
+                    targets.push(Target { direction, mask, program });
+                }
+            }
+            first.push(targets.len());
+        }
+        let active: Vec<_> = self.lanes[class].iter().copied().enumerate().filter(|(_, mask)| *mask != 0).collect();
+        let mut number = vec![u32::MAX; self.lattice.vectors()];
+        active.iter().enumerate().for_each(|(n, &(vector, _))| number[vector] = n as u32);
+        Ok(Slice {
+            direction: mu,
+            active,
+            wide: plain.iter().map(|program| program.clone().among(self.width)).collect(),
+            staples: plain,
+            counts: staples.iter().map(|list| list.iter().map(|staple| staple.weight.abs()).sum()).collect(),
+            passive: passive.collect(),
+            number,
+            targets,
+            first,
+        })
+    }
+
+    /// For every direction and class of passive links, the paths from the end of such a link back to its beginning.
+    fn through(
+        &self,
+        staples: &[Vec<WeightedPath>],
+        mu: usize,
+        class: usize,
+    ) -> BTreeMap<(usize, usize), Vec<WeightedPath>> {
+        let mut through: BTreeMap<_, Vec<WeightedPath>> = BTreeMap::new();
+        for (k, staple) in staples.iter().enumerate().flat_map(|(k, list)| list.iter().map(move |staple| (k, staple))) {
+            let mut closed: Path = vec![replaced(mu as i8 + 1, k)];
+            closed.extend(&staple.path);
+            let plain: Path = std::iter::once(mu as i8 + 1).chain(staple.path.iter().copied()).collect();
+            for p in 1..closed.len() {
+                let (before, after) = (&closed[..p], &closed[p + 1..]);
+                let (site, path) = match closed[p] > 0 {
+                    true => (end(&plain[..p]), [after, before].concat()),
+                    false => (end(&plain[..=p]), [reversed(before), reversed(after)].concat()),
+                };
+                let key = (direction(closed[p]), self.pattern.moved(class, &site));
+                through.entry(key).or_default().push(WeightedPath { weight: staple.weight, path });
+            }
+        }
+        through
+    }
+}
+
+fn unit(mu: usize) -> Displacement {
+    let mut x = [0; MAX_DIMENSIONS];
+    x[mu] = 1;
+    x
+}

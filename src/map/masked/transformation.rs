@@ -1,0 +1,314 @@
+//! A change of variables U = F(V) by masked link updates (arXiv 2201.01862, 2405.19692; Luescher, arXiv 0907.5491).
+//!
+//! Coefficients c_k = s (2/pi) arctan(x_k)/n, n staples in all, so that sum |c_k| n_k < s <= 1. With V the staples,
+//! |d A| <= sum |c_k| n_k |dU|: the solution of U = exp(-A(U)) U' is a fixed point of a contraction, hence every update is one
+//! to one and its Jacobian positive. All passes work in place; what is kept are the links before each update.
+
+use super::jacobian::{MAX_N, Tables};
+use super::layer::{MaskedLayer, Sweep};
+use super::passes::{Advance, Passive, Place, Reverse, Slopes, Solve, Turn, Widen, over};
+use crate::concept::{Bijection, InverseInfo, Map, Tape};
+use crate::error::{Error, Result};
+use crate::field;
+use crate::gauge::{GaugeField, LinkAlgebra};
+use crate::group;
+use crate::interrupt;
+use crate::lattice::{Lattice, program::MAX_REPLACED};
+use crate::map::Memory;
+use crate::matrix::Matrix;
+use crate::number::Real;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Change of a link at which the fixed point counts as found.
+const TOLERANCE: f64 = 1e-14;
+const MOST_ITERATIONS: usize = 20_000;
+
+/// Masked layers one after another.
+pub struct Transformation {
+    lattice: Arc<Lattice>,
+    sweeps: Vec<Sweep>,
+    /// Items of a site in the reverse pass: links, then one replacement for every group.
+    width: usize,
+    memory: Memory,
+}
+
+/// Links before each update, one entry for each in turn.
+type Undo<R, const N: usize> = Vec<Vec<Matrix<R, N>>>;
+
+/// The image and the way to it.
+struct Kept<R, const N: usize> {
+    image: GaugeField<R, N>,
+    undo: Undo<R, N>,
+}
+
+impl Transformation {
+    /// The layers on a lattice.
+    pub fn new(lattice: &Arc<Lattice>, layers: &[MaskedLayer], memory: Memory) -> Result<Self> {
+        let groups = layers.iter().map(|layer| layer.groups.len()).max().unwrap_or(0);
+        if layers.iter().any(|layer| layer.groups.is_empty()) || groups > MAX_REPLACED {
+            return Err(Error::value(format!("a masked layer has 1 to {MAX_REPLACED} coefficients")));
+        }
+        if lattice.ndim() < 2 {
+            return Err(Error::value("masked layers need at least two dimensions; the lattice has one"));
+        }
+        let width = lattice.ndim() + groups;
+        let sweeps = layers.iter().map(|layer| Sweep::new(lattice, layer, width)).collect::<Result<_>>()?;
+        Ok(Self { lattice: lattice.clone(), sweeps, width, memory })
+    }
+
+    /// Staples of each coefficient of each layer.
+    pub fn staples(&self) -> Vec<Vec<f64>> {
+        self.sweeps.iter().map(|sweep| sweep.slices[0].counts.clone()).collect()
+    }
+
+    /// Every layer with its parameters.
+    fn each<'a>(&'a self, mut theta: &'a [f64]) -> impl DoubleEndedIterator<Item = (&'a Sweep, &'a [f64])> + 'a {
+        let parts = self.sweeps.iter().map(move |sweep| {
+            let (own, rest) = theta.split_at(sweep.groups);
+            theta = rest;
+            (sweep, own)
+        });
+        parts.collect::<Vec<_>>().into_iter()
+    }
+
+    fn check<const N: usize>(&self) -> Result<()> {
+        match N <= MAX_N {
+            true => Ok(()),
+            false => Err(Error::value(format!(
+                "field transformations exist for U(1), SU(2) and SU(3); {} was given",
+                group::name(N)
+            ))),
+        }
+    }
+
+    /// Runs layers in place; returns log det if asked for. Old links go to `undo`.
+    fn advance<R: Real, const N: usize>(
+        &self,
+        (c, layers): (&[Vec<R>], Range<usize>),
+        u: &mut GaugeField<R, N>,
+        log_det: bool,
+        mut undo: Option<&mut Undo<R, N>>,
+    ) -> Result<R::Total> {
+        self.check::<N>()?;
+        let (ndim, tables) = (self.lattice.ndim(), Tables::of::<N>());
+        let mut sum = R::Total::zero();
+        for (sweep, own) in self.sweeps.iter().zip(c).take(layers.end).skip(layers.start) {
+            for slice in &sweep.slices {
+                interrupt::poll()?;
+                let kernel = Advance { slice, links: u.links(), ndim, coefficients: own, log_det, tables };
+                let (mut links, part) = over(&kernel, slice.active.len());
+                sum += part;
+                slice.swap((u.links_mut(), ndim), &mut links);
+                if let Some(undo) = undo.as_deref_mut() {
+                    undo.push(links);
+                }
+            }
+        }
+        match sum.lane(0).is_finite() {
+            true => Ok(sum),
+            false => Err(Error::value(
+                "log det of the field transformation is not finite: the field holds NaN or links that are not unitary",
+            )),
+        }
+    }
+
+    /// The coefficients of every layer.
+    fn coefficients<R: Real>(&self, theta: &[f64]) -> Vec<Vec<R>> {
+        let splat = |c: Vec<f64>| c.into_iter().map(R::splat).collect();
+        self.each(theta).map(|(sweep, own)| splat(sweep.coefficients(own).0)).collect()
+    }
+
+    /// All layers.
+    fn all(&self) -> Range<usize> {
+        0..self.sweeps.len()
+    }
+
+    fn recorded<R: Real, const N: usize>(
+        &self,
+        theta: &[f64],
+        q: &GaugeField<R, N>,
+        log_det: bool,
+    ) -> Result<(GaugeField<R, N>, R::Total, Tape)> {
+        let (mut image, mut undo) = (q.clone(), Undo::new());
+        let kept = match self.memory {
+            Memory::Store => Some(&mut undo),
+            Memory::Recompute => None,
+        };
+        let sum = self.advance((&self.coefficients(theta), self.all()), &mut image, log_det, kept)?;
+        let tape = match self.memory {
+            Memory::Store => Tape::new(Kept { image: image.clone(), undo }),
+            Memory::Recompute => Tape::new(()),
+        };
+        Ok((image, sum, tape))
+    }
+
+    /// The reverse pass of one layer: `undo` loses its entries.
+    fn reverse<R: Real, const N: usize>(
+        &self,
+        (sweep, own): (&Sweep, &[f64]),
+        (items, undo): (&mut [Matrix<R, N>], &mut Undo<R, N>),
+        cotangent: &mut LinkAlgebra<R, N>,
+        weight: f64,
+        mut gradient: Option<&mut [R::Total]>,
+    ) -> Result<()> {
+        let (ndim, width, tables) = (self.lattice.ndim(), self.width, Tables::of::<N>());
+        let (c, dc) = sweep.coefficients(own);
+        let c: Vec<R> = c.into_iter().map(R::splat).collect();
+        for slice in sweep.slices.iter().rev() {
+            interrupt::poll()?;
+            slice.swap((items, width), &mut undo.pop().unwrap_or_default());
+            let (coefficients, above) = (&c[..], &cotangent.elements[..]);
+            let kernel = Reverse { slice, items, width, ndim, coefficients, cotangent: above, weight, tables };
+            let (turns, _) = over::<R, Turn<R, N>>(&kernel, slice.active.len());
+            if let Some(gradient) = gradient.as_deref_mut() {
+                let mut slopes: Vec<R> = field::zeros(turns.len() * sweep.groups);
+                let kernel = Slopes { slice, items, turns: &turns };
+                let sums = field::for_each_summed(&kernel, sweep.groups, &mut slopes, sweep.groups);
+                let terms = gradient.iter_mut().zip(sums).zip(&dc);
+                terms.for_each(|((slope, sum), dc)| *slope += sum * R::Total::splat(*dc));
+            }
+            for (turn, &(vector, _)) in turns.iter().zip(&slice.active) {
+                cotangent.elements[vector * ndim + slice.direction] = turn.below;
+            }
+            let kernel = Place { slice, turns: &turns, coefficients, ndim };
+            field::for_each::<R, _, _>(&kernel, width, items);
+            let kernel = Passive { slice, items, width };
+            field::for_each::<R, _, _>(&kernel, ndim, &mut cotangent.elements);
+        }
+        Ok(())
+    }
+
+    /// Image and log det of `q` with d/dx_k as their dual parts.
+    #[cfg(test)]
+    pub(crate) fn along_parameter<const N: usize>(
+        &self,
+        theta: &[f64],
+        q: &GaugeField<f64, N>,
+        k: usize,
+    ) -> Result<(GaugeField<crate::number::Dual<f64>, N>, crate::number::Dual<f64>)> {
+        use crate::concept::Configuration;
+        let mut moved = crate::map::displaced(q, &q.zero());
+        let mut c: Vec<Vec<crate::number::Dual<f64>>> = self.coefficients(theta);
+        let slopes = self.each(theta).flat_map(|(sweep, own)| sweep.coefficients(own).1);
+        let slope = slopes.enumerate().map(|(n, dc)| if n == k { dc } else { 0.0 });
+        c.iter_mut().flatten().zip(slope).for_each(|(c, dc)| c.eps = dc);
+        let log_det = self.advance((&c, self.all()), &mut moved, true, None)?;
+        Ok((moved, log_det))
+    }
+
+    fn wide<R: Real, const N: usize>(&self, u: &GaugeField<R, N>) -> Vec<Matrix<R, N>> {
+        let mut items = field::zeros(self.lattice.vectors() * self.width);
+        let kernel = Widen { links: u.links(), ndim: self.lattice.ndim() };
+        field::for_each::<R, _, _>(&kernel, self.width, &mut items);
+        items
+    }
+}
+
+impl<R: Real, const N: usize> Map<GaugeField<R, N>> for Transformation {
+    fn n_parameters(&self) -> usize {
+        self.sweeps.iter().map(|sweep| sweep.groups).sum()
+    }
+
+    fn forward(&self, theta: &[f64], q: &GaugeField<R, N>) -> Result<GaugeField<R, N>> {
+        let mut image = q.clone();
+        self.advance((&self.coefficients(theta), self.all()), &mut image, false, None)?;
+        Ok(image)
+    }
+
+    fn record(&self, theta: &[f64], q: &GaugeField<R, N>) -> Result<(GaugeField<R, N>, Tape)> {
+        let (image, _, tape) = self.recorded(theta, q, false)?;
+        Ok((image, tape))
+    }
+
+    fn pullback(
+        &self,
+        theta: &[f64],
+        q: &GaugeField<R, N>,
+        tape: &Tape,
+        cotangent: &LinkAlgebra<R, N>,
+        gradient: Option<&mut [R::Total]>,
+    ) -> Result<LinkAlgebra<R, N>> {
+        self.pullback_log_det(theta, q, tape, cotangent, 0.0, gradient)
+    }
+}
+
+impl<R: Real, const N: usize> Bijection<GaugeField<R, N>> for Transformation {
+    fn record_log_det(&self, theta: &[f64], q: &GaugeField<R, N>) -> Result<(GaugeField<R, N>, R::Total, Tape)> {
+        self.recorded(theta, q, true)
+    }
+
+    fn pullback_log_det(
+        &self,
+        theta: &[f64],
+        q: &GaugeField<R, N>,
+        tape: &Tape,
+        cotangent: &LinkAlgebra<R, N>,
+        weight: f64,
+        mut gradient: Option<&mut [R::Total]>,
+    ) -> Result<LinkAlgebra<R, N>> {
+        let mut kept = match self.memory {
+            Memory::Store => {
+                let kept: &Kept<R, N> = tape.get()?;
+                Some((self.wide(&kept.image), kept.undo.clone()))
+            }
+            Memory::Recompute => None,
+        };
+        let (mut below, mut end) = (cotangent.clone(), theta.len());
+        for (l, (sweep, own)) in self.each(theta).enumerate().collect::<Vec<_>>().into_iter().rev() {
+            let start = end - own.len();
+            let part = gradient.as_deref_mut().map(|gradient| &mut gradient[start..end]);
+            match &mut kept {
+                Some((items, undo)) => self.reverse((sweep, own), (items, undo), &mut below, weight, part)?,
+                None => {
+                    let (mut u, mut undo, c) = (q.clone(), Undo::new(), self.coefficients(theta));
+                    self.advance((&c, 0..l), &mut u, false, None)?;
+                    self.advance((&c, l..l + 1), &mut u, false, Some(&mut undo))?;
+                    self.reverse((sweep, own), (&mut self.wide(&u), &mut undo), &mut below, weight, part)?;
+                }
+            }
+            end = start;
+        }
+        Ok(below)
+    }
+
+    /// Fixed points of U = exp(-A(U)) U', link by link: after a step that changes a link by less than e, it is off by less than
+    /// e r/(1 - r), r = sum |c_k| n_k.
+    fn inverse(&self, theta: &[f64], image: &GaugeField<R, N>) -> Result<(GaugeField<R, N>, InverseInfo)> {
+        self.check::<N>()?;
+        let (mut u, mut info) = (image.clone(), InverseInfo { iterations: 0, residual: 0.0 });
+        let ndim = self.lattice.ndim();
+        for (sweep, own) in self.each(theta).rev() {
+            let (c, _) = sweep.coefficients(own);
+            let splat: Vec<R> = c.iter().map(|&c| R::splat(c)).collect();
+            let rate = sweep.contraction(&c).max(1e-3);
+            let most = (((0.1 * TOLERANCE).ln() / rate.ln()) as usize + 10).min(MOST_ITERATIONS);
+            for slice in sweep.slices.iter().rev() {
+                interrupt::poll()?;
+                let kernel = Solve { slice, links: u.links(), ndim, coefficients: &splat, tolerance: TOLERANCE, most };
+                let (solved, _) = over(&kernel, slice.active.len());
+                for (solved, &(vector, _)) in solved.iter().zip(&slice.active) {
+                    let change = solved.change.max_lane();
+                    info.iterations = info.iterations.max(solved.iterations.lane(0) as usize);
+                    info.residual = if change > info.residual || change.is_nan() { change } else { info.residual };
+                    u.links_mut()[vector * ndim + slice.direction] = solved.link;
+                }
+                if info.residual >= TOLERANCE || info.residual.is_nan() {
+                    return Err(no_inverse(most, info.residual, rate));
+                }
+            }
+        }
+        Ok((u, info))
+    }
+}
+
+fn no_inverse(most: usize, residual: f64, rate: f64) -> Error {
+    Error::Convergence {
+        message: format!(
+            "the inverse of the field transformation still changes links by {residual:.1e} after {most} iterations; {TOLERANCE:.0e} is \
+             reached when links are unitary (contraction {rate:.3} per iteration): check U.unitarity_violation()"
+        ),
+        history: vec![residual],
+        best: None,
+    }
+}

@@ -1,0 +1,307 @@
+//! Linear maps of windows to channels (convolutions, dense layers) and their reverse passes, as products of small matrices.
+//!
+//! `y[o] = b + sum_k u[o, k] w[k]` with k = (tap of the window, channel). Vectors hold `W` channels of a position (`W` the lanes of
+//! the type), or one channel of as many samples or sites as there are lanes (`W` = 1): the same source. A number of u is spread
+//! over a register and multiplied with a vector of weights; a block of sums stays in registers, weights are packed in the order
+//! in which they are read, and windows are read where they lie, without a copy. Only true channels are spread, so what stands in
+//! the lanes that fill up the last vector has no effect.
+
+use super::window::Windows;
+use crate::number::{Real, Work};
+use std::sync::Arc;
+
+/// Positions whose numbers stay in the first cache while gradients of weights are summed over them.
+const BLOCK: usize = 64;
+
+/// A linear map whose weights `[output][input][tap]` and then biases stand from `start` on among the parameters.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// What each output position sees.
+    pub windows: Arc<Windows>,
+    /// Channels in.
+    pub inputs: usize,
+    /// How many taps stand side by side among the channels (those of a [`super::gather::Gather`]), else 1.
+    pub gathered: usize,
+    /// Channels out.
+    pub outputs: usize,
+    /// Number of the first parameter.
+    pub start: usize,
+    /// Whether there are biases.
+    pub bias: bool,
+}
+
+/// Weights in the order of the kernels.
+#[derive(Debug, Clone)]
+pub struct Weights<R> {
+    /// `[vector of outputs][tap][input]`
+    forward: Vec<R>,
+    /// `[vector of outputs]`
+    bias: Vec<R>,
+    /// `[tap][vector of inputs][output]`
+    reverse: Vec<R>,
+}
+
+/// Derivatives with respect to the weights, in the order of [`Weights`].
+#[derive(Debug, Clone)]
+pub struct Gradient<R> {
+    forward: Vec<R>,
+    bias: Vec<R>,
+}
+
+/// Vectors of `W` channels.
+pub const fn vectors<const W: usize>(channels: usize) -> usize {
+    channels.div_ceil(W)
+}
+
+impl Linear {
+    fn terms(&self) -> usize {
+        self.windows.taps * self.inputs
+    }
+
+    /// Number of parameters.
+    pub fn n_parameters(&self) -> usize {
+        self.outputs * (self.terms() + usize::from(self.bias))
+    }
+
+    fn weight(&self, output: usize, tap: usize, input: usize) -> Option<usize> {
+        let channels = self.inputs / self.gathered;
+        let (tap, channel) = (tap * self.gathered + input / channels, input % channels);
+        let inside = output < self.outputs && input < self.inputs;
+        inside.then(|| self.start + (output * channels + channel) * self.windows.taps * self.gathered + tap)
+    }
+
+    fn bias(&self, output: usize) -> Option<usize> {
+        (self.bias && output < self.outputs).then(|| self.start + self.outputs * self.terms() + output)
+    }
+
+    /// Packs weights; `make` gives the vector whose lane `k` holds the parameter of number `index(k)`, or 0.
+    pub fn pack<R: Real, const W: usize>(&self, make: &impl Fn(&dyn Fn(usize) -> Option<usize>) -> R) -> Weights<R> {
+        let (taps, outputs) = (self.windows.taps, vectors::<W>(self.outputs));
+        let mut forward = Vec::with_capacity(outputs * self.terms());
+        for p in 0..outputs {
+            for t in 0..taps {
+                forward.extend((0..self.inputs).map(|c| make(&|k| self.weight(p * W + k, t, c))));
+            }
+        }
+        let bias = (0..outputs).map(|p| make(&|k| self.bias(p * W + k))).collect();
+        let mut reverse = Vec::with_capacity(taps * vectors::<W>(self.inputs) * self.outputs);
+        for t in 0..taps {
+            for v in 0..vectors::<W>(self.inputs) {
+                reverse.extend((0..self.outputs).map(|o| make(&|k| self.weight(o, t, v * W + k))));
+            }
+        }
+        Weights { forward, bias, reverse }
+    }
+
+    /// Calls `give(parameter, vector, lane)` for every parameter.
+    pub fn unpack<R: Real, const W: usize>(&self, gradient: &Gradient<R>, mut give: impl FnMut(usize, R, usize)) {
+        for o in 0..self.outputs {
+            for (k, term) in gradient.forward[o / W * self.terms()..][..self.terms()].iter().enumerate() {
+                let index = self.weight(o, k / self.inputs, k % self.inputs);
+                index.into_iter().for_each(|n| give(n, *term, o % W));
+            }
+            self.bias(o).into_iter().for_each(|n| give(n, gradient.bias[o / W], o % W));
+        }
+    }
+
+    /// Derivatives that are zero.
+    pub fn gradient<R: Real, const W: usize>(&self) -> Gradient<R> {
+        let outputs = vectors::<W>(self.outputs);
+        Gradient { forward: vec![R::zero(); outputs * self.terms()], bias: vec![R::zero(); outputs] }
+    }
+
+    /// Writes y.
+    pub fn forward<R: Real, const W: usize>(&self, weights: &Weights<R>, u: &[R], y: &mut [R]) {
+        R::vectorize(Forward::<R, W> { layer: self, weights, u, y });
+    }
+
+    /// Adds to the cotangent of u that of y carried back.
+    pub fn pull<R: Real, const W: usize>(&self, weights: &Weights<R>, above: &[R], below: &mut [R]) {
+        R::vectorize(Pull::<R, W> { layer: self, weights, above, below });
+    }
+
+    /// Adds to the derivatives with respect to weights and biases.
+    pub fn differentiate<R: Real, const W: usize>(&self, u: &[R], above: &[R], gradient: &mut Gradient<R>) {
+        R::vectorize(Differentiate::<R, W> { layer: self, u, above, gradient });
+    }
+}
+
+/// Lane `k` of one of the vectors of channels in every lane.
+#[inline(always)]
+fn spread<R: Real, const W: usize>(x: &R, k: usize) -> R {
+    if W == 1 { *x } else { x.spread(k) }
+}
+
+/// `sums[m] + sum_k rows[m][k] panel[k]`, k in order.
+#[inline(always)]
+fn products<R: Real, const W: usize, const M: usize>(rows: [&[R]; M], panel: &[R], mut sums: [R; M]) -> [R; M] {
+    let (whole, rest) = panel.as_chunks::<W>();
+    let mut starts = rows;
+    for m in 0..M {
+        starts[m] = &rows[m][..whole.len()];
+    }
+    for (v, panel) in whole.iter().enumerate() {
+        for k in 0..W {
+            for m in 0..M {
+                sums[m] = spread::<R, W>(&starts[m][v], k).mul_add(panel[k], sums[m]);
+            }
+        }
+    }
+    for (k, weight) in rest.iter().enumerate() {
+        for m in 0..M {
+            sums[m] = spread::<R, W>(&rows[m][whole.len()], k).mul_add(*weight, sums[m]);
+        }
+    }
+    sums
+}
+
+struct Forward<'a, R, const W: usize> {
+    layer: &'a Linear,
+    weights: &'a Weights<R>,
+    u: &'a [R],
+    y: &'a mut [R],
+}
+
+impl<R: Real, const W: usize> Forward<'_, R, W> {
+    #[inline(always)]
+    fn blocks<const M: usize>(self) {
+        let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
+        let (inputs, terms) = (self.layer.inputs, self.layer.terms());
+        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.outputs));
+        for p in 0..height {
+            let panel = &self.weights.forward[p * terms..][..terms];
+            for first in (0..n).step_by(M) {
+                let mut sums = [self.weights.bias[p]; M];
+                for t in 0..taps {
+                    let mut rows: [&[R]; M] = [&[]; M];
+                    for m in 0..M {
+                        let window = (first + m).min(n - 1);
+                        rows[m] = &self.u[table[window * taps + t] as usize * width..][..width];
+                    }
+                    sums = products::<R, W, M>(rows, &panel[t * inputs..][..inputs], sums);
+                }
+                for m in 0..M.min(n - first) {
+                    self.y[(first + m) * height + p] = sums[m];
+                }
+            }
+        }
+    }
+}
+
+impl<R: Real, const W: usize> Work for Forward<'_, R, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        match (self.layer.windows.outputs, R::REGISTERS) {
+            (1, _) => self.blocks::<1>(),
+            (_, 1) => self.blocks::<12>(),
+            (_, 2) => self.blocks::<6>(),
+            _ => self.blocks::<3>(),
+        }
+    }
+}
+
+struct Pull<'a, R, const W: usize> {
+    layer: &'a Linear,
+    weights: &'a Weights<R>,
+    above: &'a [R],
+    below: &'a mut [R],
+}
+
+impl<R: Real, const W: usize> Pull<'_, R, W> {
+    #[inline(always)]
+    fn blocks<const M: usize>(self) {
+        let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
+        let outputs = self.layer.outputs;
+        let (width, height) = (vectors::<W>(self.layer.inputs), vectors::<W>(outputs));
+        for t in 0..taps {
+            for v in 0..width {
+                let panel = &self.weights.reverse[(t * width + v) * outputs..][..outputs];
+                for first in (0..n).step_by(M) {
+                    let mut rows: [&[R]; M] = [&[]; M];
+                    for m in 0..M {
+                        rows[m] = &self.above[(first + m).min(n - 1) * height..][..height];
+                    }
+                    let sums = products::<R, W, M>(rows, panel, [R::zero(); M]);
+                    for m in 0..M.min(n - first) {
+                        self.below[table[(first + m) * taps + t] as usize * width + v] += sums[m];
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<R: Real, const W: usize> Work for Pull<'_, R, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        match (self.layer.windows.outputs, R::REGISTERS) {
+            (1, _) => self.blocks::<1>(),
+            (_, 1) => self.blocks::<12>(),
+            (_, 2) => self.blocks::<6>(),
+            _ => self.blocks::<3>(),
+        }
+    }
+}
+
+struct Differentiate<'a, R, const W: usize> {
+    layer: &'a Linear,
+    u: &'a [R],
+    above: &'a [R],
+    gradient: &'a mut Gradient<R>,
+}
+
+impl<R: Real, const W: usize> Differentiate<'_, R, W> {
+    /// `M` divides `W`, or `W` is 1.
+    #[inline(always)]
+    fn blocks<const M: usize>(self) {
+        let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
+        let (inputs, terms) = (self.layer.inputs, self.layer.terms());
+        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.outputs));
+        for start in (0..n).step_by(BLOCK) {
+            let end = n.min(start + BLOCK);
+            for p in 0..height {
+                for t in 0..taps {
+                    for first in (0..inputs).step_by(M) {
+                        let mut sums = [R::zero(); M];
+                        for o in start..end {
+                            let row = &self.u[table[o * taps + t] as usize * width..][..width];
+                            let above = self.above[o * height + p];
+                            if W == 1 {
+                                for m in 0..M {
+                                    sums[m] = row[(first + m).min(inputs - 1)].mul_add(above, sums[m]);
+                                }
+                            } else {
+                                let vector = &row[first / W];
+                                for m in 0..M {
+                                    sums[m] = vector.spread(first % W + m).mul_add(above, sums[m]);
+                                }
+                            }
+                        }
+                        let sums = &sums[..M.min(inputs - first)];
+                        let target = &mut self.gradient.forward[p * terms + t * inputs + first..][..sums.len()];
+                        for (target, sum) in target.iter_mut().zip(sums) {
+                            *target += *sum;
+                        }
+                    }
+                }
+                for above in self.above[..end * height].iter().skip(start * height + p).step_by(height) {
+                    self.gradient.bias[p] += *above;
+                }
+            }
+        }
+    }
+}
+
+impl<R: Real, const W: usize> Work for Differentiate<'_, R, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        match R::REGISTERS {
+            1 => self.blocks::<8>(),
+            2 => self.blocks::<4>(),
+            _ => self.blocks::<2>(),
+        }
+    }
+}

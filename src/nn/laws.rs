@@ -1,0 +1,307 @@
+//! Laws of convolutional networks: plain loops, derivatives by duals, symmetric second derivatives, lanes give one answer.
+
+use super::*;
+use crate::lattice::Lattice;
+use crate::number::{Dual, Real};
+use crate::random::{Purpose, Stream};
+use rand::RngExt;
+use rand_distr::StandardNormal;
+
+fn noise(n: usize, seed: u64) -> Vec<f64> {
+    let mut rng = Stream::new(seed, Purpose::Noise, 0).site(0);
+    (0..n).map(|_| rng.sample(StandardNormal)).collect()
+}
+
+fn conv(size: &[usize], inputs: usize, outputs: usize, stride: usize, dilation: usize) -> Layer {
+    let (stride, dilation) = (vec![stride; size.len()], vec![dilation; size.len()]);
+    Layer::Conv { size: size.to_vec(), inputs, outputs, bias: true, stride, dilation }
+}
+
+fn pool(pooling: Pooling, ndim: usize, size: usize) -> Layer {
+    Layer::Pool { pooling, size: vec![size; ndim], stride: vec![size; ndim] }
+}
+
+fn linear(inputs: usize, outputs: usize) -> Layer {
+    Layer::Linear { inputs, outputs, bias: outputs > 1 }
+}
+
+const FUNCTIONS: [Activation; 7] = [
+    Activation::LeakyRelu { slope: 0.01 },
+    Activation::Relu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::Gelu,
+    Activation::Swish,
+    Activation::Arctan,
+];
+
+/// Networks that together have every layer, with their extents and channels.
+fn networks() -> Vec<(Vec<Layer>, usize, Vec<usize>)> {
+    let act = |n: usize| Layer::Activation(FUNCTIONS[n]);
+    let global = |pooling| Layer::GlobalPool { pooling };
+    vec![
+        (vec![conv(&[3], 2, 3, 1, 2), act(2), conv(&[2], 3, 1, 2, 1)], 2, vec![7]),
+        (
+            vec![
+                conv(&[2, 3], 3, 9, 1, 1),
+                act(0),
+                pool(Pooling::Avg, 2, 2),
+                act(4),
+                conv(&[1, 1], 9, 17, 1, 1),
+                global(Pooling::Avg),
+                act(5),
+                linear(17, 2),
+            ],
+            3,
+            vec![5, 4],
+        ),
+        (
+            vec![
+                conv(&[2, 2], 1, 4, 1, 1),
+                act(1),
+                pool(Pooling::Max, 2, 2),
+                Layer::Flatten,
+                act(6),
+                linear(24, 3),
+                act(3),
+            ],
+            1,
+            vec![4, 6],
+        ),
+        (
+            vec![
+                conv(&[2, 2, 2], 1, 5, 1, 1),
+                Layer::Residual { layers: vec![act(2), conv(&[1, 2, 1], 5, 5, 1, 1), act(0)] },
+                pool(Pooling::Sum, 3, 2),
+                act(5),
+                global(Pooling::Max),
+                linear(5, 1),
+            ],
+            1,
+            vec![4, 2, 3],
+        ),
+        (vec![act(4), conv(&[2, 1, 3, 2], 2, 3, 1, 1), act(3), global(Pooling::Sum)], 2, vec![2, 3, 3, 2]),
+    ]
+}
+
+/// The convolution by its formula; weights `[o][i][tap]`, then biases.
+fn by_hand(layer: &Layer, theta: &[f64], x: &[f64], extents: &[usize]) -> Vec<f64> {
+    let Layer::Conv { size, inputs, outputs, stride, dilation, .. } = layer else { unreachable!() };
+    let volume: usize = extents.iter().product();
+    let taps: usize = size.iter().product();
+    let after: Vec<usize> = extents.iter().zip(stride).map(|(l, s)| l.div_ceil(*s)).collect();
+    let mut y = Vec::new();
+    for s in 0..after.iter().product() {
+        let at = window::decode(s, &after);
+        for o in 0..*outputs {
+            let mut sum = theta[outputs * inputs * taps + o];
+            for c in 0..*inputs {
+                for t in 0..taps {
+                    let tap = window::decode(t, size);
+                    let site = (0..size.len()).fold(0, |site, mu| {
+                        let left = dilation[mu] * (size[mu] - 1) / 2;
+                        let to = at[mu] * stride[mu] + tap[mu] * dilation[mu] + 10 * extents[mu] - left;
+                        site * extents[mu] + to % extents[mu]
+                    });
+                    assert!(site < volume);
+                    sum += theta[(o * inputs + c) * taps + t] * x[site * inputs + c];
+                }
+            }
+            y.push(sum);
+        }
+    }
+    y
+}
+
+#[test]
+fn convolutions_are_their_formula() {
+    let cases: [(&[usize], &[usize], usize, usize); 7] = [
+        (&[5], &[3], 2, 1),
+        (&[2], &[5], 1, 1),
+        (&[6, 4], &[2, 2], 1, 1),
+        (&[5, 4], &[3, 2], 2, 2),
+        (&[4, 6], &[4, 1], 1, 3),
+        (&[3, 4, 2], &[2, 3, 1], 1, 1),
+        (&[2, 3, 2, 4], &[1, 2, 2, 3], 2, 1),
+    ];
+    for (extents, size, stride, dilation) in cases {
+        let layer = conv(size, 3, 13, stride, dilation);
+        let plan = Plan::new(std::slice::from_ref(&layer), 3, extents).unwrap();
+        let (theta, x) = (noise(plan.n_parameters(), 1), noise(3 * extents.iter().product::<usize>(), 2));
+        let expected = by_hand(&layer, &theta, &x, extents);
+        let record = plan.record(&theta, &x).unwrap();
+        assert_eq!(record.output().len(), expected.len());
+        for (y, e) in record.output().iter().zip(&expected) {
+            assert!((y - e).abs() < 1e-12, "{extents:?} {size:?}: {y} {e}");
+        }
+    }
+}
+
+fn dual(x: &[f64], v: &[f64]) -> Vec<Dual<f64>> {
+    x.iter().zip(v).map(|(x, v)| Dual::new(*x, *v)).collect()
+}
+
+fn inner(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[test]
+fn pullbacks_are_derivatives() {
+    for (layers, channels, extents) in networks() {
+        let plan = Plan::new(&layers, channels, &extents).unwrap();
+        let volume: usize = extents.iter().product();
+        let (theta, x) = (noise(plan.n_parameters(), 1), noise(channels * volume, 2));
+        let (v, w) = (noise(theta.len(), 3), noise(x.len(), 4));
+        let moved = plan.record(&dual(&theta, &v), &dual(&x, &w)).unwrap();
+        let slopes: Vec<f64> = moved.output().iter().map(|y| y.eps).collect();
+        let above = noise(slopes.len(), 5);
+        let mut gradient = vec![0.0; theta.len()];
+        let mut record = plan.record(&theta, &x).unwrap();
+        let below = plan.pullback(&mut record, &above, Some(&mut gradient)).unwrap();
+        let (expected, found) = (inner(&above, &slopes), inner(&below, &w) + inner(&gradient, &v));
+        assert!((expected - found).abs() < 1e-10 * expected.abs().max(1.0), "{layers:?}: {expected} {found}");
+    }
+}
+
+/// The derivative along `b` of the derivative along `a` is that along `a` of that along `b`.
+#[test]
+fn second_derivatives_are_symmetric() {
+    let layers = [conv(&[3, 3], 2, 5, 1, 1), Layer::Activation(Activation::Gelu), conv(&[2, 2], 5, 1, 1, 1)];
+    let plan = Plan::new(&layers, 2, &[4, 4]).unwrap();
+    let (theta, x) = (noise(plan.n_parameters(), 1), noise(32, 2));
+    let directions = [(noise(theta.len(), 3), noise(32, 4)), (noise(theta.len(), 5), noise(32, 6))];
+    let slope = |(v, w): &(Vec<f64>, Vec<f64>), (a, b): &(Vec<f64>, Vec<f64>)| {
+        let mut record = plan.record(&dual(&theta, v), &dual(&x, w)).unwrap();
+        let above: Vec<_> = record.output().iter().map(|y| y.sin_cos().0).collect();
+        let mut gradient = vec![Dual::splat(0.0); theta.len()];
+        let below = plan.pullback(&mut record, &above, Some(&mut gradient)).unwrap();
+        let along = |x: &[Dual<f64>], v: &[f64]| x.iter().zip(v).map(|(x, v)| x.eps * v).sum::<f64>();
+        along(&gradient, a) + along(&below, b)
+    };
+    let (one, other) = (slope(&directions[0], &directions[1]), slope(&directions[1], &directions[0]));
+    assert!((one - other).abs() < 1e-11 * one.abs().max(1.0), "{one} {other}");
+}
+
+fn on_lanes<R: Real<Total = f64>>(extents: &[usize]) {
+    let layers = [
+        conv(&[3, 2], 2, 5, 1, 1),
+        Layer::Activation(Activation::Tanh),
+        Layer::Residual { layers: vec![conv(&[2, 3], 5, 5, 1, 2), Layer::Activation(Activation::Arctan)] },
+    ];
+    let lattice = Lattice::new(extents, R::LANES).unwrap();
+    let (plan, reference) = (Plan::on_lattice(&layers, 2, &lattice).unwrap(), Plan::new(&layers, 2, extents).unwrap());
+    let volume = lattice.volume();
+    let (theta, x, above) = (noise(plan.n_parameters(), 1), noise(2 * volume, 2), noise(5 * volume, 3));
+    let to_lanes = |x: &[f64], channels: usize| -> Vec<R> {
+        let value = |n: usize| R::from_lanes(|k| x[lattice.site(n / channels, k) as usize * channels + n % channels]);
+        (0..lattice.vectors() * channels).map(value).collect()
+    };
+    let check = |found: &[R], expected: &[f64], channels: usize| {
+        for (a, b) in found.iter().zip(to_lanes(expected, channels)) {
+            (0..R::LANES).for_each(|k| assert!((a.lane(k) - b.lane(k)).abs() < 1e4 * R::EPSILON));
+        }
+    };
+    let same: Vec<R> = theta.iter().map(|x| R::splat(*x)).collect();
+    let mut record = plan.record(&same, &to_lanes(&x, 2)).unwrap();
+    let mut expected = reference.record(&theta, &x).unwrap();
+    check(record.output(), expected.output(), 5);
+    let (mut gradient, mut wanted) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
+    let below = plan.pullback(&mut record, &to_lanes(&above, 5), Some(&mut gradient)).unwrap();
+    let below_wanted = reference.pullback(&mut expected, &above, Some(&mut wanted)).unwrap();
+    check(&below, &below_wanted, 2);
+    for (a, b) in gradient.iter().zip(&wanted) {
+        assert!((a - b).abs() < 1e5 * R::EPSILON, "{a} {b}");
+    }
+}
+
+/// Loss, gradient and cotangents of inputs of seven samples.
+fn trained<R: Real<Total = f64>, const W: usize>(
+    layers: &[Layer],
+    channels: usize,
+    extents: &[usize],
+) -> (f64, Vec<f64>, Vec<f64>, Vec<f64>) {
+    let plan = Plan::new(layers, channels, extents).unwrap();
+    let (volume, outputs) = (extents.iter().product::<usize>(), plan.output_shape().iter().product::<usize>());
+    let (theta, count) = (initial(layers, 3), 7);
+    let numbers = Numbers::Double(noise(count * channels * volume, 2));
+    let samples = Samples { channels, extents: extents.to_vec(), numbers, targets: noise(count * outputs, 4) };
+    let batch = Batch::<R, W>::new(&plan, &theta, &samples).unwrap();
+    let shifts: Vec<Vec<usize>> = (0..count).map(|n| extents.iter().map(|l| n % l).collect()).collect();
+    let chosen = Chosen { samples: &[6, 5, 4, 3, 2, 1, 0], shifts: &shifts };
+    let (loss, gradient) = batch.gradient(chosen, &Loss::SquaredError).unwrap();
+    assert!((batch.loss(chosen, &Loss::SquaredError).unwrap() - loss).abs() < 1e-12 * loss.max(1.0));
+    let (inputs, sums) = batch.pullback(chosen, &noise(count * outputs, 5)).unwrap();
+    (loss, gradient, inputs, sums)
+}
+
+fn check_mode<R: Real<Total = f64>, const W: usize>() {
+    for (layers, channels, extents) in networks() {
+        let (loss, gradient, inputs, sums) = trained::<R, W>(&layers, channels, &extents);
+        let (wanted, gradient_wanted, inputs_wanted, sums_wanted) = trained::<f64, 1>(&layers, channels, &extents);
+        let tolerance = 1e4 * R::EPSILON;
+        assert!((loss - wanted).abs() < tolerance * wanted.max(1.0), "{loss} {wanted}");
+        for (found, wanted) in [(gradient, gradient_wanted), (inputs, inputs_wanted), (sums, sums_wanted)] {
+            assert_eq!(found.len(), wanted.len());
+            for (a, b) in found.iter().zip(&wanted) {
+                assert!((a - b).abs() < tolerance * b.abs().max(1.0), "{layers:?} {W}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_type_of_number_gives_the_same() {
+    check_mode::<f32, 1>();
+    on_lanes::<f64>(&[4, 8]);
+    #[cfg(target_arch = "x86_64")]
+    {
+        use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
+        if Isa::supported() >= Isa::Avx2 {
+            on_lanes::<F64x8Avx2>(&[4, 8]);
+            check_mode::<F64x8Avx2, 8>();
+            check_mode::<F64x8Avx2, 1>();
+            check_mode::<F32x16Avx2, 16>();
+            check_mode::<F32x16Avx2, 1>();
+        }
+        if Isa::supported() >= Isa::Avx512 {
+            on_lanes::<F64x8Avx512>(&[4, 8]);
+            check_mode::<F64x8Avx512, 8>();
+            check_mode::<F64x8Avx512, 1>();
+            check_mode::<F32x16Avx512, 16>();
+            check_mode::<F32x16Avx512, 1>();
+        }
+    }
+}
+
+#[test]
+fn layers_that_do_not_fit_are_named() {
+    let cases: [(Vec<Layer>, &str); 8] = [
+        (
+            vec![conv(&[1, 1], 4, 3, 1, 1), conv(&[1, 1], 2, 3, 1, 1)],
+            "layer 1, Conv(1, 2, 3): it takes 2 channels, but 3 channels on [6, 4] come in",
+        ),
+        (vec![linear(4, 2)], "layer 0, Linear(4, 2): 4 channels on [6, 4] come in; put Flatten or a global pool"),
+        (vec![Layer::Flatten, linear(90, 2)], "layer 1, Linear(90, 2): it takes 90 numbers, but 96 numbers come in"),
+        (
+            vec![Layer::Flatten, Layer::Flatten],
+            "layer 1, Flatten(): it takes channels on a lattice, but 96 numbers come in",
+        ),
+        (vec![pool(Pooling::Max, 2, 5)], "layer 0, MaxPool(5): windows of [5, 5] do not fit"),
+        (
+            vec![Layer::Residual { layers: vec![conv(&[1, 1], 4, 3, 1, 1)] }],
+            "layer 0, Residual of 1 layers: 4 channels on [6, 4] come in, but its layers give 3",
+        ),
+        (
+            vec![conv(&[1, 1, 1], 4, 3, 1, 1)],
+            "layer 0, Conv(1, 4, 3): size has 3 numbers; the network is for 2 dimensions",
+        ),
+        (vec![conv(&[0, 1], 4, 3, 1, 1)], "size = [0, 1]; allowed are 1"),
+    ];
+    for (layers, message) in cases {
+        let text = Plan::new(&layers, 4, &[6, 4]).unwrap_err().to_string();
+        assert!(text.contains(message), "{text}");
+    }
+    let lattice = Lattice::new(&[6, 4], 1).unwrap();
+    let text = Plan::on_lattice(&[Layer::Flatten], 4, &lattice).unwrap_err().to_string();
+    assert!(text.contains("on a field only"), "{text}");
+}

@@ -1,0 +1,134 @@
+//! Python: Dirac operators and solves.
+
+use super::door::enter;
+use super::gauge::{Gauge, array, elements};
+use crate::any::spec::parse;
+use crate::any::{self, AnyDirac, SolveOptions, SpectrumOf};
+use crate::dirac::gamma;
+use crate::error::{Error, Result};
+use crate::solver::{EigenParams, Method, SolveParams};
+use num_complex::Complex64;
+use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::Arc;
+
+/// A Dirac operator on a field; `plaq.dirac.Operator` wraps it.
+#[pyclass(frozen, module = "plaq._plaq")]
+pub(crate) struct DiracCore {
+    operator: Arc<dyn AnyDirac>,
+    extents: Vec<usize>,
+}
+
+impl DiracCore {
+    /// Number of columns of an array `[column, x.., spin, colour]`.
+    fn columns(&self, shape: &[usize]) -> Result<usize> {
+        let (spins, colors) = self.operator.components();
+        let one = [self.extents.as_slice(), &[spins, colors]].concat();
+        match shape.split_first() {
+            Some((columns, rest)) if rest == one && *columns > 0 => Ok(*columns),
+            _ => Err(Error::value(format!("vectors have shape {shape:?}; (columns, {one:?}) is needed"))),
+        }
+    }
+}
+
+#[pymethods]
+impl DiracCore {
+    #[new]
+    fn new(py: Python<'_>, spec: &str, field: &Gauge) -> PyResult<Self> {
+        let spec = parse(spec)?;
+        let field = field.field.clone();
+        let extents = field.extents().to_vec();
+        enter(py, move || Ok(Self { operator: any::bind(&spec, &field)?.into(), extents }))
+    }
+    /// Components of a spinor, and colours.
+    #[getter]
+    fn components(&self) -> (usize, usize) {
+        self.operator.components()
+    }
+    fn apply<'py>(
+        &self,
+        py: Python<'py>,
+        x: PyReadonlyArrayDyn<'py, Complex64>,
+        adjoint: bool,
+    ) -> PyResult<Bound<'py, PyArrayDyn<Complex64>>> {
+        let (shape, data) = (x.shape().to_vec(), elements(&x)?);
+        let columns = self.columns(&shape)?;
+        let out = enter(py, || self.operator.apply(&data, columns, adjoint))?;
+        array(py, out, shape)
+    }
+    /// The solution and a dict of what it cost.
+    #[expect(clippy::too_many_arguments, reason = "one keyword each")]
+    fn solve<'py>(
+        &self,
+        py: Python<'py>,
+        b: PyReadonlyArrayDyn<'py, Complex64>,
+        guess: Option<PyReadonlyArrayDyn<'py, Complex64>>,
+        method: Option<&str>,
+        mixed: bool,
+        even_odd: bool,
+        tolerance: f64,
+        max_iterations: usize,
+    ) -> PyResult<(Bound<'py, PyArrayDyn<Complex64>>, Bound<'py, PyDict>)> {
+        let (shape, data) = (b.shape().to_vec(), elements(&b)?);
+        let guess = guess.map(|guess| elements(&guess)).transpose()?;
+        let columns = self.columns(&shape)?;
+        let method = method.map(Method::named).transpose()?;
+        let options = SolveOptions { method, mixed, even_odd, params: SolveParams { tolerance, max_iterations } };
+        let solved = enter(py, || self.operator.solve(&data, guess.as_deref(), columns, &options))?;
+        let info = PyDict::new(py);
+        info.set_item("method", solved.method)?;
+        info.set_item("iterations", solved.info.iterations)?;
+        info.set_item("applications", solved.info.applications)?;
+        info.set_item("residual", solved.info.residual)?;
+        info.set_item("history", solved.info.history)?;
+        Ok((array(py, solved.x, shape)?, info))
+    }
+
+    /// Eigenvalues and, where asked for, vectors `[number, x.., spin, colour]`, and a dict of what they cost.
+    #[expect(clippy::too_many_arguments, clippy::type_complexity, reason = "one keyword each; values, vectors, costs")]
+    fn eigenvalues<'py>(
+        &self,
+        py: Python<'py>,
+        of: &str,
+        count: usize,
+        largest: bool,
+        vectors: bool,
+        tolerance: f64,
+        max_applications: usize,
+        degree: Option<usize>,
+    ) -> PyResult<(Vec<f64>, Option<Bound<'py, PyArrayDyn<Complex64>>>, Bound<'py, PyDict>)> {
+        let of = SpectrumOf::named(of)?;
+        let params = EigenParams { count, largest, tolerance, max_applications, degree, keep_even: false };
+        let found = enter(py, || self.operator.eigenvalues(of, params, vectors))?;
+        let info = PyDict::new(py);
+        info.set_item("residuals", found.residuals)?;
+        info.set_item("scale", found.scale)?;
+        info.set_item("degree", found.degree)?;
+        info.set_item("restarts", found.info.iterations)?;
+        info.set_item("applications", found.info.applications)?;
+        let (spins, colors) = self.operator.components();
+        let shape = [&[count], self.extents.as_slice(), &[spins, colors]].concat();
+        let vectors = if vectors { Some(array(py, found.vectors, shape)?) } else { None };
+        Ok((found.values, vectors, info))
+    }
+}
+
+/// gamma_mu for spinors of 2 or 4 components, `[mu, row, column]`.
+#[pyfunction]
+fn gamma_matrices(py: Python<'_>, spins: usize) -> PyResult<Bound<'_, PyArrayDyn<Complex64>>> {
+    fn all<const S: usize>(count: usize) -> Vec<Complex64> {
+        let entries = (0..count).flat_map(|mu| gamma::matrix::<S>(mu).into_iter().flatten());
+        entries.map(|(re, im)| Complex64::new(re, im)).collect()
+    }
+    match spins {
+        2 => array(py, all::<2>(2), vec![2, 2, 2]),
+        4 => array(py, all::<4>(4), vec![4, 4, 4]),
+        _ => Err(Error::value(format!("spinors have 2 or 4 components; got {spins}")).into()),
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(gamma_matrices, module)?)?;
+    module.add_class::<DiracCore>()
+}

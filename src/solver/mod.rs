@@ -1,0 +1,14 @@
+//! Solvers of linear systems: they know operators and flat vectors, not groups or spins.
+
+mod bicgstab;
+mod cg;
+mod info;
+mod lanczos;
+mod rational;
+mod solve;
+
+pub use cg::multishift;
+pub use info::{SolveInfo, SolveParams};
+pub use lanczos::{Eigen, EigenParams, eigenvalues};
+pub use rational::{BEST_ACCURACY, Rational};
+pub use solve::{Method, multishift_through, solve, solve_through};

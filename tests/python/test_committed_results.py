@@ -1,0 +1,60 @@
+"""Committed results of flux networks and of tunnelling agree with exact and published numbers and with themselves."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import plaq as pq
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benches" / "physics"
+FLUX = json.loads((FOLDER / "flux_equivariance.json").read_text())
+ROWS = json.loads((FOLDER / "u1_tunnelling.json").read_text())["rows"]
+SIGMA = 4
+
+
+@pytest.mark.parametrize("task", FLUX)
+def test_medians_are_those_of_the_instances(task):
+    number = ["regression", "violation", "counting"].index(task) + 1
+    for name, entry in FLUX[task]["networks"].items():
+        assert entry["parameters"] == pq.nn.zoo[f"task{number}/{name}"].n_parameters
+        seeds = [row["seed"] for row in entry["instances"]]
+        assert len(set(seeds)) == len(seeds) >= 3
+        for key, median in entry["medians"].items():
+            assert median == pytest.approx(np.median([row[key] for row in entry["instances"]]), rel=1e-3)
+
+
+def test_equivariance_is_worth_what_the_article_says():
+    networks = FLUX["regression"]["networks"]
+    equivariant, strided, flattening = (networks[name]["medians"] for name in ("EQ", "ST", "FL"))
+    assert strided["100x5"] > 10 * equivariant["100x5"], "windows of the stride do not cover an odd lattice"
+    assert strided["100x5"] > 10 * strided["60x4"]
+    assert equivariant["100x5"] < equivariant["60x4"]
+    for other in ("60x4 mu 0.8", "60x4 mu 0.95", "60x4 mu 1.2", "60x4 mu 1.5"):
+        assert equivariant[other] < strided[other] < flattening[other]
+    counting = FLUX["counting"]["networks"]
+    assert counting["ST1"]["medians"]["validation"] < counting["EQ1"]["medians"]["validation"]
+    assert counting["ST1"]["medians"]["up to 64x64"] > 10 * counting["EQ1"]["medians"]["up to 64x64"]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_tunnelling_rows(name):
+    row, beta = ROWS[name], float(name.split("beta ")[1].split(",")[0])
+    phi = np.linspace(-np.pi, np.pi, 100_000, endpoint=False)
+    weight = np.exp(beta * (np.cos(phi) - 1))
+    assert row["plaquette"]["exact"] == pytest.approx(weight @ np.cos(phi) / weight.sum(), rel=1e-6)
+    assert row["chi"]["exact"] == pytest.approx(weight @ phi**2 / weight.sum() / (4 * np.pi**2), rel=1e-4)
+    assert abs(row["plaquette"]["sigma"]) < SIGMA
+    if "published" in row:
+        assert abs(row["dq2"] - row["published"]["dq2"]) < SIGMA * row["error"]
+        if row["published"]["gain"]:
+            assert abs(row["gain"] - row["published"]["gain"]) < SIGMA * row["gain_error"]
+
+
+def test_tunnelling_scales_with_the_volume():
+    for beta in (3, 4, 5):
+        small, large = (ROWS[f"{extent}^2, beta {beta}, c 0"] for extent in (16, 32))
+        ratio = large["dq2"] / small["dq2"]
+        error = ratio * math.hypot(small["error"] / small["dq2"], large["error"] / large["dq2"])
+        assert abs(ratio - 4) < SIGMA * error
