@@ -125,7 +125,7 @@ def physics(monkeypatch, tmp_path):
             "length": len(Path(path).read_text()),
         },
     }
-    for module in (import_module("plaq.cli.main"), demo):
+    for module in (import_module("plaq.cli.main"), import_module("plaq.cli.build"), demo):
         for name in replaced.keys() & vars(module).keys():
             monkeypatch.setattr(module, name, replaced[name])
     return tmp_path
@@ -201,8 +201,12 @@ BAD_CONFIGS = [
     ("beta = 2", 'beta = "2"', "[action] beta: wanted a number, given '2' (string)"),
     ("beta = 2", "betta = 2", '[action] unknown key "betta"; did you mean "beta"?'),
     ('"Wilson"', '"Willson"', '[action] name: unknown action "Willson"; did you mean "Wilson"?'),
-    ('name = "Wilson"', "", "[action] name: wanted one of Wilson, Symanzik, Iwasaki, DBW2, Loops; it is missing"),
-    ('"Wilson"', "3", "[action] name: wanted one of Wilson, Symanzik, Iwasaki, DBW2, Loops; given 3"),
+    (
+        'name = "Wilson"',
+        "",
+        "[action] name: wanted one of Wilson, Symanzik, Iwasaki, DBW2, Loops, Scalar; it is missing",
+    ),
+    ('"Wilson"', "3", "[action] name: wanted one of Wilson, Symanzik, Iwasaki, DBW2, Loops, Scalar; given 3"),
     (
         'name = "Wilson"\nbeta = 2',
         'name = "Loops"\nterms = [[1]]',

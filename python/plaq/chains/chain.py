@@ -1,6 +1,5 @@
 """Markov chains as data: the draws, what the sampler said of them, and their estimates."""
 
-import html
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from plaq.chains.export import ensemble_name, to_arviz, to_pyerrors, to_xarray
 from plaq.chains.record import Record
 from plaq.chains.slow import slow_mode
 from plaq.ground.arguments import columns, sequence, shown, unknown, whole_numbers
+from plaq.ground.html import box
 from plaq.ground.states import differences
 from plaq.plot.chains import chain as draw
 from plaq.statistics import Estimate, StatisticsWarning, estimate, fluctuations, r_hat
@@ -439,11 +439,7 @@ class Chain:
         return "\n".join([self._headline(), *lines])
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<div>{html.escape(self._headline())}<table>{cells}</table></div>"
+        return box(self._headline(), self._rows())
 
 
 def _summary(values: NDArray[Any], replicas: Sequence[int]) -> tuple[str, str]:

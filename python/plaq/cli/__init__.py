@@ -1,4 +1,4 @@
-"""The command line: `plaq info | convert | demo | run`."""
+"""The command line: `plaq info | convert | demo | new | run | report`."""
 
 from plaq.cli.main import main
 

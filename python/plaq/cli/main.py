@@ -1,31 +1,20 @@
-"""The command line: `plaq info | convert | demo | run`."""
+"""The command line: `plaq info | convert | demo | new | run | report`."""
 
 import argparse
+import itertools
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import plaq.actions as actions
 import plaq.datasets as datasets
 import plaq.observables as observables
 from plaq._plaq import PlaqError, __version__
-from plaq.chains.chain import Chain
-from plaq.cli import config, report
-from plaq.dirac import Staggered
-from plaq.dirac import Wilson as WilsonDirac
+from plaq.chains.chain import Chain, merge
+from plaq.cli import build, config, jobs, new, page, report
 from plaq.fields.files import read_gauge, read_header
-from plaq.fields.gauge import GaugeField
-from plaq.ground.files import check_writable
-from plaq.samplers.heatbath import Heatbath
-from plaq.samplers.hmc import HMC
-from plaq.samplers.self_learning import SelfLearningHMC
-from plaq.smear.layers import StoutLayer
-from plaq.smear.network import CovariantNet
-from plaq.training.optimizers import Adam, Cosine
+from plaq.ground.files import check_writable, replacing
 
 __all__ = ["main"]
 
@@ -86,11 +75,25 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--list", action="store_true", help="list the demonstrations")
     demo.set_defaults(command=_demo)
 
-    run = commands.add_parser("run", help="sample the chain that a TOML file describes")
+    run = commands.add_parser("run", help="sample the chains that a TOML file describes, training first what it names")
     run.add_argument("config", type=Path)
     run.add_argument("--quiet", action="store_true", help="no progress display")
-    run.add_argument("--force", action="store_true", help="replace an existing output")
+    run.add_argument("--force", action="store_true", help="replace an existing output, or a claim on a run of a scan")
+    run.add_argument("--index", type=int, help="of a scan only the run of this number, from 0: for job arrays")
     run.set_defaults(command=_run)
+
+    fresh = commands.add_parser("new", help="write a commented run file from a few answers")
+    fresh.add_argument("target", type=Path, nargs="?", default=Path("run.toml"), help="run.toml by default")
+    for question in new.QUESTIONS:
+        fresh.add_argument(f"--{question.name}", help=f"{question.text} (asked for if left out, on a terminal)")
+    fresh.add_argument("--force", action="store_true", help="replace an existing file")
+    fresh.set_defaults(command=_new)
+
+    made = commands.add_parser("report", help="one HTML page about a finished run or a scan")
+    made.add_argument("source", type=Path, help="a chain file, or the run file that made it")
+    made.add_argument("--output", type=Path, help="by default the name of the source with .html")
+    made.add_argument("--force", action="store_true", help="replace an existing page")
+    made.set_defaults(command=_report)
     return parser
 
 
@@ -159,13 +162,126 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    table = config.read(options.config)
+    if "scan" in table:
+        return _scan(options, _points(options.config, table))
+    if options.index is not None:
+        raise ValueError(f"--index is of run files with a section [scan]; {options.config} has none")
     settings = config.load(options.config)
     _check_output(settings.run, replace=options.force)
-    chain = build(settings)(progress=not options.quiet)
-    chain.save(settings.run.output)
-    print(chain)
-    print(f"saved in {settings.run.output}")
-    return INTERRUPTED if chain.interrupted else 0
+    return _sampled(settings, Path(settings.run.output), options.config.read_text(encoding="utf-8"), options.quiet)
+
+
+def _sampled(settings: config.Config, output: Path, source: str, quiet: bool) -> int:
+    """Run, write everything, say what came out."""
+    outcome = build.run(settings, progress=not quiet)
+    files = build.save(outcome, output)
+    files.append(build.beside(output, "run.toml"))
+    with replacing(files[-1]) as file:
+        file.write(source.encode())
+    if outcome.history is not None:
+        print(outcome.history)
+    print(outcome.chain)
+    print(f"saved in {', '.join(map(str, files))}")
+    return INTERRUPTED if outcome.chain.interrupted else 0
+
+
+def _points(path: Path, table: dict[str, Any]) -> list[jobs.Point]:
+    try:
+        return jobs.points(table)
+    except config.ConfigError as error:
+        raise config.ConfigError(f"{path}: {error}") from error
+
+
+def _scan(options: argparse.Namespace, found: list[jobs.Point]) -> int:
+    """One run of a scan, or all that nobody else has done or claimed."""
+    if options.index is None:
+        results = []
+        for point in found:
+            try:
+                results.append(_of_scan(point, options))
+            except jobs.Claimed as error:
+                print(f"{point}: {error}")
+                continue
+            if results[-1] == INTERRUPTED:
+                break
+        return max(results, default=0)
+    if not 0 <= options.index < len(found):
+        raise ValueError(f"--index {options.index}: the scan has runs 0 to {len(found) - 1}")
+    return _of_scan(found[options.index], options)
+
+
+def _of_scan(point: jobs.Point, options: argparse.Namespace) -> int:
+    settings = point.prepare()
+    with jobs.claim(point.folder, force=options.force):
+        if point.output.exists():
+            result, _ = page.verdict(Chain.load(point.output), settings.run.draws)
+            if result != "incomplete":
+                print(f"{point}: {result} already, in {point.folder}")
+                return 0
+        print(f"{point}, in {point.folder}")
+        source = (point.folder / jobs.INPUT).read_text(encoding="utf-8")
+        return _sampled(settings, point.output, source, options.quiet)
+
+
+def _new(options: argparse.Namespace) -> int:
+    target: Path = options.target
+    if target.exists() and not options.force:
+        raise ValueError(f"{target} exists; choose another name or give --force")
+    check_writable(target, "run file")
+    given = {question.name: getattr(options, question.name) for question in new.QUESTIONS}
+    text = new.text_of(new.answered(given, input if sys.stdin.isatty() else None), target.stem)
+    with replacing(target) as file:
+        file.write(text.encode())
+    print(f"{target} is written; next: plaq run {target}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    source: Path = options.source
+    target: Path = options.output or source.with_suffix(".html")
+    if target.exists() and not options.force:
+        raise ValueError(f"{target} exists; choose another name or give --force")
+    check_writable(target, "report")
+    text = _page_of(source)
+    with replacing(target) as file:
+        file.write(text.encode())
+    print(f"{source} -> {target}")
+    return 0
+
+
+def _page_of(source: Path) -> str:
+    """The page about a chain, about the chain that a run file made, or about a scan."""
+    if _is_chain(source):
+        return _page_of_run(source.stem, source)
+    table = config.read(source)
+    if "scan" in table:
+        return _page_of_scan(source, table)
+    output = Path(config.load(source).run.output)
+    if not output.exists():
+        raise ValueError(f"[run] output = {output} does not exist yet; plaq run {source} makes it")
+    return _page_of_run(source.stem, output)
+
+
+def _page_of_run(title: str, output: Path) -> str:
+    copy = build.beside(output, "run.toml")
+    source = copy.read_text(encoding="utf-8") if copy.exists() else ""
+    history = page.load_history(build.beside(output, "history.npz"))
+    return page.page_of_run(title, Chain.load(output), history=history, source=source)
+
+
+def _page_of_scan(source: Path, table: dict[str, Any]) -> str:
+    found = _points(source, table)
+    rows: list[tuple[dict[str, Any], Chain | None, str]] = []
+    for values, group in itertools.groupby(found, key=lambda point: point.values):
+        several = list(group)
+        chains = [Chain.load(point.output) for point in several if point.output.exists()]
+        outcomes = [page.verdict(chain, table["run"]["draws"])[0] for chain in chains]
+        outcomes += ["incomplete"] * (len(several) - len(chains))
+        counted = ", ".join(f"{outcomes.count(each)} {each}" for each in dict.fromkeys(outcomes))
+        merged = merge(chains) if len(chains) > 1 else chains[0] if chains else None
+        rows.append((values, merged, counted))
+    return page.page_of_scan(source.stem, rows, source=source.read_text(encoding="utf-8"))
 
 
 def _check_output(run: config.RunConfig, *, replace: bool) -> None:
@@ -178,99 +294,3 @@ def _check_output(run: config.RunConfig, *, replace: bool) -> None:
     resumed = run.checkpoint is not None and Path(run.checkpoint).exists()
     if output.exists() and not (replace or resumed):
         raise ValueError(f"[run] output = {run.output} exists; choose another name or give --force")
-
-
-def build(settings: config.Config) -> Callable[..., Chain]:
-    """The run that a configuration describes, as a function of `progress`."""
-    start, sampler, run = _start(settings), _sampler(settings), settings.run
-
-    def sample(progress: bool) -> Chain:
-        made = sampler()
-        chain: Chain = made.run(
-            _trained(settings, made, start, progress),
-            run.draws,
-            warmup=run.warmup,
-            thin=run.thin,
-            observables={name: _observable(name) for name in settings.observables.names},
-            rng=run.seed,
-            progress=progress,
-            checkpoint=run.checkpoint,
-            checkpoint_every=run.checkpoint_every,
-            max_seconds=run.max_seconds,
-        )
-        return chain
-
-    return sample
-
-
-def _start(settings: config.Config) -> Any:
-    chosen = settings.field
-    if chosen.start == "cold":
-        return GaugeField.cold(tuple(chosen.shape or ()), chosen.group)
-    if chosen.start == "hot":
-        return GaugeField.hot(tuple(chosen.shape or ()), chosen.group, rng=settings.run.seed)
-    known: dict[str, Any] = {} if chosen.shape is None else {"shape": tuple(chosen.shape), "group": chosen.group}
-    return read_gauge(chosen.start, **known)
-
-
-def _action(settings: config.BetaConfig | config.LoopsConfig) -> Any:
-    kind = getattr(actions, settings.name)
-    return kind(settings.terms if isinstance(settings, config.LoopsConfig) else settings.beta)
-
-
-def _quarks(settings: config.QuarksConfig, mass: float) -> Any:
-    operator = {"staggered": Staggered, "wilson": WilsonDirac}[settings.dirac]
-    return actions.Pseudofermion(operator(mass=mass), n_flavors=settings.n_flavors)
-
-
-def _sampler(settings: config.Config) -> Callable[[], Any]:
-    chosen, action = settings.sampler, _action(settings.action)
-    if isinstance(chosen, config.HeatbathConfig):
-        return lambda: Heatbath(action, overrelaxation=chosen.overrelaxation)
-    options: dict[str, Any] = {"length": chosen.length, "steps": chosen.steps, "integrator": chosen.integrator}
-    if settings.quarks is None:
-        return lambda: HMC(action, **options)
-    target = action + _quarks(settings.quarks, settings.quarks.mass)
-    if settings.proposal is None:
-        return lambda: HMC(target, **options)
-    proposal = _quarks(settings.quarks, settings.proposal.mass)
-    if settings.proposal.loops:
-        layers = [StoutLayer(settings.proposal.loops)] * settings.proposal.layers
-        proposal = actions.Mapped(proposal, CovariantNet(layers))
-    if settings.proposal.factor:
-        proposal = actions.Scaled(proposal)
-    return lambda: SelfLearningHMC(target, action + proposal, **options)
-
-
-def _trained(settings: config.Config, sampler: Any, start: Any, progress: bool) -> Any:
-    """The start of the chain; the last field of a training, if there is one."""
-    training = settings.training
-    if training is None:
-        return start
-    checkpoint = None if settings.run.checkpoint is None else f"{settings.run.checkpoint}.training"
-    hmc = HMC(sampler.target, length=sampler.length, steps=sampler.steps, integrator=sampler.integrator)
-    seeds = np.random.SeedSequence(settings.run.seed).spawn(2)
-    start = hmc.run(start, 1, warmup=settings.run.warmup, rng=seeds[0], progress=progress).state
-    history = sampler.train(
-        start,
-        loss=training.loss,
-        steps=training.steps,
-        batch=training.batch,
-        optimizer=Adam(training.learning_rate, schedule=Cosine(training.steps)),
-        checkpoint=checkpoint,
-        progress=progress,
-        rng=seeds[1],
-    )
-    if history.interrupted:
-        raise KeyboardInterrupt
-    last = f"loss {history.loss[-1]:.3g}, acceptance {history.acceptance[-len(history.loss) // 5 :].mean():.2f}"
-    print(f"trained: {last}; coefficients {sampler.parameters.round(5).tolist()}")
-    return sampler.trained
-
-
-def _observable(name: str) -> Callable[[Any], Any]:
-    function: Callable[..., Any] = getattr(observables, name.split(":")[0])
-    if ":" not in name:
-        return function
-    definition = name.split(":", 1)[1]
-    return lambda links: function(links, definition=definition)

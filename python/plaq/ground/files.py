@@ -116,12 +116,12 @@ def remove_leftovers(path: Path) -> None:
         return
     for name in names:
         pid, _, end = name.removeprefix(mine).partition(".")
-        if end.endswith(".tmp") and end.count(".") == 1 and pid.isdecimal() and not _is_alive(int(pid)):
+        if end.endswith(".tmp") and end.count(".") == 1 and pid.isdecimal() and not is_alive(int(pid)):
             with suppress(OSError):
                 (target.parent / name).unlink()
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     if os.name != "posix":  # where os.kill(pid, 0) would end the process
         return True
     try:

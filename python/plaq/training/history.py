@@ -12,6 +12,7 @@ from plaq.ground.archive import unpacked, verified, write_arrays
 from plaq.ground.arguments import columns as checked_columns
 from plaq.ground.arguments import shown, unknown
 from plaq.ground.files import damaged, read_content
+from plaq.ground.html import box
 from plaq.plot.training import training as draw
 
 if TYPE_CHECKING:
@@ -87,12 +88,18 @@ class History(Mapping[str, NDArray[Any]]):
         """Number of records."""
         return len(next(iter(self._columns.values()), ()))
 
+    def _headline(self) -> str:
+        ended = ", interrupted" if self.interrupted else ""
+        ended += "" if self.kept is None else f", best after {self.kept}"
+        return f"History of {self.records} records{ended}"
+
     def __repr__(self) -> str:
         wide = max(map(len, self._columns), default=0)
         lines = [f"  {name:<{wide}}  {_ends(values)}" for name, values in self._columns.items()]
-        ended = ", interrupted" if self.interrupted else ""
-        ended += "" if self.kept is None else f", best after {self.kept}"
-        return "\n".join([f"History of {self.records} records{ended}", *lines])
+        return "\n".join([self._headline(), *lines])
+
+    def _repr_html_(self) -> str:
+        return box(self._headline(), ((name, _ends(values)) for name, values in self._columns.items()))
 
     def plot(self) -> "Figure":
         """One figure with a panel for each array (several lines for arrays with columns).

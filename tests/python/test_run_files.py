@@ -1,0 +1,410 @@
+"""Run files: every one that `plaq new` writes runs, scans are shared and reproducible, reports say what chains say."""
+
+import base64
+import dataclasses
+import html.parser
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import plaq as pq
+import pytest
+from plaq.cli import build, config, jobs, main, new
+from plaq.cli.toml import kind_of, written
+
+SMALL = {
+    "run": {"draws": 2, "warmup": 1, "thin": 1},
+    "training": {
+        **{"steps": 2, "epochs": 2, "configurations": 4, "samples": 24, "rounds": 1, "draws": 5},
+        **{"batch": 2, "k": 1, "temperatures": [0.4]},
+    },
+    "sampler": {"steps": 3},
+}
+SHAPES = {"2D": "4,4", "3D": "2,4,2", "4D": "2,2,2,4"}
+
+
+def answers_of(**given):
+    """All combinations of answers to the questions of a system; those given have one answer only."""
+
+    def extended(answers, questions):
+        if not questions:
+            yield answers
+            return
+        question, *rest = questions
+        default = question.default(answers)
+        if default is None:
+            yield from extended(answers, rest)
+            return
+        allowed = question.choices(answers) or given.get(question.name, [default])
+        for answer in (each for each in allowed if each in given.get(question.name, allowed)):
+            yield from extended({**answers, question.name: answer}, rest)
+
+    yield from extended({}, [*new.QUESTIONS])
+
+
+def table(system, **given):
+    return list(answers_of(system=[system], **given))
+
+
+OTHERS = [answers for system in config.SYSTEMS if system != "links" for answers in table(system, shape=["4,4"])]
+EVERY = [*table("links", shape=list(SHAPES.values())), *OTHERS]
+RUN = [
+    # every way to combine quarks, samplers and networks in groups and dimensions of different kinds
+    *table("links", shape=[SHAPES["2D"]], group=["U(1)", "SU(3)"], action=["Wilson"]),
+    *table("links", shape=[SHAPES["4D"]], group=["SU(2)"], action=["Wilson"]),
+    # every action, every group, three dimensions
+    *table("links", shape=[SHAPES["2D"]], group=["SU(2)"], quarks=["none"], network=["none"]),
+    *table("links", shape=[SHAPES["3D"]], action=["Wilson"], quarks=["none"], network=["none"], sampler=["heatbath"]),
+    *OTHERS,
+]
+
+
+def name_of(answers):
+    return "-".join(value for key, value in answers.items() if key not in ("draws", "seed") and value != "none")
+
+
+def small(answers, **run):
+    """The sections of a run file with few steps of everything."""
+    made = new.table_of(answers)
+    for section, values in SMALL.items():
+        if section in made:
+            known = {each.name for each in _keys(section, made)}
+            made[section] |= {key: value for key, value in values.items() if key in known}
+    made["run"] |= run
+    return made
+
+
+def _keys(section, made):
+    return dataclasses.fields(kind_of(section, made))
+
+
+def test_every_file_that_new_can_write_is_valid():
+    assert len(EVERY) > 400
+    for answers in EVERY:
+        text = new.text_of(answers)
+        settings = config.parse(config.tomllib.loads(text))
+        assert settings.system == answers["system"]
+        assert settings.sampler.name == answers["sampler"]
+        build._sampler(settings)
+
+
+@pytest.mark.filterwarnings("ignore::plaq.StatisticsWarning", "ignore::plaq.rbm.StabilityWarning")
+@pytest.mark.filterwarnings("ignore:training at T:RuntimeWarning")
+@pytest.mark.parametrize("answers", RUN, ids=name_of)
+def test_files_of_new_run(answers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if answers["system"] == "digits":
+        pytest.importorskip("sklearn")
+    text = written(small(answers))
+    settings = config.parse(config.tomllib.loads(text))
+    outcome = build.run(settings, progress=False)
+    assert len(outcome.chain) == 2
+    assert set(settings.observables.names) <= set(outcome.chain.names)
+    assert (outcome.history is None) == (settings.training is None)
+    files = build.save(outcome, Path("run.npz"))
+    assert len(pq.Chain.load(files[0])) == 2
+    if settings.network is not None:
+        assert len(files) == 3
+
+
+@pytest.mark.parametrize("name", config.SECTIONS)
+def test_every_key_says_what_it_is(name):
+    found = config.SECTIONS[name]
+    for kind in found.values() if isinstance(found, dict) else [found]:
+        assert all(spec.metadata["text"] for spec in dataclasses.fields(kind))
+
+
+FIT = "\n[network]\nname = 'linear'\n[training]\nrounds = 1\ndraws = 5"
+SPINS = "[model]\nname = 'spin_fermion'\nshape = [4, 4]\nJ = 1.0\nT = 0.2\n[sampler]\nname = 'self_learning_mc'"
+LINKS = "[field]\nshape = [4, 4]\n[action]\nname = 'Wilson'\nbeta = 2.0\n[sampler]\nname = 'hmc'"
+BAD = {
+    "no network": (SPINS, "self_learning_mc needs the sections [network] and [training]"),
+    "network of others": (SPINS + FIT.replace("linear", "lcnn"), "[network] name: lcnn does not go with spin_fermion"),
+    "sampler of others": (
+        SPINS.replace("self_learning_mc", "heatbath"),
+        "heatbath does not sample spin_fermion; known",
+    ),
+    "network unused": (SPINS.replace("self_learning_mc", "spin_metropolis") + FIT, "[network] belongs to [sampler]"),
+    "two systems": (SPINS + "\n[field]\nshape = [4, 4]", "either [model] or [field] and [action]"),
+    "unknown model": (SPINS.replace("spin_fermion", "spin_boson"), 'did you mean "spin_fermion"?'),
+    "training of nothing": (LINKS + "\n[training]\nsteps = 3", "[training] belongs to a [network], or to"),
+    "untrained network": (LINKS + "\n[network]\nname = 'lcnn'", "[network] needs the section [training]"),
+    "no transform": (LINKS.replace("hmc", "field_transform_hmc"), "needs the section [transform]"),
+    "transform unused": (LINKS + "\n[transform]", '[transform] belongs to [sampler] name = "field_transform_hmc"'),
+    "proposal unused": (LINKS + "\n[proposal]\nmass = 0.1", '[proposal] belongs to [sampler] name = "self_learning_h'),
+    "choice": (LINKS + "\nintegrator = 'omelian2'", 'unknown integrator "omelian2"; did you mean "omelyan2"?'),
+    "scalar quarks": (
+        LINKS.replace("'Wilson'\nbeta", "'Scalar'\nmass2") + "\n[quarks]\ndirac = 'wilson'\nmass = 1\nn_flavors = 2",
+        "a scalar field has no quarks",
+    ),
+    "three extents": (SPINS.replace("[4, 4]", "[4, 4, 4]") + FIT, "two extents are needed"),
+    "observable of others": (SPINS + FIT + "\n[observables]\nnames = ['plaquette']", 'unknown observable "plaquette"'),
+    "index without scan": (LINKS, "--index is of run files with a section [scan]", "--index", "0"),
+    "scan of nothing": (LINKS + "\n[scan]\nvalues = {'action.bet' = [1.0]}", 'did you mean "beta"?'),
+    "scan of no section": (LINKS + "\n[scan]\nvalues = {'acton.beta' = [1.0]}", 'did you mean "action.beta"?'),
+    "scan of a type": (LINKS + "\n[scan]\nvalues = {'action.beta' = ['x']}", "[action] beta: wanted a number, given"),
+    "scan of no list": (LINKS + "\n[scan]\nvalues = {'action.beta' = 1.0}", "wanted a table of lists"),
+    "scan of seeds": (LINKS + "\n[scan]\nvalues = {'run.seed' = [1]}", '"run.seed" is chosen for each run'),
+    "no chains": (LINKS + "\n[scan]\nvalues = {}\nchains = 0", "[scan] chains: at least 1 is needed"),
+    "index too large": (LINKS + "\n[scan]\nvalues = {}", "the scan has runs 0 to 0", "--index", "1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_does_not_go_together_is_one_line(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text, message, *options = BAD[name]
+    text = text + "\n[run]\ndraws = 4\nseed = 1\n"
+    if "steps = 3" not in text and "[scan]" not in text and "'hmc'" in text:
+        text = text.replace("name = 'hmc'", "name = 'hmc'\nsteps = 3")
+    Path("run.toml").write_text(text)
+    assert main(["run", "run.toml", "--quiet", *options]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert sorted(Path().iterdir()) == [Path("run.toml")]
+
+
+def test_new_asks_what_is_left_out(monkeypatch):
+    asked = []
+
+    def ask(text):
+        asked.append(text)
+        return "2" if "draws" in text else ""
+
+    answers = new.answered({"system": "links", "group": "u(1)", "shape": "4x4"}, ask)
+    assert answers | {"quarks": "none"} == answers
+    assert (answers["group"], answers["sampler"], answers["draws"]) == ("U(1)", "heatbath", "2")
+    assert len(asked) == 6
+    assert asked[0] == "Action? (Wilson, Symanzik, Iwasaki, DBW2, Loops) [Wilson] "
+
+
+REFUSED = {
+    "group": ({"group": "SU(9)"}, 'unknown group "SU(9)"; did you mean "SU(8)"?'),
+    "quarks": ({"group": "SU(5)", "quarks": "wilson"}, 'unknown quarks "wilson"; known: none'),
+    "shape": ({"shape": "four"}, "extents are whole numbers, as in 8,8,8,8"),
+    "draws": ({"draws": "-3"}, "--draws = -3: a whole number is needed"),
+    "no group": ({"system": "ising", "group": "U(1)"}, "--group = U(1): ising has none; leave it out"),
+    "system": ({"system": "link"}, 'did you mean "links"?'),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
+def test_answers_that_are_not_allowed(given, message, tmp_path, capsys):
+    options = [part for key, value in given.items() for part in (f"--{key}={value}",)]
+    assert main(["new", str(tmp_path / "run.toml"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_without_a_terminal_asks_nothing_and_replaces_nothing(tmp_path):
+    call = [sys.executable, "-m", "plaq", "new", "u1.toml", "--group", "U(1)", "--shape", "4,4", "--draws", "20"]
+    for status, said in ((0, "next: plaq run u1.toml"), (2, "give --force")):
+        done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == status
+        assert said in done.stdout + done.stderr
+    assert config.load(tmp_path / "u1.toml").run.output == "u1.npz"
+
+
+SCAN = """
+[field]
+shape = [4, 4]
+group = "U(1)"
+[action]
+name = "Wilson"
+beta = 0.0
+[sampler]
+name = "heatbath"
+[run]
+draws = 40
+seed = 5
+warmup = 2
+[observables]
+names = ["plaquette"]
+[scan]
+values = {"action.beta" = [1.0, 2.0]}
+chains = 2
+"""
+
+
+@pytest.fixture
+def scan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("scan.toml").write_text(SCAN)
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore::plaq.StatisticsWarning")
+def test_a_scan_has_the_draws_of_run_many(scan, capsys):
+    assert main(["run", "scan.toml", "--quiet", "--index", "2"]) == 0
+    assert "run 2 (beta = 2.0, chain 0)" in capsys.readouterr().out
+    assert [path.name for path in Path("scan").iterdir()] == ["0002"]
+    assert main(["run", "scan.toml", "--quiet"]) == 0
+    assert "already, in scan/0002" in capsys.readouterr().out
+    start = pq.GaugeField.cold((4, 4), "U(1)")
+    measured = {"plaquette": pq.observables.plaquette}
+    made = [pq.Job(pq.Heatbath(pq.actions.Wilson(b)), start, 40, warmup=2, observables=measured) for b in (1.0, 2.0)]
+    wanted = pq.run_many(made, chains=2, rng=5, progress=False)
+    for index, point in enumerate(jobs.points(config.read("scan.toml"))):
+        chain = pq.Chain.load(point.output)
+        j, k = divmod(index, 2)
+        assert np.array_equal(chain["plaquette"], wanted[j]["plaquette"][40 * k : 40 * (k + 1)])
+        # The file of a folder alone gives the same bits again.
+        again = build.run(config.load(point.folder / "input.toml"), progress=False)
+        assert np.array_equal(again.chain["plaquette"], chain["plaquette"])
+    assert not list(Path("scan").rglob("claim"))
+
+
+def test_values_added_at_the_end_change_nothing_before():
+    table = config.tomllib.loads(SCAN)
+    longer = config.tomllib.loads(SCAN.replace("[1.0, 2.0]", "[1.0, 2.0, 3.0]"))
+    seeds = [[point.table["run"]["seed"] for point in jobs.points(each)] for each in (table, longer)]
+    assert seeds[1][:4] == seeds[0]
+    assert len(set(seeds[1])) == 6
+
+
+CLAIMER = """
+import sys, time
+from pathlib import Path
+from plaq.cli import jobs
+folder = Path(sys.argv[1])
+sys.stdin.readline()
+try:
+    with jobs.claim(folder):
+        print("mine", flush=True)
+        sys.stdin.readline()
+except jobs.Claimed as error:
+    print("theirs", flush=True)
+"""
+
+
+def claimers(folder, count):
+    command = [sys.executable, "-c", CLAIMER, str(folder)]
+    return [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["free", "left by a dead process"])
+def test_one_of_many_processes_gets_a_claim(tmp_path, dead):
+    if dead:
+        gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+        (tmp_path / "claim").write_text(f"{platform.node()} {int(gone.stdout)} 1 x\n")
+    several = claimers(tmp_path, 4)
+    for each in several:
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    assert sorted(each.stdout.readline().strip() for each in several) == ["mine", "theirs", "theirs", "theirs"]
+    for each in several:
+        each.communicate("done\n")
+    assert not (tmp_path / "claim").exists()
+
+
+def test_claims_of_others_are_named(scan, capsys):
+    for index, owner in enumerate((f"{platform.node()} {os.getpid()} 1 x", "elsewhere 17 1 x")):
+        (scan / "scan" / f"000{index}").mkdir(parents=True)
+        (scan / "scan" / f"000{index}" / "claim").write_text(owner + "\n")
+    assert main(["run", "scan.toml", "--quiet", "--index", "0"]) == 2
+    assert f"claimed by process {os.getpid()} on" in capsys.readouterr().err
+    assert main(["run", "scan.toml", "--quiet", "--index", "1"]) == 2
+    assert "process 17 on elsewhere; if it is gone, give --force" in capsys.readouterr().err
+    assert main(["run", "scan.toml", "--quiet", "--index", "1", "--force"]) == 0
+    assert main(["run", "scan.toml", "--quiet"]) == 0  # goes past the first
+    assert [path.name for path in sorted(Path("scan").iterdir()) if (path / "chain.npz").exists()] == [
+        "0001",
+        "0002",
+        "0003",
+    ]
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags close, and collects pictures and addresses."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.images, self.addresses = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.addresses += [attrs[key] for key in ("src", "href") if key in attrs]
+        if tag == "img":
+            self.images.append(attrs["src"])
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_report_is_one_page_that_says_what_the_chain_says(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    text = new.text_of(new.answered({"group": "U(1)", "shape": "4,4", "draws": "300"}), "u1")
+    Path("u1.toml").write_text("# <b>my</b> run & notes\n" + text)
+    assert main(["run", "u1.toml", "--quiet"]) == 0
+    assert main(["report", "u1.toml"]) == 0
+    written_page = Path("u1.html").read_text()
+    found = Page(written_page)
+    chain = pq.Chain.load("u1.npz")
+    estimate = chain.estimate("plaquette")
+    assert str(estimate) in written_page
+    assert f"{estimate.tau:.3g} +- {estimate.tau_error:.2g}" in written_page
+    assert str(chain.estimate("polyakov", np.imag)) in written_page
+    assert "Outcome: <b>accepted</b>" in written_page
+    assert "&lt;b&gt;my&lt;/b&gt; run &amp; notes" in written_page
+    assert pq.__version__ in written_page
+    assert len(found.images) == 1
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in found.addresses)
+    picture = base64.b64decode(found.images[0].split(",")[1])
+    assert b"</svg>" in picture
+    assert not re.search(r"(?<!\.org/)https?://", written_page)
+    assert main(["report", "u1.npz", "--output", "other.html"]) == 0
+    assert Path("other.html").read_text().replace("<title>u1", "") == written_page.replace("<title>u1", "")
+    assert main(["report", "u1.toml"]) == 2
+    assert main(["report", "u1.toml", "--force"]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:training at T:RuntimeWarning")
+def test_a_report_of_a_training_and_of_a_short_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    answers = new.answered({"system": "spin_fermion", "sampler": "self_learning_mc", "network": "linear"})
+    made = small(answers, draws=30, max_seconds=1e-9)
+    Path("run.toml").write_text(written(made))
+    assert main(["report", "run.toml"]) == 2
+    assert "run.npz does not exist yet; plaq run run.toml makes it" in capsys.readouterr().err
+    assert main(["run", "run.toml", "--quiet"]) == 0
+    assert main(["report", "run.toml"]) == 0
+    text = Path("run.html").read_text()
+    Page(text)
+    assert "Outcome: <b>incomplete</b>" in text
+    assert "History of" in text
+    assert "predicted" in text
+
+
+@pytest.mark.filterwarnings("ignore::plaq.StatisticsWarning")
+def test_a_report_of_a_scan_shows_outcomes_and_a_curve(scan):
+    pytest.importorskip("matplotlib")
+    for index in ("0", "1", "2"):
+        assert main(["run", "scan.toml", "--quiet", "--index", index]) == 0
+    assert main(["report", "scan.toml"]) == 0
+    text = Path("scan.html").read_text()
+    assert len(Page(text).images) == 1
+    merged = pq.merge([pq.Chain.load(f"scan/000{k}/chain.npz") for k in (0, 1)])
+    assert str(merged.estimate("plaquette")) in text
+    assert "1 incomplete" in text
+
+
+def test_a_frozen_chain_is_rejected():
+    from plaq.cli import page
+
+    values = np.random.default_rng(1).normal(size=100)
+    assert page.verdict(pq.Chain({"x": values}, {"accepted": np.ones(100, bool)}), 100) == ("accepted", [])
+    outcome, why = page.verdict(pq.Chain({"x": np.ones(100)}, {"accepted": np.zeros(100, bool)}), 100)
+    assert outcome == "rejected"
+    assert "none of the 100 updates was accepted" in why[0]
+    assert page.verdict(pq.Chain({"x": values}), 101) == ("incomplete", ["100 of 101 draws"])
