@@ -1,6 +1,6 @@
 """Write the tables of the documentation that follow from the code: keys of run files, names of arguments.
 
-`--check` compares only. What stands outside of the marks in docs/command_line.md stays; docs/arguments.md is all written here.
+`--check` compares only. docs/command_line.md keeps what stands outside of the marks; docs/arguments.md is all new.
 """
 
 import dataclasses

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import flux_weights
 from plaq.ground.arguments import number, require_memory, shown, whole_number, whole_numbers
+from plaq.ground.html import box
 from plaq.ground.states import register_state
 
 __all__ = ["FluxField", "charge", "density", "divergence", "lattice_shape", "log_weight", "occupation", "phi_squared"]
@@ -427,3 +428,7 @@ class FluxField:
 
     def __repr__(self) -> str:
         return f"<FluxField {'x'.join(map(str, self.shape))}, charge {self.charge}>"
+
+    def _repr_html_(self) -> str:
+        means = [(name, f"{value:.6g}") for name, value in self.means.items() if np.ndim(value) == 0]
+        return box("FluxField", [("lattice", " x ".join(map(str, self.shape))), ("charge", self.charge), *means])

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq import _plaq
 from plaq.ground.arguments import instance, number, shown, unknown, whole_number
+from plaq.ground.html import box
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import register_state
 
@@ -261,8 +262,7 @@ class GaugeField:
             rows["boundary"] = f"{self.boundary} in time"
         if self.ndim > 1:
             rows["plaquette"] = self._plaquette_text("")
-        cells = "".join(f"<tr><th style='text-align:left'>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
-        return f"<table><caption>GaugeField</caption>{cells}</table>"
+        return box("GaugeField", rows.items())
 
     def _boundary_text(self) -> str:
         return "" if self.boundary == "periodic" else f", {self.boundary} in time"

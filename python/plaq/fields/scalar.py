@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from plaq import _plaq
 from plaq.fields.gauge import checked_shape
 from plaq.ground.arguments import instance, whole_number
+from plaq.ground.html import box
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import register_state
 
@@ -142,6 +143,11 @@ class ScalarField:
     def __repr__(self) -> str:
         plural = "" if self.components == 1 else "s"
         return f"<ScalarField {'x'.join(map(str, self.shape))}, {self.components} component{plural}>"
+
+    def _repr_html_(self) -> str:
+        values = np.asarray(self)
+        rows = [("lattice", " x ".join(map(str, self.shape))), ("components", self.components)]
+        return box("ScalarField", [*rows, ("values", f"{values.min():.4g} to {values.max():.4g}")])
 
 
 def _components(components: Any) -> int:

@@ -17,6 +17,7 @@ from plaq import _plaq
 from plaq.concepts import Action
 from plaq.fields.gauge import GaugeField, colors_of
 from plaq.ground.arguments import number, real, vector
+from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.weights import load_weights, require_same_layers, save_weights
 from plaq.lcnn.layers import (
@@ -92,6 +93,13 @@ class LCNN:
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self.layers))
         return f"LCNN([{inside}], ndim={self.ndim}, group={self.group!r}): {self.n_parameters} parameters"
+
+    def _repr_html_(self) -> str:
+        return layer_table(
+            f"LCNN of {self.group} in {self.ndim} dimensions, {self.n_parameters} parameters",
+            self.layers,
+            self.named_parameters(),
+        )
 
     @property
     def n_parameters(self) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
 from plaq.ground.arguments import array, one_of, real, require_memory, sequence, shown, vector, whole_number
+from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import Rebuilt
 from plaq.ground.weights import load_weights, require_same_layers, save_weights
@@ -83,6 +84,11 @@ class Sequential(Rebuilt):
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self.layers))
         return f"Sequential([{inside}], ndim={self.ndim}, dtype={self.dtype!r}): {self.n_parameters} parameters"
+
+    def _repr_html_(self) -> str:
+        return layer_table(
+            f"Sequential, {self.n_parameters} parameters, {self.dtype}", self.layers, self.named_parameters()
+        )
 
     def initialize(self, *, rng: Rng) -> None:
         """Draw the initial parameters again.

@@ -16,6 +16,7 @@ from plaq.ground.archive import unpacked, verified, write_arrays
 from plaq.ground.arguments import number as finite_number
 from plaq.ground.arguments import real, whole_number
 from plaq.ground.files import damaged, read_content
+from plaq.ground.html import number_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.rbm.fit import Layer, MachineFit
 from plaq.training.batches import held_back
@@ -120,6 +121,11 @@ class Machine(ABC):
     @abstractmethod
     def _observe(self, trainer: RbmTrainer) -> dict[str, Any]:
         """One line of the record."""
+
+    def _repr_html_(self) -> str:
+        (_, visible, _), (_, hidden, _) = self._layers()
+        biases = {"bias of the visible units": visible, "bias of the hidden units": hidden}
+        return number_table(repr(self), {"weights": self._weights} | biases)
 
     @property
     def weights(self) -> NDArray[Any]:

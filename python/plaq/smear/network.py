@@ -13,6 +13,7 @@ from plaq import _plaq
 from plaq.concepts import Loss, Map
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import complex_array, vector
+from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng
 from plaq.ground.weights import load_weights, require_same_layers, save_weights
 from plaq.smear.arguments import gauge_field
@@ -69,6 +70,9 @@ class CovariantNet(Map):
 
     def __repr__(self) -> str:
         return f"CovariantNet([{', '.join(map(repr, self.layers))}])"
+
+    def _repr_html_(self) -> str:
+        return layer_table(f"CovariantNet, {len(self.parameters)} parameters", self.layers, self.named_parameters())
 
     def named_parameters(self) -> dict[str, float]:
         """Coefficients by ``"layer.loop"``.

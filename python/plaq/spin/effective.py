@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from plaq._plaq import FormatError, SpinNetworkCore
 from plaq.fields.spins import Array, Shape, Shells, extents_of, rows_of, scalars, shell_list
 from plaq.ground.arguments import number, real
+from plaq.ground.html import number_table
 from plaq.ground.weights import load_weights, save_weights
 from plaq.spin.regression import LeastSquares, held_pair, hold_out, predicted_acceptance
 from plaq.training.history import History
@@ -112,6 +113,9 @@ class Effective:
             named[name] = self._parameters[start : start + length]
             start += length
         return named
+
+    def _repr_html_(self) -> str:
+        return number_table(f"{type(self).__name__} on {self.shape}", self.named_parameters())
 
     def log_weight(self, spins: ArrayLike) -> Any:
         """log W_eff: a float, or an array of shape (...) for spins of shape (..., L_x, L_y, 3)."""

@@ -15,6 +15,7 @@ from plaq import _plaq
 from plaq.concepts import Trainable
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import number, sequence, vector
+from plaq.ground.html import layer_table
 from plaq.ground.weights import load_weights, require_same_layers, save_weights
 from plaq.transform.masked import StoutMask, layer_from
 
@@ -96,6 +97,9 @@ class FieldTransform(Trainable):
 
     def __repr__(self) -> str:
         return f"FieldTransform([{', '.join(map(repr, self.layers))}])"
+
+    def _repr_html_(self) -> str:
+        return layer_table(f"FieldTransform, {len(self.parameters)} parameters", self.layers, self.named_parameters())
 
     @cached_property
     def _core(self) -> _plaq.TransformCore:

@@ -1,0 +1,68 @@
+"""What notebooks show of objects: HTML that closes its tags, with every text escaped."""
+
+import html.parser
+import re
+
+import numpy as np
+import plaq as pq
+import pytest
+
+U = pq.GaugeField.hot((4, 4), "SU(2)", rng=1)
+SCALAR = pq.ScalarField.random((4, 6), 2, rng=1)
+WORM = pq.Worm((2, 4), eta=4.25, lam=1.0, mu=1.0)
+LCNN = [pq.lcnn.Loops(), pq.lcnn.LCB(1, 2, 2), pq.lcnn.Trace(), pq.lcnn.Dense(4, 1), pq.lcnn.Mean()]
+OBJECTS = {
+    "gauge field": (U, ["SU(2)", "4 x 4", f"{pq.observables.plaquette(U):.6f}"]),
+    "scalar field": (SCALAR, ["4 x 6", "2", f"{np.asarray(SCALAR).max():.4g}"]),
+    "fluxes": (pq.flux.FluxField.cold((2, 4)), ["2 x 4", "charge"]),
+    "fluxes with means": (WORM.step(pq.flux.FluxField.cold((2, 4)), rng=1)[0], ["density", "phi2"]),
+    "chain": (pq.Chain({"<x>": np.random.default_rng(1).normal(size=100)}), ["&lt;x&gt;", "Chain of 100 draws"]),
+    "history": (pq.History({"loss": [1.0, 0.5]}), ["1 -&gt; 0.5", "History of 2 records"]),
+    "stout net": (
+        pq.CovariantNet([pq.StoutLayer(["plaquette", "rectangle"])] * 2),
+        ["4 parameters", "StoutLayer"],
+    ),
+    "transformation": (pq.transform.u1_2d(0.1), ["2 parameters", "StoutMask"]),
+    "L-CNN": (pq.LCNN(LCNN, ndim=2, group="SU(2)", rng=1), ["47 parameters", "LCB", "42", "Dense", "5"]),
+    "convolutions": (pq.nn.zoo["task3/ST2"], ["132 parameters", "LeakyReLU", "64"]),
+    "attention": (pq.EquivariantAttention((4, 4), rng=1), ["block0.query", "couplings"]),
+    "linear": (pq.LinearSpinModel((4, 4), 2), ["LinearSpinModel on (4, 4)", "constant"]),
+    "machine": (pq.GaussianRBM(4, 2, mu2=9.0, rng=1), ["weights", "8", "4 visible"]),
+    "binary machine": (pq.BernoulliRBM(4, 2, rng=1), ["bias of the visible units", "4 bernoulli"]),
+}
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_html_of_objects(name):
+    shown, wanted = OBJECTS[name]
+    text = shown._repr_html_()
+    found = Tags(text)
+    assert not found.open
+    cells = re.split("<[^>]*>", text)
+    for part in wanted:
+        assert any(part == cell or part in cell for cell in cells), (part, text)
+    assert not re.search(r"&(?!amp;|lt;|gt;|quot;|#x27;)", text)
+    assert "nan" not in "".join(found.text).lower()
+
+
+def test_counts_of_layers_add_up():
+    for name in ("stout net", "transformation", "L-CNN", "convolutions"):
+        net = OBJECTS[name][0]
+        counts = re.findall(r">(\d+)</td></tr>", net._repr_html_())
+        assert sum(map(int, counts)) == len(net.parameters)
