@@ -1,10 +1,11 @@
-"""Write the tables of the documentation that follow from the code: keys of run files, names of arguments.
+"""Write what follows from other files: keys of run files, names of arguments, results that the package ships.
 
 `--check` compares only. docs/command_line.md keeps what stands outside of the marks; docs/arguments.md is all new.
 """
 
 import dataclasses
 import inspect
+import json
 import re
 import sys
 from collections import defaultdict
@@ -12,11 +13,13 @@ from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import plaq as pq
 from plaq.cli import config
 from plaq.cli.toml import default_of, value
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS, RUNS = ROOT / "docs", ROOT / "benches" / "physics"
 START, END = "<!-- keys: written by scripts/tables.py -->", "<!-- end of keys -->"
 
 
@@ -134,6 +137,28 @@ def page():
     return "\n".join(lines) + "\n"
 
 
+def results():
+    """Results of long runs that notebooks show, in one file with eight digits a number."""
+    names = ["dyson", "flux_equivariance", "lcnn_wilson_loops", "self_learning", "u1_tunnelling"]
+    found = {name: json.loads((RUNS / f"{name}.json").read_text()) for name in names}
+    with np.load(RUNS / "u1_critical_slowing_down.npz") as run:
+        found["u1_critical_slowing_down"] = {name: run[name].tolist() for name in run.files}
+    folder = RUNS / "spin_fermion"
+    parts = ["acceptance", "acceptance_local", "acceptance_softmax", "evaluate", "reference", "sizes", "temperatures"]
+    found["spin_fermion"] = {name: json.loads((folder / f"{name}.json").read_text()) for name in parts}
+    network = pq.EquivariantAttention.load(folder / "attention_9_3.safetensors")
+    found["spin_fermion"]["attention_9_3"] = {"parameters": network.parameters.tolist()}
+    return json.dumps(_rounded(found), sort_keys=True, separators=(",", ":")) + "\n"
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
+
+
 def pages():
     """Text by file."""
     command_line = (DOCS / "command_line.md").read_text(encoding="utf-8")
@@ -142,6 +167,7 @@ def pages():
     return {
         DOCS / "command_line.md": f"{before}{START}\n\n{keys()}\n\n{END}{after}",
         DOCS / "arguments.md": page(),
+        ROOT / "python" / "plaq" / "data" / "results.json": results(),
     }
 
 

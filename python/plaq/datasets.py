@@ -1,15 +1,17 @@
-"""Real configurations that come with the package, images of digits, labelled fluxes."""
+"""Real configurations and results of long runs that come with the package, images of digits, labelled fluxes."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
+import json
 import math
 import struct
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ __all__ = [
     "gauge",
     "mnist",
     "path",
+    "results",
 ]
 
 _FOLDER = Path(__file__).parent / "data"
@@ -144,6 +147,36 @@ UNSIGNED_BYTES = 0x08
 
 PIECE = 1 << 24
 """Bytes of a gzip stream taken at a time."""
+
+
+def results(name: str) -> dict[str, Any]:
+    """Results of a run that takes longer than a notebook should, with its seeds, commands and commits.
+
+    Parameters
+    ----------
+    name : str
+        ``"dyson"``, ``"flux_equivariance"``, ``"lcnn_wilson_loops"``, ``"self_learning"``, ``"spin_fermion"``,
+        ``"u1_critical_slowing_down"`` or ``"u1_tunnelling"``; made by the program of that name in ``benches/physics``
+        of the source tree. Numbers have eight digits.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+
+    Examples
+    --------
+    >>> results("u1_critical_slowing_down")["beta"]
+    [1.0, 1.5, 2.25, 3.0, 4.0, 5.0, 6.25]
+    """
+    stored: dict[str, dict[str, Any]] = json.loads((_FOLDER / "results.json").read_text(encoding="utf-8"))
+    if not isinstance(name, str) or name not in stored:
+        raise ValueError(unknown("result", name, stored))
+    return stored[name]
 
 
 def digits(*, labels: bool = False) -> Array | tuple[Array, NDArray[np.int64]]:

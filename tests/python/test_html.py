@@ -66,3 +66,27 @@ def test_counts_of_layers_add_up():
         net = OBJECTS[name][0]
         counts = re.findall(r">(\d+)</td></tr>", net._repr_html_())
         assert sum(map(int, counts)) == len(net.parameters)
+
+
+LIVE = """
+import re
+import numpy as np
+import plaq as pq
+sampler, cold = pq.Heatbath(pq.actions.Wilson(1.0)), pq.GaugeField.cold((4, 4), "U(1)")
+chain = sampler.run(cold, 3000, rng=1)
+"""
+
+
+def test_a_run_in_a_notebook_shows_one_panel_with_the_running_mean():
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(LIVE + "print(chain['plaquette'].mean())")])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    panels = [each for each in notebook.cells[0].outputs if each["output_type"] == "display_data"]
+    printed = "".join(each.text for each in notebook.cells[0].outputs if each.get("name") == "stdout")
+    assert len(panels) == 1, "one output, which is replaced"
+    text = panels[0]["data"]["text/html"]
+    assert not Tags(text).open
+    assert '<progress value="3000" max="3000"' in text
+    assert f"plaquette {float(printed):.5g}" in text
+    assert "script" not in text

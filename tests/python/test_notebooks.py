@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, with warnings as errors."""
+"""Every notebook runs from top to bottom in a folder of its own, with warnings as errors."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ STRICT = "import warnings; warnings.simplefilter('error')"
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_notebook_runs(path):
+def test_notebook_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
     client = nbclient.NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
 

@@ -1,11 +1,12 @@
-"""The progress display of long runs: tqdm if installed, else one line on a terminal, else nothing."""
+"""The progress display of long runs: a panel in notebooks, else tqdm if installed, else one line on a terminal."""
 
 import importlib
-import importlib.util
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from plaq.ground.html import escaped, table
 
 __all__ = ["Progress"]
 
@@ -73,14 +74,52 @@ class _Line:
         sys.stderr.flush()
 
 
+class _Panel:
+    """The same three methods in a notebook: one output that is replaced, without ipywidgets or a script."""
+
+    def __init__(self, total: int, label: str) -> None:
+        self._total, self._label, self._done, self._postfix = total, label, 0, ""
+        self._start = time.perf_counter()
+        self._tools = importlib.import_module("IPython.display")
+        self._handle = self._tools.display(self._tools.HTML(self._shown()), display_id=True)
+
+    def _shown(self) -> str:
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        left = (self._total - self._done) * seconds / self._done if self._done else 0.0
+        times = f"{seconds:.0f} s, {left:.0f} s left" if left else f"{seconds:.0f} s"
+        row = (f"{self._done} of {self._total}", f"{self._done / seconds:.3g}/s", times, self._postfix)
+        bar = f'<progress value="{self._done}" max="{max(self._total, 1)}" style="width:20em"></progress>'
+        return f"<div>{escaped(self._label)} {bar}{table([row])}</div>"
+
+    def set_postfix_str(self, text: str, refresh: bool) -> None:
+        self._postfix = text
+
+    def update(self, steps: int) -> None:
+        self._done += steps
+        if self._handle is not None:
+            self._handle.update(self._tools.HTML(self._shown()))
+
+    def close(self) -> None:
+        pass
+
+
 def _display(total: int, label: str) -> Any:
+    if _in_notebook():
+        return _Panel(total, label)
     try:
-        # tqdm.auto warns in notebooks without ipywidgets, where the plain bar works as well.
-        tqdm = importlib.import_module("tqdm.auto" if importlib.util.find_spec("ipywidgets") else "tqdm").tqdm
+        tqdm = importlib.import_module("tqdm").tqdm
     except ImportError:
         return _Line(total, label)
     return tqdm(total=total, desc=label, leave=True)
 
 
+def _in_notebook() -> bool:
+    """Whether what is displayed goes to a front end."""
+    if "ipykernel" not in sys.modules:
+        return False
+    shell = importlib.import_module("IPython").get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
 def _is_watched() -> bool:
-    return "ipykernel" in sys.modules or bool(sys.stderr and sys.stderr.isatty())
+    return _in_notebook() or bool(sys.stderr and sys.stderr.isatty())
