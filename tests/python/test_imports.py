@@ -14,6 +14,7 @@ ROOMS = [
     {"actions", "dirac", "nn", "smear", "lcnn"},
     *["transform", "flows", "losses", "samplers"],
     *["spin", "rbm", "flux", "ising"],
+    *["bridges", {"torch", "jax"}],
     *["datasets", "cli"],
     {"optimizers", "train", "checkpoint", "sampler"},
     {"__init__", "__main__"},

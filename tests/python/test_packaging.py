@@ -21,7 +21,20 @@ MODULES = sorted(
     for found in pkgutil.walk_packages(pq.__path__, "plaq.")
     if not found.name.endswith(("__main__", "plaq._plaq"))
 )
-HEAVY = ("matplotlib", "tqdm", "xarray", "arviz", "pyerrors", "pandas", "scipy", "sklearn", "h5py", "IPython")
+HEAVY = (
+    "matplotlib",
+    "tqdm",
+    "xarray",
+    "arviz",
+    "pyerrors",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "h5py",
+    "IPython",
+    "torch",
+    "jax",
+)
 
 
 def public(module, prefix):
@@ -116,6 +129,8 @@ def test_examples_run(name, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib").use("agg")
     import matplotlib.pyplot as plt
 
+    if name in ("plaq.torch", "plaq.jax"):
+        pytest.importorskip(name.partition(".")[2])
     monkeypatch.chdir(tmp_path)
     module = import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)

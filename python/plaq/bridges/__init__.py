@@ -1,0 +1,1 @@
+"""What frameworks of automatic differentiation need of plaq: values and reverse passes on plain arrays."""
