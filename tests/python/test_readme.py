@@ -66,6 +66,16 @@ def test_links_and_pictures_exist():
     assert not missing
 
 
+def test_every_block_of_the_gallery_has_its_picture():
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    spec = importlib.util.spec_from_file_location("gallery", ROOT / "scripts" / "gallery.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.BLOCK.findall(page)
+    assert len(found) == page.count("```python") > 5
+    assert all("figure = " in code and (ROOT / "docs" / picture).exists() for code, picture in found)
+
+
 def test_notebooks_are_named():
     names = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     assert [name for name in names if f"`{name}`" not in README] == []
