@@ -306,6 +306,13 @@ def test_demo_names(physics, capsys):
     assert 'unknown demo "guage"; did you mean "gauge"?' in capsys.readouterr().err
 
 
+def test_demonstrations_need_matplotlib_before_they_begin(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for function in import_module("plaq.cli.demos").DEMOS.values():
+        with pytest.raises(ImportError, match=r"pip install plaq\[plot\]"):
+            function(lambda text: pytest.fail(f"said {text}"))
+
+
 def test_demo_gauge_tells_and_draws(physics, monkeypatch):
     pytest.importorskip("matplotlib")
     Path("sample").write_text("0.5")
@@ -320,7 +327,11 @@ def test_demo_gauge_tells_and_draws(physics, monkeypatch):
     assert text.count("tau = ") == 6
     assert "0.605000000000" in text
     assert "differs" in text
-    assert Path("plaq-demo.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("plaq-demo-gauge.png").read_bytes().startswith(b"\x89PNG")
+    before = Path("plaq-demo-gauge.png").stat().st_mtime_ns
+    demo.gauge(lines.append, draws=50, warmup=5)
+    assert lines[-1] == "\nFigure: plaq-demo-gauge-2.png"
+    assert Path("plaq-demo-gauge.png").stat().st_mtime_ns == before, "no figure is replaced"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from plaq.cli.demos.demonstration import Say
 from plaq.cli.demos.flux import flux
 from plaq.cli.demos.gauge import gauge
 from plaq.cli.demos.hadrons import hadrons
@@ -14,7 +15,6 @@ from plaq.ground.arguments import unknown
 
 __all__ = ["DEMOS", "get"]
 
-Say = Callable[[str], None]
 DEMOS: dict[str, Callable[[Say], Any]] = {
     "gauge": gauge,
     "smearing": smearing,

@@ -1,14 +1,14 @@
 """Complex scalar field at chemical potential: the Silver Blaze plateau, the transition, worms beside exact values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.flux.exact import transfer_matrix
-from plaq.ground.extras import require
 from plaq.plot.figure import dress, new_figure
 from plaq.plot.fluxes import fluxes
 from plaq.plot.style import COLORS, GREY
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["flux"]
 
-Say = Callable[[str], None]
 Array = NDArray[np.float64]
 ETA, LAM = 4.01, 1.0
 MUS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2)
 SHAPES = ((2, 40), (10, 40))
 
 
+@demonstration
 def flux(
     say: Say,
     *,
@@ -35,31 +35,21 @@ def flux(
     thin: int = 10,
     mus: Sequence[float] = MUS,
     seed: int = 1,
-    figure: str | Path = "plaq-demo.png",
+    figure: str | Path = OWN,
 ) -> dict[tuple[tuple[int, ...], float], FluxEnsemble]:
     """eta = 4.01, lambda = 1 in two dimensions: n and the mean of abs(phi)^2 against mu, with the exact narrow lattice.
 
     Parameters
     ----------
-    say : callable
-        Receives each line of text.
     draws, thin, seed : int
         Configurations of each ensemble, updates between them, seed.
     mus : sequence of float
         Chemical potentials, the first one 0: its propagator has the mass at which the plateau ends.
-    figure : path
-        Where the figure goes.
 
     Returns
     -------
     dict of (shape, mu) to FluxEnsemble
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib: ``pip install plaq[plot]``.
     """
-    require("matplotlib", "plot")
     narrow, wide = SHAPES
     matrix = transfer_matrix(narrow, ETA, LAM, nodes=6, charges=8, spread=5)
     say(f"eta = {ETA}, lambda = {LAM}; exact values by the transfer matrix on {narrow[0]}x{narrow[1]}")

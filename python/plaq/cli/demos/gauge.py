@@ -1,7 +1,7 @@
 """Demonstration `gauge`: the Markov chain of a real configuration, continued."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import plaq.datasets as datasets
 import plaq.observables as observables
 from plaq._plaq import FormatError
 from plaq.chains.chain import Chain
+from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.fields.files import read_gauge
-from plaq.ground.extras import require
 from plaq.plot.chains import chains as draw
 from plaq.samplers.heatbath import Heatbath
 from plaq.samplers.hmc import HMC
@@ -21,7 +21,6 @@ from plaq.statistics import Estimate
 
 __all__ = ["gauge"]
 
-Say = Callable[[str], None]
 CONFIGURATION = "lat.sample.l4444.ildg"
 SHA256 = "dd1972d52d103542934d0ca49510659ae2601a676a0bb6799550d8311c81c9a0"
 RECORDED: dict[str, complex] = {
@@ -42,8 +41,9 @@ EXPECTED = "0.59639(22)"
 """Plaquette of SU(3), Wilson, beta = 6.0 on 4^4 by an independent heatbath program."""
 
 
+@demonstration
 def gauge(
-    say: Say, *, draws: int = 1000, warmup: int = 200, seed: int = 1, figure: str | Path = "plaq-demo.png"
+    say: Say, *, draws: int = 1000, warmup: int = 200, seed: int = 1, figure: str | Path = OWN
 ) -> dict[str, Chain]:
     """Continue the Markov chain of a real SU(3) configuration by heatbath and by HMC.
 
@@ -52,12 +52,8 @@ def gauge(
 
     Parameters
     ----------
-    say : callable
-        Receives each line of text.
     draws, warmup, seed : int
         Length, dropped updates and seed of both chains.
-    figure : path
-        Where the figure goes.
 
     Returns
     -------
@@ -66,12 +62,9 @@ def gauge(
 
     Raises
     ------
-    ImportError
-        Without matplotlib: ``pip install plaq[plot]``.
     FormatError
         The shipped file is damaged.
     """
-    require("matplotlib", "plot")
     links = _read(say)
     _compare(links, say)
     say(f"\nContinued with the Wilson action at beta = {BETA}: {draws} draws after {warmup} updates, seed {seed}")

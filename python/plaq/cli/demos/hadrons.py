@@ -1,6 +1,5 @@
 """Demonstration `hadrons`: quarks on a real configuration, their hadrons, condensate and lowest modes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaq.actions.links import Wilson as WilsonAction
+from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.datasets import gauge
 from plaq.dirac.families import Wilson
 from plaq.dirac.operator import Operator, Spectrum
 from plaq.ground.correlators import effective_mass, effective_mass_error
-from plaq.ground.extras import require
 from plaq.observables.hadrons import chiral_condensate, meson_correlator, nucleon_correlator
 from plaq.plot.correlators import correlator
 from plaq.plot.correlators import spectrum as draw_spectrum
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Hadrons", "hadrons"]
 
-Say = Callable[[str], None]
 Array = NDArray[np.float64]
 CONFIGURATION = "lat.sample.l4448"
 KAPPA = 0.12
@@ -49,30 +47,19 @@ class Hadrons:
     spectrum: Spectrum | None = None
 
 
-def hadrons(
-    say: Say, *, configurations: int = 12, modes: int = 16, seed: int = 1, figure: str | Path = "plaq-demo.png"
-) -> Hadrons:
+@demonstration
+def hadrons(say: Say, *, configurations: int = 12, modes: int = 16, seed: int = 1, figure: str | Path = OWN) -> Hadrons:
     """Pion, rho and nucleon, the condensate and the lowest modes of gamma_5 D on a MILC configuration and on its chain.
 
     Parameters
     ----------
-    say : callable
-        Receives each line of text.
     configurations, modes, seed : int
         Configurations of the continued chain (Wilson action at beta = 6.0), eigenvalues, seed.
-    figure : path
-        Where the figure goes.
 
     Returns
     -------
     Hadrons
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib: ``pip install plaq[plot]``.
     """
-    require("matplotlib", "plot")
     links = gauge(CONFIGURATION)
     D = Wilson(kappa=KAPPA).on(links)
     say(f"{CONFIGURATION}: {links.group} on {' x '.join(map(str, links.shape))}, Wilson quarks, kappa = {KAPPA}")

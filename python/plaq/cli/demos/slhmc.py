@@ -11,10 +11,10 @@ from plaq.actions.links import Wilson
 from plaq.actions.mapped import Mapped
 from plaq.actions.pseudofermion import Pseudofermion
 from plaq.chains.chain import Chain
+from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.concepts import Scaled
 from plaq.dirac import Staggered
 from plaq.fields.gauge import GaugeField
-from plaq.ground.extras import require
 from plaq.observables.hadrons import chiral_condensate
 from plaq.observables.links import plaquette, polyakov
 from plaq.plot.figure import dress, new_figure
@@ -29,7 +29,6 @@ from plaq.training.optimizers import Adam, Cosine
 
 __all__ = ["slhmc"]
 
-Say = Callable[[str], None]
 BETA, MASS, HEAVY, STEPS = 2.7, 0.3, 0.4, 8
 REFERENCE = {"plaquette": "0.70280(26)", "polyakov": "0.415(9)", "condensate": "0.4232(5)"}
 """An independent HMC of the same system, 4000 trajectories."""
@@ -59,36 +58,27 @@ MEASURED: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@demonstration
 def slhmc(
     say: Say,
     *,
     draws: int = 500,
     training: int = 150,
     seed: int = 1,
-    figure: str | Path = "plaq-demo-slhmc.png",
+    figure: str | Path = OWN,
 ) -> dict[str, Chain]:
     """HMC, self-learning HMC before and after training: SU(2), four staggered quarks, 4^4 (arXiv 2103.11965).
 
     Parameters
     ----------
-    say : callable
-        Receives each line of text.
     draws, training, seed : int
         Trajectories of each chain, steps of the training, seed.
-    figure : path
-        Where the figure goes.
 
     Returns
     -------
     dict of str to Chain
         Chains by their labels.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib: ``pip install plaq[plot]``.
     """
-    require("matplotlib", "plot")
     wilson = Wilson(BETA)
     target = wilson + _quark(MASS)
     net = CovariantNet([StoutLayer(LOOPS)] * 2)

@@ -1,15 +1,14 @@
 """Smearing is a neural network: flow of a real configuration, and a covariant network that learns it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from plaq.actions.links import Wilson
+from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.datasets import gauge
 from plaq.fields.gauge import GaugeField
-from plaq.ground.extras import require
 from plaq.losses.distance import FieldDistance
 from plaq.observables.topology import topological_charge_density
 from plaq.plot.figure import dress, new_figure
@@ -25,7 +24,6 @@ from plaq.training.optimizers import Adam, Cosine
 
 __all__ = ["smearing"]
 
-Say = Callable[[str], None]
 CONFIGURATION = "lat.sample.l4448"
 RECORDED = {0.1: (0.790042 + 0.76505, 0.0389772), 0.2: (0.506125 + 0.481396, 0.0166373)}
 """Energy and charge along the Wilson flow of this file as the MILC code recorded them, to six digits (steps of 0.1)."""
@@ -34,31 +32,22 @@ TARGET = 0.2
 LEVEL = 0.05
 
 
+@demonstration
 def smearing(
-    say: Say, *, configurations: int = 8, epochs: int = 80, seed: int = 1, figure: str | Path = "plaq-demo.png"
+    say: Say, *, configurations: int = 8, epochs: int = 80, seed: int = 1, figure: str | Path = OWN
 ) -> dict[str, "History"]:
     """Flow of a MILC configuration, and networks trained to do what the flow does.
 
     Parameters
     ----------
-    say : callable
-        Receives each line of text.
     configurations, epochs, seed : int
         Training configurations (4^4, SU(3), Wilson action at beta = 6.0), passes over them, seed.
-    figure : path
-        Where the figure goes.
 
     Returns
     -------
     dict of str to History
         Training records by network.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib: ``pip install plaq[plot]``.
     """
-    require("matplotlib", "plot")
     links = gauge(CONFIGURATION)
     result = flow(links, 1.0, step=0.02)
     _tell_flow(links, result, say)

@@ -1,6 +1,5 @@
 """Self-learning Monte Carlo of the O(3) spin-fermion model with linear models and equivariant attention."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaq.chains.chain import Chain
+from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.fields.spins import random
-from plaq.ground.extras import require
 from plaq.plot.figure import dress, new_figure
 from plaq.plot.lattice import spins as draw_spins
 from plaq.plot.style import COLORS, GREY
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["spin_fermion"]
 
-Say = Callable[[str], None]
 Array = NDArray[np.float64]
 SHAPE = (6, 6)
 TEMPERATURE = 0.05
@@ -52,6 +50,7 @@ class Row:
         return float(max(taus) * np.mean(self.chain.info["seconds"]))
 
 
+@demonstration
 def spin_fermion(
     say: Say,
     *,
@@ -59,32 +58,22 @@ def spin_fermion(
     configurations: int = 4000,
     steps: int = 800,
     seed: int = 1,
-    figure: str | Path = "plaq-demo.png",
+    figure: str | Path = OWN,
 ) -> dict[str, Chain]:
     """6x6, t = J = 1, mu = 0, T = 0.05: exact local updates, linear models, attention.
 
     Parameters
     ----------
-    say : callable
-        Receives each line of text.
     draws, seed : int
         Outer steps of every chain (the exact reference: a fifth), seed.
     configurations, steps : int
         Training data and optimiser steps of every attention network.
-    figure : path
-        Where the figure goes.
 
     Returns
     -------
     dict of str to Chain
         Chains by sampler.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib: ``pip install plaq[plot]``.
     """
-    require("matplotlib", "plot")
     model = SpinFermion(SHAPE, J=1.0, T=TEMPERATURE)
     say(f"{model}; log W(S) = sum_n log(1 + exp(-E_n / T)) over {2 * SHAPE[0] * SHAPE[1]} levels")
     exact = SpinMetropolis(model)

@@ -1,14 +1,13 @@
 """Demonstration `transform`: the topological charge of 2D U(1) with and without a change of variables."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from plaq.actions.links import Wilson
 from plaq.chains.chain import Chain
+from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.fields.gauge import GaugeField
-from plaq.ground.extras import require
 from plaq.observables.links import plaquette
 from plaq.observables.topology import topological_charge
 from plaq.plot.chains import chains as draw
@@ -19,7 +18,6 @@ from plaq.transform.published import u1_2d
 
 __all__ = ["transform"]
 
-Say = Callable[[str], None]
 BETA, EXTENT, LENGTH = 5.0, 16, 4.0
 EXACT = 0.89338304
 """I_1(5)/I_0(5), the plaquette in infinite volume."""
@@ -30,31 +28,22 @@ def _charge(U: GaugeField) -> float:
     return float(topological_charge(U, "geometric"))
 
 
+@demonstration
 def transform(
-    say: Say, *, draws: int = 400, warmup: int = 50, seed: int = 1, figure: str | Path = "plaq-demo.png"
+    say: Say, *, draws: int = 400, warmup: int = 50, seed: int = 1, figure: str | Path = OWN
 ) -> dict[str, Chain]:
     """HMC of 2D U(1) at beta = 5 on 16^2 beside HMC in new variables with constant coefficients (arXiv 2201.01862).
 
     Parameters
     ----------
-    say : callable
-        Receives each line of text.
     draws, warmup, seed : int
         Trajectories of length 4 of each chain, dropped ones, seed.
-    figure : path
-        Where the figure goes.
 
     Returns
     -------
     dict of str to Chain
         Chains by their labels.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib: ``pip install plaq[plot]``.
     """
-    require("matplotlib", "plot")
     action, start = Wilson(BETA), GaugeField.cold((EXTENT, EXTENT), "U(1)")
     samplers: dict[str, HMC] = {"HMC": HMC(action, length=LENGTH)}
     for c in COEFFICIENTS:
