@@ -111,6 +111,37 @@ def test_files_of_new_run(answers, tmp_path, monkeypatch):
         assert len(files) == 3
 
 
+LEARNERS = {answers["network"] if answers["network"] != "none" else answers["sampler"]: answers for answers in RUN}
+
+
+@pytest.mark.filterwarnings("ignore::plaq.StatisticsWarning", "ignore:training at T:RuntimeWarning")
+@pytest.mark.parametrize("name", config.TRAININGS)
+def test_a_run_that_trains_goes_on_from_its_checkpoint(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if LEARNERS[name]["system"] == "digits":
+        pytest.importorskip("sklearn")
+    chains = []
+    for draws, checkpoint in ((2, "check.npz"), (4, "check.npz"), (4, "other.npz")):
+        made = small(LEARNERS[name], draws=draws, checkpoint=checkpoint)
+        chains.append(build.run(config.parse(made), progress=False).chain)
+    for each in chains[0].names:
+        assert np.array_equal(chains[1][each], chains[2][each])
+        assert np.array_equal(chains[0][each], chains[1][each][:2])
+
+
+def test_a_machine_of_a_run_file_samples_the_free_field():
+    answers = new.answered({"system": "free_field", "shape": "8", "draws": "1500"})
+    made = new.table_of(answers)
+    made["training"]["epochs"] = 1000
+    del made["run"]["checkpoint"]
+    chain = build.run(config.parse(made), progress=False).chain
+    exact = {"action": 0.5, "phi2": np.mean(1 / np.linalg.eigvalsh(pq.rbm.free_field_kernel(8, 4.0)))}
+    for name, value in exact.items():
+        found = chain.estimate(name)
+        assert abs(found.mean - value) < 4 * found.error
+        assert found.error < 0.05 * value
+
+
 @pytest.mark.parametrize("name", config.SECTIONS)
 def test_every_key_says_what_it_is(name):
     found = config.SECTIONS[name]

@@ -108,7 +108,7 @@ def _start(settings: config.Config) -> Any:
         if isinstance(model, config.IsingConfig) and settings.sampler.name != "gibbs":
             return np.ones(_pair(model.shape))
         return None
-    chosen = settings.given
+    chosen = settings.field_section
     if settings.system == "scalar":
         shape = tuple(chosen.shape or ())
         if chosen.start not in ("cold", "hot"):
@@ -173,7 +173,7 @@ def _sampler(settings: config.Config) -> Any:
         return HMC(target, **options)
     if settings.transform is not None:
         return FieldTransformHMC(
-            target, _transform(settings.transform, len(settings.given.shape or [0] * 4)), **options
+            target, _transform(settings.transform, len(settings.field_section.shape or [0] * 4)), **options
         )
     return SelfLearningHMC(target, action + _proposal(settings), **options)
 
@@ -254,7 +254,7 @@ def _on_policy(settings: config.Config, sampler: Any, start: Any, progress: bool
     return Trained(sampler.trained, history, sampler)
 
 
-def _configurations(sampler: Any, settings: config.Config, start: Any, progress: bool) -> list[Any]:
+def _configurations(sampler: Any, settings: config.Config, start: Any) -> list[Any]:
     """Fields of a chain before the chain, `thin` updates apart."""
     rng, chosen, found = np.random.default_rng(_seeds(settings)[0]), settings.run, []
     warmup = chosen.warmup
@@ -268,7 +268,7 @@ def _configurations(sampler: Any, settings: config.Config, start: Any, progress:
 def _small_forces(settings: config.Config, sampler: Any, start: Any, progress: bool) -> Trained:
     training = settings.training
     hmc = HMC(sampler.action, length=sampler.length, steps=sampler.steps, integrator=sampler.integrator)
-    fields = _configurations(hmc, settings, start, progress)
+    fields = _configurations(hmc, settings, start)
     rule = Adam(training.learning_rate, schedule=Cosine(training.epochs))
     history = sampler.train(fields, epochs=training.epochs, optimizer=rule, **_common(settings, progress))
     return Trained(fields[-1], history, sampler.transform)
@@ -352,7 +352,7 @@ def _flux_network(settings: config.Config, sampler: Any, start: Any, progress: b
 
 def _lcnn(settings: config.Config, sampler: Any, start: Any, progress: bool) -> Trained:
     training, network = settings.training, settings.network
-    fields = _configurations(sampler, settings, start, progress)
+    fields = _configurations(sampler, settings, start)
     targets = [getattr(observables, training.target)(each) for each in fields]
     ndim, channels = fields[0].ndim, [fields[0].ndim * (fields[0].ndim - 1) // 2, *network.channels]
     layers: list[Any] = [lcnn.Loops()]
@@ -373,7 +373,7 @@ def _lcnn(settings: config.Config, sampler: Any, start: Any, progress: bool) -> 
 
 def _smearing(settings: config.Config, sampler: Any, start: Any, progress: bool) -> Trained:
     training, action = settings.training, _action(settings.action)
-    fields = _configurations(sampler, settings, start, progress)
+    fields = _configurations(sampler, settings, start)
     net = CovariantNet([StoutLayer(settings.network.loops)] * settings.network.layers)
     if training.loss == "force_norm":
         loss: Any = losses.ForceNorm(action)

@@ -489,7 +489,7 @@ class Config:
         return _system(self.model, self.action)
 
     @property
-    def given(self) -> "FieldConfig":
+    def field_section(self) -> "FieldConfig":
         """The section [field] of a system that has one."""
         assert self.field is not None
         return self.field
