@@ -635,6 +635,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "datasets.gauge": (pq.datasets.gauge, {"name": "lat.sample.l4448"}),
         "datasets.mnist": (pq.datasets.mnist, {"path": "missing", "key": None}),
         "datasets.path": (pq.datasets.path, {"name": "lat.sample.l4448"}),
+        "datasets.results": (pq.datasets.results, {"name": "dyson"}),
         "Worm": (
             pq.Worm,
             {"shape": (2, 2), "eta": 4.25, "lam": 1.0, "mu": 0.5, "visits": None, "log_open": None},

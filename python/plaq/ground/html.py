@@ -68,7 +68,7 @@ def layer_table(headline: object, layers: Sequence[object], named: Mapping[str, 
 
     Examples
     --------
-    >>> "<td style=\"text-align:left\">2</td>" in layer_table("net", ["Linear"], {"0.weight": [1.0, 2.0]})
+    >>> ">2</td>" in layer_table("net", ["Linear"], {"0.weight": [1.0, 2.0]})
     True
     """
     counts = dict.fromkeys(range(len(layers)), 0)
