@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -348,6 +349,28 @@ def test_claims_of_others_are_named(scan, capsys):
         "0002",
         "0003",
     ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+@pytest.mark.filterwarnings("ignore::plaq.StatisticsWarning")
+def test_a_killed_run_of_a_scan_is_taken_over_and_goes_on(scan):
+    text = SCAN.replace("draws = 40", "draws = 1000000\ncheckpoint_every = 5")  # no machine gets to its end
+    Path("scan.toml").write_text(text)
+    call = [sys.executable, "-m", "plaq", "run", "scan.toml", "--quiet", "--index", "0"]
+    running, checkpoint = subprocess.Popen(call), Path("scan/0000/checkpoint.npz")
+    while running.poll() is None and not checkpoint.exists():
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    assert Path("scan/0000/claim").exists(), "killed while it had the claim"
+    done = len(pq.Chain.load(checkpoint))
+    Path("scan.toml").write_text(text.replace("1000000", str(done + 50)))
+    assert main(call[3:]) == 0
+    settings = config.load("scan/0000/input.toml")
+    undisturbed = dataclasses.replace(settings, run=dataclasses.replace(settings.run, checkpoint=None))
+    wanted = build.run(undisturbed, progress=False).chain
+    assert np.array_equal(pq.Chain.load("scan/0000/chain.npz")["plaquette"], wanted["plaquette"])
+    assert not Path("scan/0000/claim").exists()
 
 
 class Page(html.parser.HTMLParser):
