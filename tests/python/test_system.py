@@ -40,7 +40,8 @@ ENDLESS = {
     "pq.SelfLearningMC(model(), net, hmc_steps=10**8).step(spins(), rng=1)",
     "hits": "pq.SpinMetropolis(model(), hits=10**8).step(spins(), rng=1)",
     "worm": "pq.Worm((32, 32), eta=4.01, lam=1.0, mu=1.2, visits=10**9).step(pq.flux.FluxField.cold((32, 32)), rng=1)",
-    "worms": "print('heard' * (pq.Worm((32, 32), eta=4.01, lam=1.0, mu=0.5).sample(20_000, thin=1000, warmup=1, chains=3, "
+    "worms": "worm = pq.Worm((32, 32), eta=4.01, lam=1.0, mu=0.5); print("
+    "'heard' * (worm.sample(20_000, thin=1000, warmup=1, chains=3, "
     "progress=False, rng=1).chain.interrupted))",
     "dense": "pq.SpinFermion((56, 56), J=1.0, T=0.1).log_weight(pq.spin.random((56, 56), rng=1))",
     "dyson": "dyson(k=10**8)",
