@@ -64,7 +64,7 @@ class StoutMask:
     ------
     TypeError, ValueError
         Coefficients past the bound s/n (which is named), loops all of whose staples pass links of the mask, unknown
-        names, NaN; a network with other numbers of inputs and outputs than loops, or with layers that are none on fields.
+        names, NaN; a network with other numbers of inputs and outputs than loops, or with pools or strides.
 
     Examples
     --------

@@ -64,9 +64,7 @@ def u1_2d(
         weights = network.parameters
         weights[-width * 9 * len(loops) - len(loops) :] *= 0.1
         network.parameters = weights
-        masks.append(
-            StoutMask(coefficients, loops, ndim=2, direction=n // 4 % 2, subset=n % 4, network=network)
-        )
+        masks.append(StoutMask(coefficients, loops, ndim=2, direction=n // 4 % 2, subset=n % 4, network=network))
     return FieldTransform(masks)
 
 
