@@ -121,7 +121,7 @@ class StoutMask:
 
     @property
     def coefficients(self) -> NDArray[np.float64]:
-        r"""The :math:`c_k`; can be set, within the bound. Those of a network depend on the field: there are none here."""
+        r"""The :math:`c_k`; can be set, within the bound. A layer with a network has none of its own."""
         self._require_constant()
         return self._limit * 2 / np.pi * np.arctan(self.parameters)
 
