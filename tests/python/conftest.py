@@ -10,7 +10,8 @@ ATTEMPTS = 3
 
 def pytest_configure(config):
     config.addinivalue_line(
-        "markers", "machine: signals and kills sent to real processes after a time; another process on the cores may "
+        "markers",
+        "machine: signals and kills sent to real processes after a time; another process on the cores may "
         f"spoil one attempt, so one of {ATTEMPTS} has to pass",
     )
 
