@@ -1,8 +1,8 @@
 //! Typed actions, maps and samplers from their descriptions.
 
 use super::spec::{
-    ActionSpec, BijectionSpec, CoefficientSpec, HmcSpec, LayerSpec, LcnnSpec, LevelSpec, LoopSpec, StackSpec, StoutSpec, TermSpec,
-    TransformSpec,
+    ActionSpec, BijectionSpec, CoefficientSpec, HmcSpec, LayerSpec, LcnnSpec, LevelSpec, LoopSpec, StackSpec,
+    StoutSpec, TermSpec, TransformSpec,
 };
 use super::storage::Capability;
 use crate::action::{Accuracy, LoopAction, Mapped, Pseudofermion, ReadoutAction, Scaled, Supplied, Transformed};
@@ -13,7 +13,9 @@ use crate::gauge::GaugeField;
 use crate::group;
 use crate::lattice::{Lattice, WeightedPath, path};
 use crate::lcnn::Network;
-use crate::map::{AttentionLayer, CoefficientNetwork, MaskedLayer, Memory, Stack, StoutLayer, StoutTerm, Transformation};
+use crate::map::{
+    AttentionLayer, CoefficientNetwork, MaskedLayer, Memory, Stack, StoutLayer, StoutTerm, Transformation,
+};
 use crate::number::Real;
 use crate::sampler::{Hmc, Integrator, Level, Term};
 use crate::scalar::{ScalarAction, ScalarField};

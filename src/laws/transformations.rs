@@ -154,7 +154,8 @@ fn forces_in_new_variables_are_derivatives() {
         assert!(error < 1e-10 && round_trip < 1e-12, "N={N} {extents:?}: {error:e} {round_trip:e}");
         let action = wilson(&lattice);
         let slope = value(&action, &map.forward(&theta(extents.len()), &moved).unwrap()).unwrap().eps;
-        let error = check_pullback(&map, &theta(extents.len()), &u, |image| force(&action, image), (&delta, slope)).unwrap();
+        let error =
+            check_pullback(&map, &theta(extents.len()), &u, |image| force(&action, image), (&delta, slope)).unwrap();
         assert!(error < 1e-10, "N={N} {extents:?}: {error:e}");
     }
     for extents in EVEN {

@@ -56,7 +56,7 @@ def test_inverse_undoes_and_everything_is_gauge_covariant(case):
     group, shape, F = CASES[case]
     V = pq.GaugeField.hot(shape, group, rng=3)
     U = F(V)
-    assert not close(U, V, 0.05)
+    assert not close(U, V, 0.02)
     assert close(F.inverse(U), V)
     assert close(F(F.inverse(V)), V)
     g = pq.GaugeField.hot(shape, group, rng=4)
@@ -197,21 +197,21 @@ def test_gradient_of_the_force_size_is_its_derivative_at_fixed_v(F, chosen, size
 
 
 @pytest.mark.parametrize(
-    ("group", "shape", "layers"),
+    ("group", "shape", "layers", "rate"),
     [
-        ("U(1)", (8, 8), u1_2d()),
-        ("SU(3)", (4, 4, 4, 4), su3_4d()),
-        ("U(1)", (8, 8), u1_2d(sweeps=1, channels=2, rng=1)),
+        ("U(1)", (8, 8), u1_2d(), 0.03),
+        ("SU(3)", (4, 4, 4, 4), su3_4d(), 0.03),
+        ("U(1)", (8, 8), u1_2d(sweeps=1, channels=2, rng=1), 0.01),
     ],
     ids=["U(1)", "SU(3)", "network"],
 )
-def test_training_makes_forces_smaller_on_held_back_fields(group, shape, layers, tmp_path):
+def test_training_makes_forces_smaller_on_held_back_fields(group, shape, layers, rate, tmp_path):
     S = pq.actions.Wilson(3.0 if group == "U(1)" else 5.5)
     start = pq.GaugeField.hot(shape, group, rng=1)
     chain = pq.Heatbath(S).run(start, 40, thin=5, observables={"links": np.asarray}, rng=1, progress=False)
     fields = [pq.GaugeField.from_numpy(links) for links in chain["links"][16::6]]
     sampler = pq.FieldTransformHMC(S, layers, steps=10)
-    settings = {"optimizer": pq.optimizers.Adam(0.03), "validation": 0.25, "progress": False}
+    settings = {"optimizer": pq.optimizers.Adam(rate), "validation": 0.25, "progress": False}
     path = tmp_path / "training"
     history = sampler.train(fields, epochs=6, checkpoint=path, **settings)
     again = pq.FieldTransformHMC(S, layers, steps=10)

@@ -8,7 +8,7 @@ use crate::field;
 use crate::lattice::{Lattice, WeightedPath, program::MAX_REPLACED};
 use crate::matrix::{Algebra, Matrix};
 use crate::nn::{Activation, Layer, Plan, Record};
-use crate::number::Real;
+use crate::number::{LaneMask, Real, Work};
 use std::f64::consts::FRAC_2_PI;
 use std::ops::Range;
 use std::sync::Arc;
@@ -102,15 +102,15 @@ impl Sweep {
         own: &[R],
         (items, is_wide): (&[Matrix<R, N>], bool),
     ) -> Result<Chosen<R>> {
-        let (active, groups, factor) = (&self.slices[n].active, self.groups, R::splat(self.factor()));
-        let theta = &own[self.part(n)];
+        let (active, factor, theta) = (&self.slices[n].active[..], self.factor(), &own[self.part(n)]);
         let Some(network) = self.networks.get(n) else {
-            let c: Vec<R> = theta.iter().map(|&x| factor * Activation::Arctan.value(x)).collect();
-            return Ok(Chosen { values: c.repeat(active.len()), record: None });
+            let values = R::vectorize(Repeat { factor, theta, count: active.len() });
+            return Ok(Chosen { values, record: None });
         };
         let record = network.record(theta, (items, is_wide))?;
-        let output = |&(vector, _): &(usize, _)| &record.output()[vector * groups..][..groups];
-        let values = active.iter().flat_map(output).map(|&x| factor * x).collect();
+        let mut values = field::zeros(active.len() * self.groups);
+        let (from, to) = (record.output(), &mut values[..]);
+        R::vectorize(Pick { factor, active, groups: self.groups, from, to, is_back: false });
         Ok(Chosen { values, record: Some(record) })
     }
 
@@ -126,12 +126,9 @@ impl Sweep {
     ) -> Result<()> {
         let gradient = gradient.map(|gradient| &mut gradient[self.part(n)]);
         if let (Some(network), Some(mut record)) = (self.networks.get(n), chosen.record) {
-            let (slice, groups, factor) = (&self.slices[n], self.groups, R::splat(self.factor()));
+            let (active, factor, groups) = (&self.slices[n].active[..], self.factor(), self.groups);
             let mut above: Vec<R> = field::zeros(record.output().len());
-            for (slopes, &(vector, _)) in slopes.chunks_exact(groups).zip(&slice.active) {
-                let above = &mut above[vector * groups..][..groups];
-                above.iter_mut().zip(slopes).for_each(|(above, &slope)| *above = factor * slope);
-            }
+            R::vectorize(Pick { factor, active, groups, from: slopes, to: &mut above, is_back: true });
             return network.pull((&mut record, &above), items, cotangent, gradient);
         }
         let factor = R::Total::splat(self.factor());
@@ -143,9 +140,76 @@ impl Sweep {
 
     /// The largest sum |c_k| n_k, by which an update brings two links closer to each other.
     pub fn contraction<R: Real>(&self, c: &[R]) -> f64 {
-        let counts = &self.slices[0].counts;
-        let at = |c: &[R], lane| c.iter().zip(counts).map(|(c, count)| c.lane(lane).abs() * count).sum::<f64>();
-        c.chunks_exact(self.groups).flat_map(|c| (0..R::LANES).map(move |lane| at(c, lane))).fold(0.0, f64::max)
+        R::vectorize(Rate { c, counts: &self.slices[0].counts })
+    }
+}
+
+/// factor arctan(x_k) for `count` site vectors.
+struct Repeat<'a, R> {
+    factor: f64,
+    theta: &'a [R],
+    count: usize,
+}
+
+impl<R: Real> Work for Repeat<'_, R> {
+    type Output = Vec<R>;
+    #[inline(always)]
+    fn run(self) -> Vec<R> {
+        let mut values = Vec::with_capacity(self.theta.len() * self.count);
+        for n in 0..self.theta.len() {
+            values.push(R::splat(self.factor) * Activation::Arctan.value(self.theta[n]));
+        }
+        for n in self.theta.len()..self.theta.len() * self.count {
+            values.push(values[n - self.theta.len()]);
+        }
+        values
+    }
+}
+
+/// Multiples of the numbers of active site vectors, from an array of all to one of these, or back.
+struct Pick<'a, R> {
+    factor: f64,
+    active: &'a [(usize, LaneMask)],
+    groups: usize,
+    from: &'a [R],
+    to: &'a mut [R],
+    is_back: bool,
+}
+
+impl<R: Real> Work for Pick<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let factor = R::splat(self.factor);
+        for n in 0..self.active.len() {
+            let (one, other) = (n * self.groups, self.active[n].0 * self.groups);
+            let (from, to) = if self.is_back { (one, other) } else { (other, one) };
+            for k in 0..self.groups {
+                self.to[to + k] = factor * self.from[from + k];
+            }
+        }
+    }
+}
+
+struct Rate<'a, R> {
+    c: &'a [R],
+    counts: &'a [f64],
+}
+
+impl<R: Real> Work for Rate<'_, R> {
+    type Output = f64;
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut largest = R::zero();
+        for c in self.c.chunks_exact(self.counts.len()) {
+            let mut sum = R::zero();
+            for k in 0..self.counts.len() {
+                let size = c[k].blend(-c[k], c[k].less(R::zero()));
+                sum += R::splat(self.counts[k]) * size;
+            }
+            largest = largest.blend(sum, largest.less(sum));
+        }
+        largest.max_lane()
     }
 }
 

@@ -78,7 +78,10 @@ impl SliceNetwork {
         for (channel, path) in paths.iter().enumerate() {
             for p in 0..path.len() {
                 let (_, path) = around(path, channel, p);
-                through.entry((direction(paths[channel][p]), None)).or_default().push(WeightedPath { weight: 1.0, path });
+                through
+                    .entry((direction(paths[channel][p]), None))
+                    .or_default()
+                    .push(WeightedPath { weight: 1.0, path });
             }
         }
         Self {
