@@ -20,8 +20,8 @@ from u1_tunnelling import compare, run
 LADDER = (3.0, 4.0, 5.0)
 SEED = 16
 CHANNELS = 2
-ROWS = [(16, 4.0, 26), (16, 5.0, 24), (16, 6.0, 24), (32, 5.0, 26), (64, 5.0, 28), (64, 6.0, 26)]
-"""Extent, beta, steps of a trajectory of length 4."""
+ROWS = [(16, 4.0, 26, 60), (16, 5.0, 24, 60), (16, 6.0, 24, 60), (32, 5.0, 26, 120), (64, 5.0, 28, 300)]
+"""Extent, beta, steps of a trajectory of length 4, seconds."""
 PLAIN = {4.0: 18, 5.0: 20, 6.0: 21}
 PUBLISHED = {5.0: 2.86, 6.0: 2.83}
 """Gains on 64^2 of networks trained at beta = 5 on 64^2 with 4 channels."""
@@ -44,8 +44,8 @@ def train(steps: int) -> tuple[pq.FieldTransform, list[dict[str, object]]]:
             fields,
             loss,
             optimizer=pq.optimizers.Adam(2e-3),
-            epochs=max(1, steps // 8),
-            batch=8,
+            epochs=max(1, steps // 4),
+            batch=16,
             rng=SEED,
             validation=1 / 9,
             progress=False,
@@ -60,7 +60,7 @@ def train(steps: int) -> tuple[pq.FieldTransform, list[dict[str, object]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=400, help="of the optimiser for each beta")
+    parser.add_argument("--steps", type=int, default=1024, help="of the optimiser for each beta")
     parser.add_argument("--scale", type=float, default=1.0, help="times the seconds of each row")
     arguments = parser.parse_args()
     pq.set_num_threads(1)
@@ -69,9 +69,9 @@ def main() -> None:
     F, training = train(arguments.steps)
     F.save(path.with_suffix(".safetensors"))
     rows: dict[str, dict[str, object]] = {}
-    for extent, beta, steps in ROWS:
+    for extent, beta, steps, seconds in ROWS:
         plain = run(extent, beta, None, PLAIN[beta], 30 * arguments.scale)
-        row = run(extent, beta, F, steps, 60 * arguments.scale)
+        row = run(extent, beta, F, steps, seconds * arguments.scale)
         compare(row, plain)
         if extent == 64:
             row["published"] = {"gain": PUBLISHED[beta]}
