@@ -1,4 +1,4 @@
-"""Speed of convolutional networks beside the flop limit of the machine, with torch beside it where it is installed.
+"""Speed of convolutional networks beside the flop limit of the machine, with torch and JAX beside it where installed.
 
 ``python benches/nn.py [rounds]``: the training step of the task-1 network EQ (60x4, batch 100, float32) and inference,
 one and two threads, in turns. The limit is single-precision products of NumPy's BLAS (2048 x 2048) on one thread in the
@@ -27,12 +27,13 @@ def flops(net, x):
     return int(total)
 
 
-def torch_calls(name, x, y):
+def torch_calls(name, x, y, threads):
     """Step and inference of the same network in torch, or nothing."""
     try:
         import torch
     except ImportError:
         return {}
+    torch.set_num_threads(threads)
     module = pq.nn.to_torch(pq.nn.zoo.build(name, dtype="float32"))
     inputs, targets = torch.from_numpy(x), torch.from_numpy(y.astype(np.float32))
     rule = torch.optim.Adam(module.parameters())
@@ -49,6 +50,60 @@ def torch_calls(name, x, y):
     return {"torch step": step, "torch forward": forward}
 
 
+def jax_calls(name, x, y):
+    """The same in JAX, compiled: periodic convolutions as products of gathered windows, Adam; or nothing.
+
+    Both threads of the machine are JAX's own choice: start Python under ``taskset -c 0`` for one.
+    """
+    try:
+        import jax
+        import jax.numpy as jnp
+    except ImportError:
+        return {}
+    net = pq.nn.zoo.build(name, dtype="float32")
+    named = {key: jnp.asarray(value, jnp.float32) for key, value in net.named_parameters().items()}
+    inputs, targets = jnp.asarray(x), jnp.asarray(y, jnp.float32)
+
+    def apply(p, u):
+        for n, layer in enumerate(net.layers):
+            kind = type(layer).__name__
+            if kind == "Conv":
+                size = layer.spec(2)["size"]
+                taps = [(i, j) for i in range(size[0]) for j in range(size[1])]
+                moved = [jnp.roll(u, ((size[0] - 1) // 2 - i, (size[1] - 1) // 2 - j), (2, 3)) for i, j in taps]
+                w = p[f"{n}.weight"].reshape(layer.c_out, layer.c_in, -1)
+                u = jnp.einsum("oct,tbcxy->boxy", w, jnp.stack(moved))
+                u = u + p[f"{n}.bias"][None, :, None, None] if f"{n}.bias" in p else u
+            elif kind == "Linear":
+                u = u @ p[f"{n}.weight"].T
+                u = u + p[f"{n}.bias"] if f"{n}.bias" in p else u
+            elif kind == "LeakyReLU":
+                u = jnp.where(u > 0, u, layer.spec(2)["slope"] * u)
+            elif kind.startswith("Global"):
+                u = {"Avg": jnp.mean, "Sum": jnp.sum, "Max": jnp.max}[kind[6:9]](u, axis=(2, 3))
+            else:
+                raise NotImplementedError(kind)
+        return u
+
+    assert np.allclose(apply(named, inputs), net(x), rtol=1e-3, atol=1e-3)
+    state = {"p": named, "m": jax.tree.map(jnp.zeros_like, named), "v": jax.tree.map(jnp.zeros_like, named)}
+
+    @jax.jit
+    def update(state):
+        g = jax.grad(lambda p: ((apply(p, inputs) - targets) ** 2).mean())(state["p"])
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state["m"], g)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, state["v"], g)
+        p = jax.tree.map(lambda p, m, v: p - 1e-3 * m / (jnp.sqrt(v) + 1e-8), state["p"], m, v)
+        return {"p": p, "m": m, "v": v}
+
+    forward = jax.jit(apply)
+    jax.block_until_ready((update(state), forward(named, inputs)))
+    return {
+        "jax step": lambda: jax.block_until_ready(update(state)),
+        "jax forward": lambda: jax.block_until_ready(forward(named, inputs)),
+    }
+
+
 def compare(name, extents, rounds, threads):
     """Median seconds of each call, in turns."""
     rng = np.random.default_rng(1)
@@ -61,7 +116,8 @@ def compare(name, extents, rounds, threads):
         "multiply": lambda: a @ a,
         "plaq step": lambda: net.fit(x, y, **options),  # three steps and the loss of the last parameters
         "plaq forward": lambda: net(x),
-        **torch_calls(name, x, y),
+        **torch_calls(name, x, y, threads),
+        **jax_calls(name, x, y),
     }
     times = {label: [] for label in calls}
     pq.set_num_threads(threads)

@@ -18,7 +18,7 @@ const ROOMS: [&[&str]; 17] = [
     &["field"],
     &["concept"],
     &["gauge", "scalar", "spins"],
-    &["solver", "dirac", "action", "map", "nn"],
+    &["nn", "solver", "dirac", "action", "map"],
     &["lcnn"],
     &["sampler", "observable", "io"],
     &["model"],

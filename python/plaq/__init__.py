@@ -39,6 +39,7 @@ from plaq.lcnn import LCNN
 from plaq.rbm import BernoulliRBM, GaussianRBM
 from plaq.samplers.heatbath import Heatbath
 from plaq.samplers.hmc import HMC
+from plaq.samplers.langevin import ComplexLangevin
 from plaq.samplers.many import Job, run_many
 from plaq.samplers.self_learning import SelfLearningHMC
 from plaq.samplers.transformed import FieldTransformHMC
@@ -58,6 +59,7 @@ __all__ = [
     "BernoulliRBM",
     "Chain",
     "CheckpointError",
+    "ComplexLangevin",
     "ConvergenceError",
     "CovariantNet",
     "EquivariantAttention",

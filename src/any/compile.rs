@@ -1,8 +1,8 @@
 //! Typed actions, maps and samplers from their descriptions.
 
 use super::spec::{
-    ActionSpec, BijectionSpec, HmcSpec, LayerSpec, LcnnSpec, LevelSpec, LoopSpec, StackSpec, StoutSpec, TermSpec,
-    TransformSpec,
+    ActionSpec, BijectionSpec, CoefficientSpec, HmcSpec, LayerSpec, LcnnSpec, LevelSpec, LoopSpec, StackSpec,
+    StoutSpec, TermSpec, TransformSpec,
 };
 use super::storage::Capability;
 use crate::action::{Accuracy, LoopAction, Mapped, Pseudofermion, ReadoutAction, Scaled, Supplied, Transformed};
@@ -13,7 +13,9 @@ use crate::gauge::GaugeField;
 use crate::group;
 use crate::lattice::{Lattice, WeightedPath, path};
 use crate::lcnn::Network;
-use crate::map::{AttentionLayer, MaskedLayer, Memory, Stack, StoutLayer, StoutTerm, Transformation};
+use crate::map::{
+    AttentionLayer, CoefficientNetwork, MaskedLayer, Memory, Stack, StoutLayer, StoutTerm, Transformation,
+};
 use crate::number::Real;
 use crate::sampler::{Hmc, Integrator, Level, Term};
 use crate::scalar::{ScalarAction, ScalarField};
@@ -177,7 +179,7 @@ pub fn stack<R: Real, const N: usize>(spec: &StackSpec, lattice: &Arc<Lattice>) 
 /// The typed change of variables.
 pub fn transformation(spec: &TransformSpec, lattice: &Arc<Lattice>) -> Result<Transformation> {
     let layer = |layer: &BijectionSpec| -> Result<MaskedLayer> {
-        let BijectionSpec::StoutMask { loops, ndim, mask, direction, subset, bound } = layer;
+        let BijectionSpec::StoutMask { loops, ndim, mask, direction, subset, bound, network } = layer;
         if *ndim != lattice.ndim() {
             return Err(Error::value(format!(
                 "the field transformation is for {ndim} dimensions; the lattice {:?} has {}",
@@ -186,12 +188,17 @@ pub fn transformation(spec: &TransformSpec, lattice: &Arc<Lattice>) -> Result<Tr
             )));
         }
         let group = |loops: &LoopSpec| expand(&[(1.0, loops.clone())], lattice.extents());
+        let network_of = |network: &CoefficientSpec| -> Result<CoefficientNetwork> {
+            let inputs = network.inputs.iter().map(group).collect::<Result<Vec<_>>>()?.concat();
+            Ok(CoefficientNetwork { inputs, layers: network.layers.clone() })
+        };
         Ok(MaskedLayer {
             pattern: *mask,
             direction: *direction,
             class: *subset,
             groups: loops.iter().map(group).collect::<Result<_>>()?,
             scale: *bound,
+            network: network.as_ref().map(network_of).transpose()?,
         })
     };
     let memory = if spec.recompute { Memory::Recompute } else { Memory::Store };

@@ -70,7 +70,20 @@ pub enum BijectionSpec {
         subset: Option<usize>,
         /// Bound of the sum of coefficients.
         bound: f64,
+        /// Where coefficients depend on the field.
+        #[serde(default)]
+        network: Option<CoefficientSpec>,
     },
+}
+
+/// The network for the coefficients of a masked layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoefficientSpec {
+    /// Loops whose traces are its input.
+    pub inputs: Vec<LoopSpec>,
+    /// Its layers.
+    pub layers: Vec<crate::nn::Layer>,
 }
 
 /// A change of variables.

@@ -13,7 +13,7 @@ mod stout;
 pub use attention::AttentionLayer;
 pub use blocked::{ape, hyp};
 pub use flow::{Flow, FlowStep};
-pub use masked::{MAX_TRANSFORMED, MaskedLayer, Pattern, Transformation};
+pub use masked::{CoefficientNetwork, MAX_TRANSFORMED, MaskedLayer, Pattern, Transformation};
 pub use stack::{Memory, Stack};
 #[cfg(test)]
 pub(crate) use stout::along_parameter;

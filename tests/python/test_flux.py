@@ -357,3 +357,59 @@ def test_bad_input_is_refused_with_a_reason(name):
     call, kind, text = BAD[name]
     with pytest.raises(kind, match=text):
         call()
+
+
+def lattice_action(x, eta, lam, mu):
+    """S of the two complexified components, written out from its definition."""
+    phi, bar = x[0] + 1j * x[1], x[0] - 1j * x[1]
+    hops = sum(
+        np.exp(mu * (nu == x.ndim - 2)) * bar * np.roll(phi, -1, nu)
+        + np.exp(-mu * (nu == x.ndim - 2)) * bar * np.roll(phi, 1, nu)
+        for nu in range(x.ndim - 1)
+    )
+    return (eta * phi * bar + lam * (phi * bar) ** 2 - hops).sum()
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 4), (2, 3, 2)])
+def test_drift_of_complex_langevin_is_the_derivative_of_the_action(shape):
+    sampler = pq.ComplexLangevin(shape, eta=4.3, lam=0.7, mu=0.6)
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, *shape)) + 1j * rng.normal(size=(2, *shape))
+    drift = sampler.drift(x)
+    for index in np.ndindex(x.shape):
+        h = np.zeros_like(x)
+        h[index] = 1e-3
+        values = [lattice_action(x + n * h, 4.3, 0.7, 0.6) for n in (1, -1, 2, -2)]
+        slope = (8 * (values[0] - values[1]) - (values[2] - values[3])) / 12e-3
+        assert abs(drift[index] + slope) < 1e-8 * abs(slope)
+    h = 1e-3
+    values = [lattice_action(x, 4.3, 0.7, 0.6 + n * h) for n in (1, -1, 2, -2)]
+    slope = -(8 * (values[0] - values[1]) - (values[2] - values[3])) / (12 * h) / x[0].size
+    assert abs(sampler.density(x) - slope) < 1e-9 * abs(slope)
+
+
+def test_complex_langevin_agrees_with_the_transfer_matrix_and_resumes(tmp_path):
+    exact = pq.flux.exact.transfer_matrix((2, 4), 4.25, 1.0)
+    sampler = pq.ComplexLangevin((2, 4), eta=4.25, lam=1.0, mu=1.0, time=0.3)
+    path = tmp_path / "run"
+    sampler.run(sampler.cold(), 100, warmup=50, rng=2, checkpoint=path, progress=False)
+    chain = sampler.run(sampler.cold(), 1600, warmup=50, rng=2, checkpoint=path, progress=False)
+    again = sampler.run(sampler.cold(), 120, warmup=50, rng=2, progress=False)
+    assert np.array_equal(again["phi2"], chain["phi2"][:120])
+    for name, value, precision in (("density", exact.density(1.0), 0.06), ("phi2", exact.phi_squared(1.0), 0.03)):
+        found = chain.estimate(name)
+        assert abs(found.mean - value) < 3 * found.error, (found, value)
+        assert found.error < precision * value
+    assert sampler.diagnose(chain) > 6
+
+
+def test_complex_langevin_says_when_it_cannot_be_trusted():
+    sampler = pq.ComplexLangevin((2, 4), eta=4.25, lam=1.0, mu=1.0, time=0.1)
+    chain = sampler.run(sampler.cold(), 60, rng=2, progress=False)
+    chain.info["largest_drift"][:] = np.random.default_rng(1).pareto(2.0, size=60) + 1
+    with pytest.warns(UserWarning, match=r"pq\.Worm"):
+        assert sampler.diagnose(chain) < 6
+    with pytest.raises(RuntimeError, match=r"pq\.Worm"):
+        pq.ComplexLangevin((2, 4), eta=1.0, lam=0.0, mu=3.0, time=1000.0).step(sampler.cold() + 1, rng=1)
+    with pytest.raises(TypeError, match=r"sampler\.cold"):
+        sampler.step(np.zeros((2, 4, 4)), rng=1)

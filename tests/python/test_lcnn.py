@@ -206,6 +206,7 @@ def test_training_has_the_same_bits_on_one_and_two_threads_and_after_a_resume(tm
         net.fit(fields, targets, epochs=6, checkpoint=tmp_path / "run", **(options | {"validation": data(3, seed=51)}))
 
 
+@pytest.mark.machine
 def test_interrupted_training_returns_what_was_done():
     fields, targets = data(20)
     net, before = small(), small().parameters

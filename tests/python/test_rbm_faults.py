@@ -237,6 +237,7 @@ def test_binary_training_resumes_to_the_same_bits(tmp_path):
     assert np.array_equal(half.visible_bias, whole.visible_bias)
 
 
+@pytest.mark.machine
 def test_ctrl_c_returns_the_history_and_resumes_to_the_same_bits():
     options = {"method": "pcd", "k": 3, "learning_rate": 1e-4, "record_every": 50, "progress": False, "rng": 5}
     lone, whole = machine(), machine()

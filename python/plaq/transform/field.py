@@ -81,8 +81,13 @@ class FieldTransform(Trainable):
             size = len(layer.parameters)
             layer.parameters, left = left[:size].copy(), left[size:]
 
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return sum(len(layer.parameters) for layer in self.layers)
+
     def named_parameters(self) -> dict[str, float]:
-        """Parameters by ``"layer.loop"``.
+        """Parameters by ``"layer.loop"``, or ``"layer.network.k"``.
 
         Examples
         --------

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from plaq import nn
 from plaq.fields.loops import Loop
 from plaq.ground.arguments import whole_number
+from plaq.ground.rng import Rng, seed_of
 from plaq.transform.field import FieldTransform
 from plaq.transform.masked import StoutMask
 
 __all__ = ["su3_4d", "u1_2d"]
 
 
-def u1_2d(coefficients: ArrayLike = 0.0, *, loops: Sequence[Loop] = ("plaquette",), sweeps: int = 2) -> FieldTransform:
+def u1_2d(
+    coefficients: ArrayLike | None = None,
+    *,
+    loops: Sequence[Loop] = ("plaquette",),
+    sweeps: int = 2,
+    channels: int | None = None,
+    rng: Rng = 0,
+) -> FieldTransform:
     r"""Sweeps over the links of 2D U(1), eight updates each: two directions, four sublattices (arXiv 2201.01862).
 
     Parameters
@@ -25,6 +35,13 @@ def u1_2d(coefficients: ArrayLike = 0.0, *, loops: Sequence[Loop] = ("plaquette"
         ``["plaquette"]`` or ``["plaquette", "rectangle"]``.
     sweeps : int
         The trained models have 2, 16 updates.
+    channels : int, optional
+        Coefficients by networks, one for each update: of plaquettes and rectangles, three convolutions of 3 x 3 sites
+        with this many channels and GELU between. (In the article the first convolution sees plaquettes in 3 x 2 sites
+        and rectangles apart; with 2 channels for 16^2, 4 for 64^2.) The weights of the last one start at a tenth of
+        the usual size, close to the identity.
+    rng : int, numpy.random.Generator or numpy.random.SeedSequence
+        Initial weights of the networks.
 
     Returns
     -------
@@ -34,8 +51,21 @@ def u1_2d(coefficients: ArrayLike = 0.0, *, loops: Sequence[Loop] = ("plaquette"
     --------
     >>> u1_2d(0.1).layers
     [StoutMask(plaquette 0.1; 2 dimensions, sublattices), StoutMask(plaquette 0.1; 2 dimensions, sublattices)]
+    >>> u1_2d(loops=["plaquette", "rectangle"], channels=2, rng=1).n_parameters
+    2144
     """
-    return _repeated(StoutMask(coefficients, loops, ndim=2), sweeps)
+    if channels is None:
+        return _repeated(StoutMask(coefficients, loops, ndim=2), sweeps)
+    width, updates = whole_number("channels", channels, 1, 1000), 8 * whole_number("sweeps", sweeps, 1, 1000)
+    layers: list[nn.Layer] = [nn.Conv(3, 3, width), nn.GELU(), nn.Conv(3, width, width), nn.GELU()]
+    last, masks = nn.Conv(3, width, len(loops)), []
+    for n, seed in enumerate(np.random.SeedSequence(seed_of(rng)).spawn(updates)):
+        network = nn.Sequential([*layers, last], rng=seed)
+        weights = network.parameters
+        weights[-width * 9 * len(loops) - len(loops) :] *= 0.1
+        network.parameters = weights
+        masks.append(StoutMask(coefficients, loops, ndim=2, direction=n // 4 % 2, subset=n % 4, network=network))
+    return FieldTransform(masks)
 
 
 def su3_4d(coefficients: ArrayLike = 0.0, *, loops: Sequence[Loop] = ("plaquette",), sweeps: int = 1) -> FieldTransform:

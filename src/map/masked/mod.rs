@@ -3,6 +3,7 @@
 mod jacobian;
 mod layer;
 mod mask;
+mod network;
 mod passes;
 mod slice;
 mod transformation;
@@ -10,4 +11,5 @@ mod transformation;
 pub use jacobian::MAX_N as MAX_TRANSFORMED;
 pub use layer::MaskedLayer;
 pub use mask::Pattern;
+pub use network::CoefficientNetwork;
 pub use transformation::Transformation;

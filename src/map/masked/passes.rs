@@ -4,7 +4,7 @@
 //! a passive one -TA(W ...)/METRIC of every loop through W in which c_k B U stands for the active link.
 
 use super::jacobian::{self, MAX_N, Tables};
-use super::slice::Slice;
+use super::slice::{Passives, Slice};
 use crate::action;
 use crate::field::{self, SiteKernel, SumKernel};
 use crate::group;
@@ -13,17 +13,18 @@ use crate::map::stout::through_exponential;
 use crate::matrix::{Algebra, Matrix};
 use crate::number::Real;
 
-/// Coefficients of the groups, the same for all active site vectors.
+/// Coefficients of the groups, `[active site vector][group]`.
 pub(super) type Coefficients<'a, R> = &'a [R];
 
-/// The sum of staples of an active link.
+/// The sum of staples of active link `n`.
 #[inline(always)]
 fn staples<R: Real, const N: usize>(
     programs: &[Program],
     (links, vector): (&[Matrix<R, N>], usize),
     slots: &mut [Matrix<R, N>],
-    c: Coefficients<'_, R>,
+    (c, n): (Coefficients<'_, R>, usize),
 ) -> Matrix<R, N> {
+    let c = &c[n * programs.len()..];
     let mut sum = Matrix::zero();
     for (k, program) in programs.iter().enumerate() {
         program.run(links, slots, vector);
@@ -60,7 +61,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Advance<'_, R, N> 
         }
         let (vector, mask) = self.slice.active[n];
         let link = &self.links[vector * self.ndim + self.slice.direction];
-        let sum = staples(&self.slice.staples, (self.links, vector), slots, self.coefficients);
+        let sum = staples(&self.slice.staples, (self.links, vector), slots, (self.coefficients, n));
         let m = link.mul(&sum);
         image[0] = link.blend(&group::exp(&generator(&m)).mul(link), mask);
         match self.log_det {
@@ -101,7 +102,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Solved<R, N>> for Solve<'_, R, N> {
         }
         let (vector, mask) = self.slice.active[n];
         let image = &self.links[vector * self.ndim + self.slice.direction];
-        let sum = staples(&self.slice.staples, (self.links, vector), slots, self.coefficients);
+        let sum = staples(&self.slice.staples, (self.links, vector), slots, (self.coefficients, n));
         let (mut link, mut change, mut steps) = (*image, R::one(), 0);
         let is_open = |change: f64| change >= self.tolerance || change.is_nan();
         while steps < self.most && is_open(change.max_lane()) {
@@ -152,7 +153,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Turn<R, N>> for Reverse<'_, R, N> {
         }
         let (vector, mask) = self.slice.active[n];
         let link = &self.items[vector * self.width + self.slice.direction];
-        let sum = staples(&self.slice.wide, (self.items, vector), slots, self.coefficients);
+        let sum = staples(&self.slice.wide, (self.items, vector), slots, (self.coefficients, n));
         let m = link.mul(&sum);
         let above = &self.cotangent[vector * self.ndim + self.slice.direction];
         let [below, lambda] = through_exponential(&generator(&m), above);
@@ -239,7 +240,8 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Place<'_, R, N> {
     fn at(&self, (): &mut (), vector: usize, items: &mut [Matrix<R, N>]) -> R {
         let n = self.slice.number[vector] as usize;
         if n < self.turns.len() {
-            for (item, &c) in items[self.ndim..].iter_mut().zip(self.coefficients) {
+            let groups = self.slice.staples.len();
+            for (item, &c) in items[self.ndim..].iter_mut().zip(&self.coefficients[n * groups..][..groups]) {
                 *item = self.turns[n].replaced.scale(c);
             }
         }
@@ -249,7 +251,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Place<'_, R, N> {
 
 /// Adds to the cotangents of passive links.
 pub(super) struct Passive<'a, R, const N: usize> {
-    pub slice: &'a Slice,
+    pub passives: &'a Passives,
     pub items: &'a [Matrix<R, N>],
     pub width: usize,
 }
@@ -257,7 +259,7 @@ pub(super) struct Passive<'a, R, const N: usize> {
 impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Passive<'_, R, N> {
     type Scratch = Vec<Matrix<R, N>>;
     fn scratch(&self) -> Self::Scratch {
-        action::scratch(&self.slice.passive)
+        action::scratch(&self.passives.programs)
     }
     #[inline(always)]
     fn at(&self, slots: &mut Self::Scratch, vector: usize, cotangents: &mut [Algebra<R, N>]) -> R {
@@ -265,8 +267,8 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Passive<'_, R, N>
             return R::zero();
         }
         let factor = R::splat(-1.0 / Algebra::<R, N>::METRIC);
-        for target in &self.slice.targets[self.slice.first[vector]..self.slice.first[vector + 1]] {
-            self.slice.passive[target.program].run(self.items, slots, vector);
+        for target in &self.passives.targets[self.passives.first[vector]..self.passives.first[vector + 1]] {
+            self.passives.programs[target.program].run(self.items, slots, vector);
             let link = &self.items[vector * self.width + target.direction];
             let cotangent = &mut cotangents[target.direction];
             let sum = cotangent.add_scaled(factor, &link.mul(&slots[0]).algebra_part());

@@ -29,11 +29,33 @@ pub(super) struct Slice {
     pub counts: Vec<f64>,
     /// Number among the active ones of every site vector.
     pub number: Vec<u32>,
+    /// The links that the staples pass: item ndim + group of its site replaces an active link.
+    pub passives: Passives,
+}
+
+/// Links in loops one link of which is replaced, and for each all paths from its end back to its beginning.
+pub(super) struct Passives {
+    pub ndim: usize,
     pub targets: Vec<Target>,
     /// Targets of a site vector begin here.
     pub first: Vec<usize>,
-    /// For targets: all paths that close through one active link, which item ndim + group of its site replaces.
-    pub passive: Vec<Program>,
+    pub programs: Vec<Program>,
+}
+
+/// Direction of links and class of their sites (all classes if none is named) with paths around them.
+pub(super) type Around = BTreeMap<(usize, Option<usize>), Vec<WeightedPath>>;
+
+/// From the end of link `p` of a loop back to its beginning, with the first link replaced; and where that link lies, seen from the
+/// beginning of the loop. Around the first link itself the loop ends with the replacement and the link back.
+pub(super) fn around(plain: &[i8], number: usize, p: usize) -> (Displacement, Path) {
+    let first = replaced(plain[0], number);
+    let closed = [&[first], &plain[1..]].concat();
+    let (before, after) = (&closed[..p], &closed[p + 1..]);
+    match (p, plain[p] > 0) {
+        (0, _) => (Displacement::default(), [after, &[first, -plain[0]]].concat()),
+        (_, true) => (end(&plain[..p]), [after, before].concat()),
+        (_, false) => (end(&plain[..=p]), [reversed(before), reversed(after)].concat()),
+    }
 }
 
 impl Slice {
@@ -83,21 +105,6 @@ impl Geometry<'_> {
             |list: &[(usize, &WeightedPath)], start: usize| Program::linear(self.lattice, unit(start), list).at(&[1.0]);
         let sums = staples.iter().map(|list| list.iter().map(|path| (0, path)).collect::<Vec<_>>());
         let plain: Vec<Program> = sums.map(|list| program(&list, mu)).collect();
-        let through = self.through(&staples, mu, class);
-        let passive = through.iter().map(|((nu, _), list)| {
-            let list: Vec<_> = list.iter().map(|path| (0, path)).collect();
-            program(&list, *nu).among(self.width)
-        });
-        let (mut targets, mut first) = (Vec::new(), vec![0]);
-        for vector in 0..self.lattice.vectors() {
-            for (program, &(direction, class)) in through.keys().enumerate() {
-                let mask = self.lanes[class][vector];
-                if mask != 0 {
-                    targets.push(Target { direction, mask, program });
-                }
-            }
-            first.push(targets.len());
-        }
         let active: Vec<_> = self.lanes[class].iter().copied().enumerate().filter(|(_, mask)| *mask != 0).collect();
         let mut number = vec![u32::MAX; self.lattice.vectors()];
         active.iter().enumerate().for_each(|(n, &(vector, _))| number[vector] = n as u32);
@@ -107,36 +114,42 @@ impl Geometry<'_> {
             wide: plain.iter().map(|program| program.clone().among(self.width)).collect(),
             staples: plain,
             counts: staples.iter().map(|list| list.iter().map(|staple| staple.weight.abs()).sum()).collect(),
-            passive: passive.collect(),
+            passives: self.passives(&self.through(&staples, mu, class)),
             number,
-            targets,
-            first,
         })
     }
 
-    /// For every direction and class of passive links, the paths from the end of such a link back to its beginning.
-    fn through(
-        &self,
-        staples: &[Vec<WeightedPath>],
-        mu: usize,
-        class: usize,
-    ) -> BTreeMap<(usize, usize), Vec<WeightedPath>> {
-        let mut through: BTreeMap<_, Vec<WeightedPath>> = BTreeMap::new();
+    /// The paths around every passive link in loops of staples and an active link of direction `mu` on sites of class `class`.
+    fn through(&self, staples: &[Vec<WeightedPath>], mu: usize, class: usize) -> Around {
+        let mut through = Around::new();
         for (k, staple) in staples.iter().enumerate().flat_map(|(k, list)| list.iter().map(move |staple| (k, staple))) {
-            let mut closed: Path = vec![replaced(mu as i8 + 1, k)];
-            closed.extend(&staple.path);
-            let plain: Path = std::iter::once(mu as i8 + 1).chain(staple.path.iter().copied()).collect();
-            for p in 1..closed.len() {
-                let (before, after) = (&closed[..p], &closed[p + 1..]);
-                let (site, path) = match closed[p] > 0 {
-                    true => (end(&plain[..p]), [after, before].concat()),
-                    false => (end(&plain[..=p]), [reversed(before), reversed(after)].concat()),
-                };
-                let key = (direction(closed[p]), self.pattern.moved(class, &site));
+            let plain = [&[mu as i8 + 1], &staple.path[..]].concat();
+            for p in 1..plain.len() {
+                let (site, path) = around(&plain, k, p);
+                let key = (direction(plain[p]), Some(self.pattern.moved(class, &site)));
                 through.entry(key).or_default().push(WeightedPath { weight: staple.weight, path });
             }
         }
         through
+    }
+
+    /// Compiles paths around links.
+    pub fn passives(&self, around: &Around) -> Passives {
+        let compile = |((nu, _), list): (&(usize, _), &Vec<WeightedPath>)| {
+            Program::new(self.lattice, unit(*nu), list).among(self.width)
+        };
+        let everywhere = ((1u32 << self.lattice.lanes()) - 1) as LaneMask;
+        let (mut targets, mut first) = (Vec::new(), vec![0]);
+        for vector in 0..self.lattice.vectors() {
+            for (program, &(direction, class)) in around.keys().enumerate() {
+                let mask = class.map_or(everywhere, |class| self.lanes[class][vector]);
+                if mask != 0 {
+                    targets.push(Target { direction, mask, program });
+                }
+            }
+            first.push(targets.len());
+        }
+        Passives { ndim: self.lattice.ndim(), targets, first, programs: around.iter().map(compile).collect() }
     }
 }
 

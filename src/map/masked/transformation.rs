@@ -28,7 +28,7 @@ const MOST_ITERATIONS: usize = 20_000;
 pub struct Transformation {
     lattice: Arc<Lattice>,
     sweeps: Vec<Sweep>,
-    /// Items of a site in the reverse pass: links, then one replacement for every group.
+    /// Items of a site in the reverse pass: links, then a replacement for every group, or every input of a network.
     width: usize,
     memory: Memory,
 }
@@ -52,7 +52,8 @@ impl Transformation {
         if lattice.ndim() < 2 {
             return Err(Error::value("masked layers need at least two dimensions; the lattice has one"));
         }
-        let width = lattice.ndim() + groups;
+        let channels = layers.iter().filter_map(|layer| layer.network.as_ref()).map(|network| network.inputs.len());
+        let width = lattice.ndim() + channels.max().unwrap_or(0).max(groups);
         let sweeps = layers.iter().map(|layer| Sweep::new(lattice, layer, width)).collect::<Result<_>>()?;
         Ok(Self { lattice: lattice.clone(), sweeps, width, memory })
     }
@@ -63,13 +64,13 @@ impl Transformation {
     }
 
     /// Every layer with its parameters.
-    fn each<'a>(&'a self, mut theta: &'a [f64]) -> impl DoubleEndedIterator<Item = (&'a Sweep, &'a [f64])> + 'a {
-        let parts = self.sweeps.iter().map(move |sweep| {
-            let (own, rest) = theta.split_at(sweep.groups);
+    fn each<'a, T>(&'a self, mut theta: &'a [T]) -> Vec<(&'a Sweep, &'a [T])> {
+        let part = |sweep: &'a Sweep| {
+            let (own, rest) = theta.split_at(sweep.n_parameters());
             theta = rest;
             (sweep, own)
-        });
-        parts.collect::<Vec<_>>().into_iter()
+        };
+        self.sweeps.iter().map(part).collect()
     }
 
     fn check<const N: usize>(&self) -> Result<()> {
@@ -85,7 +86,7 @@ impl Transformation {
     /// Runs layers in place; returns log det if asked for. Old links go to `undo`.
     fn advance<R: Real, const N: usize>(
         &self,
-        (c, layers): (&[Vec<R>], Range<usize>),
+        (theta, layers): (&[R], Range<usize>),
         u: &mut GaugeField<R, N>,
         log_det: bool,
         mut undo: Option<&mut Undo<R, N>>,
@@ -93,10 +94,11 @@ impl Transformation {
         self.check::<N>()?;
         let (ndim, tables) = (self.lattice.ndim(), Tables::of::<N>());
         let mut sum = R::Total::zero();
-        for (sweep, own) in self.sweeps.iter().zip(c).take(layers.end).skip(layers.start) {
-            for slice in &sweep.slices {
+        for &(sweep, own) in &self.each(theta)[layers] {
+            for (n, slice) in sweep.slices.iter().enumerate() {
                 interrupt::poll()?;
-                let kernel = Advance { slice, links: u.links(), ndim, coefficients: own, log_det, tables };
+                let coefficients = &sweep.choose(n, own, (u.links(), false))?.values;
+                let kernel = Advance { slice, links: u.links(), ndim, coefficients, log_det, tables };
                 let (mut links, part) = over(&kernel, slice.active.len());
                 sum += part;
                 slice.swap((u.links_mut(), ndim), &mut links);
@@ -111,12 +113,6 @@ impl Transformation {
                 "log det of the field transformation is not finite: the field holds NaN or links that are not unitary",
             )),
         }
-    }
-
-    /// The coefficients of every layer.
-    fn coefficients<R: Real>(&self, theta: &[f64]) -> Vec<Vec<R>> {
-        let splat = |c: Vec<f64>| c.into_iter().map(R::splat).collect();
-        self.each(theta).map(|(sweep, own)| splat(sweep.coefficients(own).0)).collect()
     }
 
     /// All layers.
@@ -135,7 +131,7 @@ impl Transformation {
             Memory::Store => Some(&mut undo),
             Memory::Recompute => None,
         };
-        let sum = self.advance((&self.coefficients(theta), self.all()), &mut image, log_det, kept)?;
+        let sum = self.advance((&splat(theta), self.all()), &mut image, log_det, kept)?;
         let tape = match self.memory {
             Memory::Store => Tape::new(Kept { image: image.clone(), undo }),
             Memory::Recompute => Tape::new(()),
@@ -146,35 +142,34 @@ impl Transformation {
     /// The reverse pass of one layer: `undo` loses its entries.
     fn reverse<R: Real, const N: usize>(
         &self,
-        (sweep, own): (&Sweep, &[f64]),
+        (sweep, own): (&Sweep, &[R]),
         (items, undo): (&mut [Matrix<R, N>], &mut Undo<R, N>),
         cotangent: &mut LinkAlgebra<R, N>,
         weight: f64,
         mut gradient: Option<&mut [R::Total]>,
     ) -> Result<()> {
         let (ndim, width, tables) = (self.lattice.ndim(), self.width, Tables::of::<N>());
-        let (c, dc) = sweep.coefficients(own);
-        let c: Vec<R> = c.into_iter().map(R::splat).collect();
-        for slice in sweep.slices.iter().rev() {
+        for (n, slice) in sweep.slices.iter().enumerate().rev() {
             interrupt::poll()?;
             slice.swap((items, width), &mut undo.pop().unwrap_or_default());
-            let (coefficients, above) = (&c[..], &cotangent.elements[..]);
+            let chosen = sweep.choose(n, own, (items, true))?;
+            let (coefficients, above) = (&chosen.values[..], &cotangent.elements[..]);
             let kernel = Reverse { slice, items, width, ndim, coefficients, cotangent: above, weight, tables };
             let (turns, _) = over::<R, Turn<R, N>>(&kernel, slice.active.len());
-            if let Some(gradient) = gradient.as_deref_mut() {
-                let mut slopes: Vec<R> = field::zeros(turns.len() * sweep.groups);
-                let kernel = Slopes { slice, items, turns: &turns };
-                let sums = field::for_each_summed(&kernel, sweep.groups, &mut slopes, sweep.groups);
-                let terms = gradient.iter_mut().zip(sums).zip(&dc);
-                terms.for_each(|((slope, sum), dc)| *slope += sum * R::Total::splat(*dc));
-            }
             for (turn, &(vector, _)) in turns.iter().zip(&slice.active) {
                 cotangent.elements[vector * ndim + slice.direction] = turn.below;
             }
             let kernel = Place { slice, turns: &turns, coefficients, ndim };
             field::for_each::<R, _, _>(&kernel, width, items);
-            let kernel = Passive { slice, items, width };
+            let kernel = Passive { passives: &slice.passives, items, width };
             field::for_each::<R, _, _>(&kernel, ndim, &mut cotangent.elements);
+            if gradient.is_some() || sweep.has_networks() {
+                let mut slopes: Vec<R> = field::zeros(turns.len() * sweep.groups);
+                let kernel = Slopes { slice, items, turns: &turns };
+                let sums = field::for_each_summed(&kernel, sweep.groups, &mut slopes, sweep.groups);
+                let (derivatives, gradient) = ((&slopes[..], &sums[..]), gradient.as_deref_mut());
+                sweep.pull((n, own, chosen), derivatives, (items, width), &mut cotangent.elements, gradient)?;
+            }
         }
         Ok(())
     }
@@ -189,11 +184,9 @@ impl Transformation {
     ) -> Result<(GaugeField<crate::number::Dual<f64>, N>, crate::number::Dual<f64>)> {
         use crate::concept::Configuration;
         let mut moved = crate::map::displaced(q, &q.zero());
-        let mut c: Vec<Vec<crate::number::Dual<f64>>> = self.coefficients(theta);
-        let slopes = self.each(theta).flat_map(|(sweep, own)| sweep.coefficients(own).1);
-        let slope = slopes.enumerate().map(|(n, dc)| if n == k { dc } else { 0.0 });
-        c.iter_mut().flatten().zip(slope).for_each(|(c, dc)| c.eps = dc);
-        let log_det = self.advance((&c, self.all()), &mut moved, true, None)?;
+        let mut theta: Vec<crate::number::Dual<f64>> = splat(theta);
+        theta[k].eps = 1.0;
+        let log_det = self.advance((&theta, self.all()), &mut moved, true, None)?;
         Ok((moved, log_det))
     }
 
@@ -207,12 +200,12 @@ impl Transformation {
 
 impl<R: Real, const N: usize> Map<GaugeField<R, N>> for Transformation {
     fn n_parameters(&self) -> usize {
-        self.sweeps.iter().map(|sweep| sweep.groups).sum()
+        self.sweeps.iter().map(Sweep::n_parameters).sum()
     }
 
     fn forward(&self, theta: &[f64], q: &GaugeField<R, N>) -> Result<GaugeField<R, N>> {
         let mut image = q.clone();
-        self.advance((&self.coefficients(theta), self.all()), &mut image, false, None)?;
+        self.advance((&splat(theta), self.all()), &mut image, false, None)?;
         Ok(image)
     }
 
@@ -254,16 +247,16 @@ impl<R: Real, const N: usize> Bijection<GaugeField<R, N>> for Transformation {
             }
             Memory::Recompute => None,
         };
-        let (mut below, mut end) = (cotangent.clone(), theta.len());
-        for (l, (sweep, own)) in self.each(theta).enumerate().collect::<Vec<_>>().into_iter().rev() {
+        let (mut below, mut end, theta) = (cotangent.clone(), theta.len(), splat::<R>(theta));
+        for (l, (sweep, own)) in self.each(&theta).into_iter().enumerate().rev() {
             let start = end - own.len();
             let part = gradient.as_deref_mut().map(|gradient| &mut gradient[start..end]);
             match &mut kept {
                 Some((items, undo)) => self.reverse((sweep, own), (items, undo), &mut below, weight, part)?,
                 None => {
-                    let (mut u, mut undo, c) = (q.clone(), Undo::new(), self.coefficients(theta));
-                    self.advance((&c, 0..l), &mut u, false, None)?;
-                    self.advance((&c, l..l + 1), &mut u, false, Some(&mut undo))?;
+                    let (mut u, mut undo) = (q.clone(), Undo::new());
+                    self.advance((&theta, 0..l), &mut u, false, None)?;
+                    self.advance((&theta, l..l + 1), &mut u, false, Some(&mut undo))?;
                     self.reverse((sweep, own), (&mut self.wide(&u), &mut undo), &mut below, weight, part)?;
                 }
             }
@@ -278,14 +271,13 @@ impl<R: Real, const N: usize> Bijection<GaugeField<R, N>> for Transformation {
         self.check::<N>()?;
         let (mut u, mut info) = (image.clone(), InverseInfo { iterations: 0, residual: 0.0 });
         let ndim = self.lattice.ndim();
-        for (sweep, own) in self.each(theta).rev() {
-            let (c, _) = sweep.coefficients(own);
-            let splat: Vec<R> = c.iter().map(|&c| R::splat(c)).collect();
-            let rate = sweep.contraction(&c).max(1e-3);
-            let most = (((0.1 * TOLERANCE).ln() / rate.ln()) as usize + 10).min(MOST_ITERATIONS);
-            for slice in sweep.slices.iter().rev() {
+        for (sweep, own) in self.each(&splat::<R>(theta)).into_iter().rev() {
+            for (n, slice) in sweep.slices.iter().enumerate().rev() {
                 interrupt::poll()?;
-                let kernel = Solve { slice, links: u.links(), ndim, coefficients: &splat, tolerance: TOLERANCE, most };
+                let coefficients = &sweep.choose(n, own, (u.links(), false))?.values;
+                let rate = sweep.contraction(coefficients).max(1e-3);
+                let most = (((0.1 * TOLERANCE).ln() / rate.ln()) as usize + 10).min(MOST_ITERATIONS);
+                let kernel = Solve { slice, links: u.links(), ndim, coefficients, tolerance: TOLERANCE, most };
                 let (solved, _) = over(&kernel, slice.active.len());
                 for (solved, &(vector, _)) in solved.iter().zip(&slice.active) {
                     let change = solved.change.max_lane();
@@ -300,6 +292,11 @@ impl<R: Real, const N: usize> Bijection<GaugeField<R, N>> for Transformation {
         }
         Ok((u, info))
     }
+}
+
+/// The same parameters in every lane.
+fn splat<R: Real>(theta: &[f64]) -> Vec<R> {
+    theta.iter().map(|&x| R::splat(x)).collect()
 }
 
 fn no_inverse(most: usize, residual: f64, rate: f64) -> Error {
