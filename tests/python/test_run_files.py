@@ -130,6 +130,20 @@ def test_a_run_that_trains_goes_on_from_its_checkpoint(name, tmp_path, monkeypat
         assert np.array_equal(chains[0][each], chains[1][each][:2])
 
 
+def test_a_transformation_with_networks_trains():
+    made = small(LEARNERS["field_transform_hmc"] | {"group": "U(1)", "shape": "4,4"})
+    del made["run"]["checkpoint"]
+    made["transform"] = {"loops": ["plaquette", "rectangle"], "sweeps": 1, "channels": 2}
+    outcome = build.run(config.parse(made), progress=False)
+    layers = outcome.network.layers
+    assert len(layers) == 8
+    assert outcome.network.n_parameters == 8 * layers[0].network.n_parameters
+    assert len(outcome.history.loss) == 2
+    made["field"]["shape"] = [4, 4, 4, 4]
+    with pytest.raises(config.ConfigError, match="networks are for two dimensions; the field has 4"):
+        build.run(config.parse(made), progress=False)
+
+
 def test_a_machine_of_a_run_file_samples_the_free_field():
     answers = new.answered({"system": "free_field", "shape": "8", "draws": "1500"})
     made = new.table_of(answers)

@@ -34,6 +34,7 @@ from plaq.nn.zoo import zoo
 from plaq.rbm import BernoulliRBM, GaussianRBM, free_field_kernel
 from plaq.samplers.heatbath import Heatbath
 from plaq.samplers.hmc import HMC
+from plaq.samplers.langevin import ComplexLangevin
 from plaq.samplers.self_learning import SelfLearningHMC
 from plaq.samplers.transformed import FieldTransformHMC
 from plaq.samplers.worm import Worm
@@ -43,7 +44,7 @@ from plaq.spin.metropolis import SpinMetropolis
 from plaq.spin.self_learning import SelfLearningMC
 from plaq.training.history import History
 from plaq.training.optimizers import Adam, AdamW, Cosine
-from plaq.transform import FieldTransform, StoutMask
+from plaq.transform import FieldTransform, StoutMask, u1_2d
 
 __all__ = ["Outcome", "run"]
 
@@ -104,7 +105,8 @@ def _start(settings: config.Config) -> Any:
         if isinstance(model, config.SpinFermionConfig):
             return spin.random(_pair(model.shape), rng=seed)
         if isinstance(model, config.ComplexScalarConfig):
-            return flux.FluxField.cold(model.shape)
+            is_worm = settings.sampler.name == "worm"
+            return flux.FluxField.cold(model.shape) if is_worm else _sampler(settings).cold()
         if isinstance(model, config.IsingConfig) and settings.sampler.name != "gibbs":
             return np.ones(_pair(model.shape))
         return None
@@ -152,8 +154,15 @@ def _proposal(settings: config.Config) -> Any:
     return actions.Scaled(proposal) if chosen.factor else proposal
 
 
-def _transform(settings: config.TransformConfig, ndim: int) -> FieldTransform:
-    return FieldTransform([StoutMask(settings.coefficients, settings.loops, ndim=ndim)] * settings.sweeps)
+def _transform(settings: config.Config) -> FieldTransform:
+    chosen, ndim = settings.transform, len(settings.field_section.shape or [0] * 4)
+    assert chosen is not None
+    if chosen.channels is not None:
+        if ndim != 2:
+            raise config.ConfigError(f"[transform] channels: networks are for two dimensions; the field has {ndim}")
+        rng = _seeds(settings)[2]
+        return u1_2d(loops=chosen.loops, sweeps=chosen.sweeps, channels=chosen.channels, rng=rng)
+    return FieldTransform([StoutMask(chosen.coefficients, chosen.loops, ndim=ndim)] * chosen.sweeps)
 
 
 def _options(section: Any) -> dict[str, Any]:
@@ -172,9 +181,7 @@ def _sampler(settings: config.Config) -> Any:
     if chosen.name == "hmc":
         return HMC(target, **options)
     if settings.transform is not None:
-        return FieldTransformHMC(
-            target, _transform(settings.transform, len(settings.field_section.shape or [0] * 4)), **options
-        )
+        return FieldTransformHMC(target, _transform(settings), **options)
     return SelfLearningHMC(target, action + _proposal(settings), **options)
 
 
@@ -186,8 +193,9 @@ def _of_model(settings: config.Config, options: dict[str, Any]) -> Any:
         if name == "spin_metropolis":
             return SpinMetropolis(exact, **options)
         return SelfLearningMC(exact, _effective(settings), **options)
-    if name == "worm":
-        return Worm(model.shape, eta=model.eta, lam=model.lam, mu=model.mu, **options)
+    if name in ("worm", "complex_langevin"):
+        kind: Any = Worm if name == "worm" else ComplexLangevin
+        return kind(model.shape, eta=model.eta, lam=model.lam, mu=model.mu, **options)
     if name == "gibbs":
         return _Gibbs()
     return {"wolff": ising.Wolff, "metropolis": ising.Metropolis}[name](model.beta, **options)
@@ -424,8 +432,7 @@ def _of_system(settings: config.Config) -> Mapping[str, Callable[[Any], Any]]:
     if settings.system == "spin_fermion":
         return {"magnetization": spin.magnetization, "staggered_magnetization": spin.staggered_magnetization}
     if settings.system == "complex_scalar":
-        worm = _sampler(settings)
-        found: Mapping[str, Callable[[Any], Any]] = worm.default_observables(_start(settings))
+        found: Mapping[str, Callable[[Any], Any]] = _sampler(settings).default_observables(_start(settings))
         return found
     if settings.system == "ising":
         shape = _pair(model.shape)

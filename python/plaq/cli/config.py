@@ -144,6 +144,7 @@ class TransformConfig:
     loops: list[str] = key('"plaquette"; in two dimensions also "rectangle", above "chair"', ["plaquette"])
     coefficients: list[float] = key("one for each loop; where training begins", [0.0])
     sweeps: int = key("sweeps over all links", 1)
+    channels: int | None = key("in two dimensions: coefficients by networks with so many channels", None)
 
 
 @dataclass(frozen=True)
@@ -331,6 +332,15 @@ class WormConfig:
 
 
 @dataclass(frozen=True)
+class LangevinConfig:
+    """Section [sampler] of complex Langevin."""
+
+    name: str = name_of_kind()
+    step: float = key("largest step", 0.01)
+    time: float = key("Langevin time of an update", 0.5)
+
+
+@dataclass(frozen=True)
 class ClusterConfig:
     """Section [sampler] of the Wolff algorithm."""
 
@@ -393,6 +403,7 @@ SAMPLERS: Named = {
     "spin_metropolis": SpinMetropolisConfig,
     "self_learning_mc": SelfLearningMcConfig,
     "worm": WormConfig,
+    "complex_langevin": LangevinConfig,
     "wolff": ClusterConfig,
     "metropolis": PlainConfig,
     "gibbs": PlainConfig,
@@ -440,7 +451,7 @@ SYSTEMS = {
         ("linear", "attention"),
         *[("magnetization", "staggered_magnetization")] * 2,
     ),
-    "complex_scalar": System(("worm",), ("zoo",), *[("density", "phi2")] * 2),
+    "complex_scalar": System(("worm", "complex_langevin"), ("zoo",), *[("density", "phi2")] * 2),
     "ising": System(("wolff", "metropolis", "gibbs"), ("bernoulli_rbm",), *[("energy", "magnetization")] * 2),
     "free_field": System(("gibbs",), ("gaussian_rbm",), *[("phi2", "action")] * 2),
     "digits": System(("gibbs",), ("gaussian_rbm", "bernoulli_rbm"), *[("brightness",)] * 2),
@@ -621,8 +632,14 @@ def _check(config: Config) -> None:
             raise ConfigError(f"[{section}] belongs to [sampler] name = {words}")
     if config.network is not None and config.training is None:
         raise ConfigError("[network] needs the section [training]")
-    if config.network is not None and name in ("spin_metropolis", "wolff", "metropolis"):
-        other = "self_learning_mc" if name == "spin_metropolis" else "gibbs"
+    others = {
+        "spin_metropolis": "self_learning_mc",
+        "complex_langevin": "worm",
+        "wolff": "gibbs",
+        "metropolis": "gibbs",
+    }
+    if config.network is not None and name in others:
+        other = others[name]
         raise ConfigError(f'[network] belongs to [sampler] name = "{other}"')
     if config.quarks is not None and config.system == "scalar":
         raise ConfigError("[quarks]: a scalar field has no quarks")
