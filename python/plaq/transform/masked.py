@@ -199,7 +199,7 @@ def _loops(name: str, loops: Sequence[Loop]) -> list[Any]:
 
 def _on_fields(network: object, ndim: int) -> Sequential:
     """A copy of the network, if it is one for this number of dimensions."""
-    checked = instance("network", network, Sequential, "a pq.nn.Sequential of convolutions")
+    checked: Sequential = instance("network", network, Sequential, "a pq.nn.Sequential of convolutions")
     if checked.ndim != ndim:
         raise ValueError(f"network is for {checked.ndim} dimensions; the layer has {ndim}")
     return copy.deepcopy(checked)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plaq import nn
 from plaq.fields.loops import Loop
 from plaq.ground.arguments import whole_number
 from plaq.ground.rng import Rng, seed_of
+from plaq.nn.layers import GELU, Conv, Layer
+from plaq.nn.sequential import Sequential
 from plaq.transform.field import FieldTransform
 from plaq.transform.masked import StoutMask
 
@@ -52,15 +53,15 @@ def u1_2d(
     >>> u1_2d(0.1).layers
     [StoutMask(plaquette 0.1; 2 dimensions, sublattices), StoutMask(plaquette 0.1; 2 dimensions, sublattices)]
     >>> u1_2d(loops=["plaquette", "rectangle"], channels=2, rng=1).n_parameters
-    2144
+    2112
     """
     if channels is None:
         return _repeated(StoutMask(coefficients, loops, ndim=2), sweeps)
     width, updates = whole_number("channels", channels, 1, 1000), 8 * whole_number("sweeps", sweeps, 1, 1000)
-    layers: list[nn.Layer] = [nn.Conv(3, 3, width), nn.GELU(), nn.Conv(3, width, width), nn.GELU()]
-    last, masks = nn.Conv(3, width, len(loops)), []
+    layers: list[Layer] = [Conv(3, 3, width), GELU(), Conv(3, width, width), GELU()]
+    last, masks = Conv(3, width, len(loops)), []
     for n, seed in enumerate(np.random.SeedSequence(seed_of(rng)).spawn(updates)):
-        network = nn.Sequential([*layers, last], rng=seed)
+        network = Sequential([*layers, last], rng=seed)
         weights = network.parameters
         weights[-width * 9 * len(loops) - len(loops) :] *= 0.1
         network.parameters = weights
