@@ -90,6 +90,8 @@ REASONS = {
     "ObservableError": "an exception takes any message",
     "Chain.from_record": "takes the record of a running chain, which no public name returns",
     "rbm.StabilityWarning": "a warning takes any message",
+    "ComplexLangevin.learn": "called by run with what tuning returned",
+    "ComplexLangevin.tuned": "called by run with what tuning returned",
     "Worm.learn": "called by run with what tuning returned",
     "Worm.tuned": "called by run with what tuning returned",
     "datasets.FluxData": "a result, made by the functions beside it",
@@ -174,6 +176,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     ensemble = worm.sample(10, thin=1, warmup=1, rng=1, progress=False)
     tall = pq.Worm((2, 4), eta=4.25, lam=1.0, mu=0.5).sample(10, thin=1, warmup=1, rng=1, progress=False)
     generation = {"thin": 1, "warmup": 1, "chains": 1, "progress": False, "rng": 1}
+    langevin = pq.ComplexLangevin((2, 2), eta=4.25, lam=1.0, mu=0.5, step=0.05, time=0.05)
+    drifted = langevin.run(langevin.cold(), 60, rng=1, progress=False)
     data = pq.datasets.FluxData.of(ensemble)
     matrix = pq.flux.exact.transfer_matrix((3,), 4.0, 1.0, nodes=3, charges=2)
     state = model.spins if hasattr(model, "spins") else S[0]
@@ -636,6 +640,19 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "datasets.mnist": (pq.datasets.mnist, {"path": "missing", "key": None}),
         "datasets.path": (pq.datasets.path, {"name": "lat.sample.l4448"}),
         "datasets.results": (pq.datasets.results, {"name": "dyson"}),
+        "ComplexLangevin": (
+            pq.ComplexLangevin,
+            {"shape": (2, 2), "eta": 4.25, "lam": 1.0, "mu": 0.5, "step": 0.05, "time": 0.05},
+        ),
+        "ComplexLangevin.advance": (langevin.advance, {"state": langevin.cold(), **step}),
+        "ComplexLangevin.default_observables": (langevin.default_observables, {"state": langevin.cold()}),
+        "ComplexLangevin.density": (langevin.density, {"state": langevin.cold()}),
+        "ComplexLangevin.diagnose": (langevin.diagnose, {"chain": drifted}),
+        "ComplexLangevin.drift": (langevin.drift, {"state": langevin.cold()}),
+        "ComplexLangevin.phi2": (langevin.phi2, {"state": langevin.cold()}),
+        "ComplexLangevin.run": (langevin.run, {"state": langevin.cold(), **run}),
+        "ComplexLangevin.step": (langevin.step, {"state": langevin.cold(), "rng": 1}),
+        "ComplexLangevin.tuning": (langevin.tuning, {"state": langevin.cold(), "seed": 1}),
         "Worm": (
             pq.Worm,
             {"shape": (2, 2), "eta": 4.25, "lam": 1.0, "mu": 0.5, "visits": None, "log_open": None},
@@ -750,6 +767,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "mask": None,
                 "direction": None,
                 "subset": None,
+                "network": None,
+                "inputs": ["plaquette"],
                 "bound": None,
             },
         ),
@@ -757,9 +776,9 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         **{
             f"transform.{name}": (
                 getattr(pq.transform, name),
-                {"coefficients": 0.01, "loops": ["plaquette"], "sweeps": 1},
+                {"coefficients": 0.01, "loops": ["plaquette"], "sweeps": 1, **more},
             )
-            for name in ("su3_4d", "u1_2d")
+            for name, more in (("su3_4d", {}), ("u1_2d", {"channels": None, "rng": 1}))
         },
         **{
             f"observables.{name}": (getattr(O, name), density)
