@@ -144,6 +144,17 @@ def test_a_transformation_with_networks_trains():
         build.run(config.parse(made), progress=False)
 
 
+def test_a_network_of_a_run_file_learns_the_observable():
+    answers = new.answered({"group": "U(1)", "shape": "6,6", "network": "lcnn", "draws": "100"})
+    made = new.table_of(answers)
+    del made["run"]["checkpoint"]
+    outcome = build.run(config.parse(made), progress=False)
+    rates = outcome.history.learning_rate
+    assert rates[len(rates) // 2] == pytest.approx(0.005, rel=0.1), "the schedule ends with the training"
+    off = outcome.chain["network(rectangle)"] - outcome.chain["rectangle"]
+    assert np.mean(off**2) < 0.1 * np.var(outcome.chain["rectangle"])
+
+
 def test_a_machine_of_a_run_file_samples_the_free_field():
     answers = new.answered({"system": "free_field", "shape": "8", "draws": "1500"})
     made = new.table_of(answers)

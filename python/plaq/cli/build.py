@@ -42,6 +42,7 @@ from plaq.smear.layers import StoutLayer
 from plaq.smear.network import CovariantNet
 from plaq.spin.metropolis import SpinMetropolis
 from plaq.spin.self_learning import SelfLearningMC
+from plaq.training.batches import held_back
 from plaq.training.history import History
 from plaq.training.optimizers import Adam, AdamW, Cosine
 from plaq.transform import FieldTransform, StoutMask, u1_2d
@@ -366,13 +367,14 @@ def _lcnn(settings: config.Config, sampler: Any, start: Any, progress: bool) -> 
     layers: list[Any] = [lcnn.Loops()]
     layers += [lcnn.LCB(a, b, network.kernel) for a, b in pairwise(channels)]
     layers += [lcnn.Trace(), lcnn.Dense(2 * channels[-1], 1), lcnn.Mean()]
+    steps = math.ceil(held_back(len(fields), HELD_BACK) / training.batch)  # schedules count steps, not epochs
     net = lcnn.LCNN(layers, ndim=ndim, group=fields[0].group, rng=_seeds(settings)[2])
     history = net.fit(
         fields,
         targets,
         epochs=training.epochs,
         batch=training.batch,
-        optimizer=Adam(training.learning_rate, schedule=Cosine(training.epochs)),
+        optimizer=Adam(training.learning_rate, schedule=Cosine(training.epochs * steps)),
         validation=HELD_BACK,
         **_common(settings, progress),
     )
@@ -410,6 +412,7 @@ def _observables(settings: config.Config, trained: Trained) -> dict[str, Callabl
     """What is measured; beside the target of an L-CNN what the network says of it."""
     found = {name: _observable(settings, name) for name in settings.observables.names}
     if isinstance(settings.network, config.LcnnConfig):
+        found.setdefault(settings.training.target, _observable(settings, settings.training.target))
         found |= {f"network({settings.training.target})": lambda U: float(trained.network(U)[0])}
     return found
 

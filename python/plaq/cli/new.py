@@ -232,7 +232,7 @@ def _network(answers: Answers, shape: list[int]) -> tuple[dict[str, Any], dict[s
         "gaussian_rbm": ({"n_hidden": sites, "mu2": 20.0 if system == "digits" else 4.0 + 4.0 * len(shape)}, images),
         "bernoulli_rbm": ({"n_hidden": max(sites // 2, 1)}, {"epochs": 50, "method": "pcd"}),
         "zoo": ({"architecture": "task1/EQ"}, {"samples": 400, "epochs": 10}),
-        "lcnn": ({"channels": [2], "kernel": 2}, {"configurations": 40, "epochs": 50}),
+        "lcnn": ({"channels": [2], "kernel": 2}, {"configurations": 40, "epochs": 100}),
         "stout": ({"loops": ["plaquette"], "layers": 1}, {"configurations": 10, "epochs": 30}),
     }
     network, training = known[name]
