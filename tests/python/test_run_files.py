@@ -431,7 +431,7 @@ def test_a_report_is_one_page_that_says_what_the_chain_says(tmp_path, monkeypatc
     chain = pq.Chain.load("u1.npz")
     estimate = chain.estimate("plaquette")
     assert str(estimate) in written_page
-    assert f"{estimate.tau:.3g} +- {estimate.tau_error:.2g}" in written_page
+    assert f">{pq.Estimate(estimate.tau, estimate.tau_error, 0.5, 0)!s}<" in written_page
     assert str(chain.estimate("polyakov", np.imag)) in written_page
     assert "Outcome: <b>accepted</b>" in written_page
     assert "&lt;b&gt;my&lt;/b&gt; run &amp; notes" in written_page

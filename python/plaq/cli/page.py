@@ -133,8 +133,7 @@ def _page(title: str, parts: Iterable[str]) -> str:
 
 def _result_rows(chain: Chain) -> Rows:
     rows: Rows = [
-        (name, str(found), f"{found.tau:.3g} +- {found.tau_error:.2g}", len(chain))
-        for name, found, _ in _estimates(chain)
+        (name, str(found), repr(found).partition("tau = ")[2], len(chain)) for name, found, _ in _estimates(chain)
     ]
     rows += [(name, f"array {chain[name].shape[1:]}", "", len(chain)) for name in chain.names if chain[name].ndim > 1]
     return rows
