@@ -1,0 +1,20 @@
+"""Normalising flows of scalar fields and 2D U(1) links, for :class:`plaq.FlowProposal` (``docs/flows.md``)."""
+
+from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling
+from plaq.flows.flow import Flow
+from plaq.flows.priors import FreeField, Haar, Normal
+from plaq.flows.published import real_nvp, u1_2d
+from plaq.flows.weighted import WeightedSamples
+
+__all__ = [
+    "AffineCoupling",
+    "Coupling",
+    "Flow",
+    "FreeField",
+    "Haar",
+    "Normal",
+    "PlaquetteCoupling",
+    "WeightedSamples",
+    "real_nvp",
+    "u1_2d",
+]

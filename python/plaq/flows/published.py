@@ -1,0 +1,141 @@
+"""Flows as in the articles: real NVP for scalar fields (arXiv 1904.12072), plaquette flows for 2D U(1) (2003.06413)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from plaq.flows.coupling import AffineCoupling, PlaquetteCoupling
+from plaq.flows.flow import Flow
+from plaq.flows.priors import FreeField, Haar, Normal, Prior
+from plaq.ground.arguments import whole_number
+from plaq.ground.rng import Rng, seed_of
+from plaq.nn.layers import Layer, Tanh
+
+__all__ = ["real_nvp", "u1_2d"]
+
+MOST = 1000
+
+
+def real_nvp(
+    shape: Sequence[int],
+    components: int = 1,
+    *,
+    couplings: int = 8,
+    symmetric: bool = True,
+    mass2: float | None = None,
+    hidden: Sequence[int] = (8, 8),
+    size: int = 3,
+    activation: Layer = Tanh(),  # noqa: B008
+    dtype: str = "float64",
+    rng: Rng,
+) -> Flow:
+    r"""Affine couplings of scalar fields, even and odd sites in turn.
+
+    Parameters
+    ----------
+    shape, components
+        The fields; even extents.
+    couplings : int
+        How many.
+    symmetric : bool
+        Commute with :math:`\phi\to-\phi` or O(N), see :class:`AffineCoupling`.
+    mass2 : float, optional
+        The prior is the free field with this :math:`m^2`; by default independent normal numbers.
+    hidden, size, activation, dtype
+        Of the networks.
+    rng : int, numpy.random.Generator or numpy.random.SeedSequence
+        First parameters. The flow starts as the identity.
+
+    Returns
+    -------
+    Flow
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings out of range.
+
+    Examples
+    --------
+    >>> real_nvp((6, 6), couplings=4, rng=1)
+    <Flow of Normal((6, 6)), 4 x AffineCoupling, 6708 parameters>
+    """
+    prior: Prior = Normal(shape, components) if mass2 is None else FreeField(shape, mass2, components)
+    seeds = np.random.default_rng(seed_of(rng))
+    layers = [
+        AffineCoupling(
+            n % 2,
+            ndim=len(prior.shape),
+            components=components,
+            symmetric=symmetric,
+            hidden=hidden,
+            size=size,
+            activation=activation,
+            dtype=dtype,
+            rng=seeds,
+        )
+        for n in range(whole_number("couplings", couplings, 1, MOST))
+    ]
+    return Flow(prior, layers)
+
+
+def u1_2d(
+    shape: Sequence[int],
+    *,
+    sweeps: int = 2,
+    period: int = 4,
+    terms: int = 6,
+    hidden: Sequence[int] = (8, 8),
+    size: int = 3,
+    activation: Layer = Tanh(),  # noqa: B008
+    dtype: str = "float64",
+    rng: Rng,
+) -> Flow:
+    r"""Plaquette couplings of 2D U(1) from the Haar measure; a sweep moves every link once by 2 `period` couplings.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Two extents, multiples of `period`.
+    sweeps : int
+        How many.
+    period, terms, hidden, size, activation, dtype
+        As of :class:`PlaquetteCoupling`.
+    rng : int, numpy.random.Generator or numpy.random.SeedSequence
+        First parameters.
+
+    Returns
+    -------
+    Flow
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings out of range.
+
+    Examples
+    --------
+    >>> u1_2d((8, 8), sweeps=1, rng=1)
+    <Flow of Haar((8, 8)), 8 x PlaquetteCoupling, 13384 parameters>
+    """
+    prior, seeds = Haar(shape), np.random.default_rng(seed_of(rng))
+    whole_number("period", period, 3, 2**16)
+    layers = [
+        PlaquetteCoupling(
+            direction,
+            offset,
+            period=period,
+            terms=terms,
+            hidden=hidden,
+            size=size,
+            activation=activation,
+            dtype=dtype,
+            rng=seeds,
+        )
+        for _ in range(whole_number("sweeps", sweeps, 1, MOST))
+        for offset in range(period)
+        for direction in (0, 1)
+    ]
+    return Flow(prior, layers)
