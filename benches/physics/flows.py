@@ -1,0 +1,107 @@
+"""Normalising flows: `python benches/physics/flows.py [--only TEXT] [--scale X]`.
+
+Real NVP for phi^4 with the parameters of arXiv 1904.12072 (there S = sum (d phi)^2 + m^2 phi^2 + lambda phi^4, so that
+phi here is sqrt 2 times phi there: m^2 = -4 and lambda/4), and plaquette flows of 2D U(1) on 8^2, each beta trained from
+the one before. Writes flows.json beside this file: effective sample size over samples, acceptance of FlowProposal, tau
+of the chain, ln Z; for phi^4 <phi^2> beside that of HMC, for U(1) plaquette and ln Z beside the exact values.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import plaq as pq
+
+PHI4 = {6: 6.975, 8: 6.008}
+"""lambda of the article by the extent."""
+BETAS = [1.0, 2.0, 3.0, 4.0]
+STEPS = {"phi4": 600, "U(1)": 150}
+SAMPLES, DRAWS, SEED = 4000, 3000, 12
+
+
+def exact(beta: float, volume: int) -> tuple[float, float]:
+    """ln Z over the Haar measure and plaquette: Z = sum_n [I_n(beta) e^-beta]^V."""
+    phi = np.linspace(-np.pi, np.pi, 4096, endpoint=False)
+    weight = np.exp(beta * (np.cos(phi) - 1))
+    terms = np.array([np.mean(weight * np.cos(n * phi)) for n in range(-60, 61)])
+    slopes = np.array([np.mean(weight * np.cos(n * phi) * np.cos(phi)) for n in range(-60, 61)])
+    z = (terms**volume).sum()
+    return float(np.log(z)), float((slopes * terms ** (volume - 1)).sum() / z)
+
+
+def compared(found: pq.Estimate, value: float, error: float = 0.0) -> dict[str, object]:
+    sigma = (found.mean - value) / float(np.hypot(found.error, error))
+    return {"text": str(found), "mean": found.mean, "error": found.error, "reference": value, "sigma": sigma}
+
+
+def trained(flow: pq.flows.Flow, action: pq.actions.Scalar, steps: int) -> dict[str, object]:
+    rule = pq.optimizers.Adam(5e-3, schedule=pq.optimizers.Cosine(steps))
+    begin = time.process_time()
+    history = flow.fit(action, steps=steps, batch=64, optimizer=rule, rng=SEED, progress=False)
+    used = time.process_time() - begin
+    facts = {"couplings": len(flow.layers), "parameters": flow.n_parameters, "steps": steps, "batch": 64}
+    return facts | {"seconds": used, "loss": float(history.loss[-20:].mean())}
+
+
+def measured(flow: pq.flows.Flow, action: object, observable: object) -> tuple[dict[str, object], object, pq.Chain]:
+    samples = flow.reweight(action, SAMPLES, rng=SEED)
+    sampler = pq.FlowProposal(flow, action)
+    options = {"warmup": 50, "observables": {"x": observable}, "rng": SEED, "progress": False}
+    chain = sampler.run(sampler.start(rng=SEED), DRAWS, **options)
+    row = {"efficiency": samples.efficiency, "acceptance": chain.acceptance, "tau": chain.estimate("x").tau}
+    return row, samples, chain
+
+
+def phi2(phi: pq.ScalarField) -> float:
+    return float((np.asarray(phi) ** 2).mean())
+
+
+def phi4(extent: int, scale: float) -> dict[str, object]:
+    action = pq.actions.Scalar(-4.0, PHI4[extent] / 4)
+    flow = pq.flows.real_nvp((extent, extent), couplings=8, mass2=0.5, hidden=(8,), dtype="float32", rng=SEED)
+    training = trained(flow, action, round(STEPS["phi4"] * scale))
+    row, samples, chain = measured(flow, action, phi2)
+    start = pq.ScalarField.zeros((extent, extent))
+    hmc = pq.HMC(action, length=1.5, steps=12).run(
+        start, 20_000, warmup=500, observables={"x": phi2}, rng=SEED, progress=False
+    )
+    reference = hmc.estimate("x")
+    row |= {"log_z": str(samples.log_z()), "phi2": compared(chain.estimate("x"), reference.mean, reference.error)}
+    return training | row
+
+
+def u1(beta: float, flow: pq.flows.Flow, scale: float) -> dict[str, object]:
+    action = pq.actions.Wilson(beta)
+    training = trained(flow, action, round(STEPS["U(1)"] * scale))
+    row, samples, chain = measured(flow, action, pq.observables.plaquette)
+    log_z, plaquette = exact(beta, 64)
+    row |= {"log_z": compared(samples.log_z(), log_z), "plaquette": compared(chain.estimate("x"), plaquette)}
+    return training | row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the steps of each training")
+    arguments = parser.parse_args()
+    pq.set_num_threads(1)
+    path = Path(__file__).with_suffix(".json")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    origin = {"command": " ".join(sys.argv), "commit": commit}
+    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
+    jobs = {f"phi4 {extent}^2, lambda {lam}": (phi4, extent, arguments.scale) for extent, lam in PHI4.items()}
+    flow = pq.flows.u1_2d((8, 8), sweeps=2, terms=4, hidden=(8,), dtype="float32", rng=SEED)
+    jobs |= {f"U(1) 8^2, beta {beta:g}": (u1, beta, flow, arguments.scale) for beta in BETAS}
+    for name, (function, *settings) in jobs.items():
+        if arguments.only in name:
+            rows[name] = function(*settings) | origin
+            print(name, rows[name], flush=True)
+            path.write_text(json.dumps({"seed": SEED, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
