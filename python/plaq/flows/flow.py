@@ -203,7 +203,7 @@ class Flow(Trainable):
         """Prior variables, images and log densities of `n` samples, some at a time."""
         seed = seed_of(rng)
         for first in range(0, n, CHUNK):
-            z = self.prior.draw(min(CHUNK, n - first), seed, first)
+            z = self.prior._sampled(min(CHUNK, n - first), seed, first)
             x, log_det = self._forward(z)
             yield z, x, self.prior._log_density(z) - log_det
 
@@ -391,7 +391,7 @@ class Flow(Trainable):
         Examples
         --------
         >>> import plaq as pq
-        >>> flow = pq.flows.real_nvp((4, 4), couplings=2, symmetric=True, rng=1)
+        >>> flow = pq.flows.real_nvp(pq.flows.Normal((4, 4)), couplings=2, rng=1)
         >>> rule = pq.optimizers.Adam(0.01)
         >>> history = flow.fit(pq.actions.Scalar(1.0), steps=40, batch=32, optimizer=rule, rng=2, progress=False)
         >>> bool(history.loss[-10:].mean() < history.loss[0])

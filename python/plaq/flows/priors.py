@@ -78,7 +78,7 @@ class Prior(ABC):
     def spec(self) -> dict[str, Any]:
         """The distribution as plain data."""
 
-    def draw(self, count: int, seed: int, first: int = 0, purpose: int = 0) -> Array:
+    def _sampled(self, count: int, seed: int, first: int = 0, purpose: int = 0) -> Array:
         """Coordinates of samples number `first` and following of a stream; each depends on its number alone."""
         require_memory("the samples", count * int(np.prod(self._coordinates)))
         z = np.empty((count, *self._coordinates))

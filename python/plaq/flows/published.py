@@ -8,8 +8,8 @@ import numpy as np
 
 from plaq.flows.coupling import AffineCoupling, PlaquetteCoupling
 from plaq.flows.flow import Flow
-from plaq.flows.priors import FreeField, Haar, Normal, Prior
-from plaq.ground.arguments import whole_number
+from plaq.flows.priors import FreeField, Haar, Normal
+from plaq.ground.arguments import instance, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.nn.layers import Layer, Tanh
 
@@ -19,12 +19,10 @@ MOST = 1000
 
 
 def real_nvp(
-    shape: Sequence[int],
-    components: int = 1,
+    prior: Normal | FreeField,
     *,
     couplings: int = 8,
     symmetric: bool = True,
-    mass2: float | None = None,
     hidden: Sequence[int] = (8, 8),
     size: int = 3,
     activation: Layer = Tanh(),  # noqa: B008
@@ -35,14 +33,12 @@ def real_nvp(
 
     Parameters
     ----------
-    shape, components
-        The fields; even extents.
+    prior : Normal or FreeField
+        Where the flow starts; even extents.
     couplings : int
         How many.
     symmetric : bool
         Commute with :math:`\phi\to-\phi` or O(N), see :class:`AffineCoupling`.
-    mass2 : float, optional
-        The prior is the free field with this :math:`m^2`; by default independent normal numbers.
     hidden, size, activation, dtype
         Of the networks.
     rng : int, numpy.random.Generator or numpy.random.SeedSequence
@@ -59,16 +55,16 @@ def real_nvp(
 
     Examples
     --------
-    >>> real_nvp((6, 6), couplings=4, rng=1)
-    <Flow of Normal((6, 6)), 4 x AffineCoupling, 6708 parameters>
+    >>> real_nvp(Normal((6, 6), width=0.5), couplings=4, rng=1)
+    <Flow of Normal((6, 6), width=0.5), 4 x AffineCoupling, 6708 parameters>
     """
-    prior: Prior = Normal(shape, components) if mass2 is None else FreeField(shape, mass2, components)
+    instance("prior", prior, (Normal, FreeField), "Normal(...) or FreeField(...) of plaq.flows")
     seeds = np.random.default_rng(seed_of(rng))
     layers = [
         AffineCoupling(
             n % 2,
             ndim=len(prior.shape),
-            components=components,
+            components=prior.components,
             symmetric=symmetric,
             hidden=hidden,
             size=size,

@@ -45,13 +45,13 @@ class ReverseKL(Descent):
     def _on_held(self, parameters: Vector) -> float:
         """The loss on samples whose prior variables stay the same."""
         self._flow.parameters = parameters
-        z = self._flow.prior.draw(self._held, self._seed, purpose=HELD)
+        z = self._flow.prior._sampled(self._held, self._seed, purpose=HELD)
         return float(np.mean(self._flow._excess(self._action, z)))
 
     def _unit(self) -> None:
         parameters, rate = self._parameters.copy(), self._optimizer.learning_rate
         self._flow.parameters = parameters
-        z = self._flow.prior.draw(self._batch, self._seed, self._done * self._batch, TRAINING)
+        z = self._flow.prior._sampled(self._batch, self._seed, self._done * self._batch, TRAINING)
         excess, gradient = self._flow._excess_and_gradient(self._action, z, self._path)
         loss = float(np.mean(excess))
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):

@@ -123,7 +123,7 @@ class FlowProposal(FieldSampler):
         made = self._made
         if made is None or made[0] != seed or not made[1] <= sweep < made[1] + len(made[3]):
             count = min(self.block, 2**64 - sweep)
-            fields = self.flow(self.flow.prior._array_of(self.flow.prior.draw(count, seed, sweep, PROPOSALS)))
+            fields = self.flow(self.flow.prior._array_of(self.flow.prior._sampled(count, seed, sweep, PROPOSALS)))
             actions = self.flow._actions(self.action, fields)
             made = self._made = (seed, sweep, fields, -actions - self.flow.log_prob(fields), actions)
         k = sweep - made[1]
