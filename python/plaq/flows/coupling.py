@@ -76,7 +76,9 @@ class Coupling(ABC):
 
     def copy(self) -> Coupling:
         """The same coupling with parameters of its own."""
-        return copy.deepcopy(self)
+        twin = copy.copy(self)
+        twin.network = copy.deepcopy(self.network)
+        return twin
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
@@ -316,7 +318,7 @@ class PlaquetteCoupling(Coupling):
     Examples
     --------
     >>> PlaquetteCoupling(1, 2, terms=4).network.n_parameters
-    1385
+    1393
     """
 
     ndim = 2

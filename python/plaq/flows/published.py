@@ -114,7 +114,7 @@ def u1_2d(
     Examples
     --------
     >>> u1_2d((8, 8), sweeps=1, rng=1)
-    <Flow of Haar((8, 8)), 8 x PlaquetteCoupling, 13384 parameters>
+    <Flow of Haar((8, 8)), 8 x PlaquetteCoupling, 13480 parameters>
     """
     prior, seeds = Haar(shape), np.random.default_rng(seed_of(rng))
     whole_number("period", period, 3, 2**16)

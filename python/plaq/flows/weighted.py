@@ -38,7 +38,7 @@ class WeightedSamples:
     >>> import plaq as pq
     >>> samples = pq.flows.Flow(pq.flows.Haar((4, 4)), []).reweight(pq.actions.Wilson(0.5), 2000, rng=1)
     >>> samples
-    <WeightedSamples of 2000, efficiency 0.193>
+    <WeightedSamples of 2000, efficiency 0.189>
     """
 
     fields: NDArray[Any]

@@ -31,7 +31,7 @@ class FlowProposal(FieldSampler):
     action : Action
         S, of the fields of the flow.
     block : int
-        Proposals that are made together; the chain does not depend on it.
+        Most proposals that are made together, ahead of their updates; the chain does not depend on it.
 
     Raises
     ------
@@ -122,7 +122,8 @@ class FlowProposal(FieldSampler):
         """Array, -S - ln q and S of the proposal of an update."""
         made = self._made
         if made is None or made[0] != seed or not made[1] <= sweep < made[1] + len(made[3]):
-            count = min(self.block, 2**64 - sweep)
+            follows = made is not None and (seed, sweep) == (made[0], made[1] + len(made[3]))
+            count = min(self.block, 2**64 - sweep, 2 * len(made[3]) if made is not None and follows else 1)
             fields = self.flow(self.flow.prior._array_of(self.flow.prior._sampled(count, seed, sweep, PROPOSALS)))
             actions = self.flow._actions(self.action, fields)
             made = self._made = (seed, sweep, fields, -actions - self.flow.log_prob(fields), actions)
