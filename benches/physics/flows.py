@@ -1,8 +1,8 @@
 """Normalising flows: `python benches/physics/flows.py [--only TEXT] [--scale X]`.
 
 Real NVP for phi^4 with the parameters of arXiv 1904.12072 (there S = sum (d phi)^2 + m^2 phi^2 + lambda phi^4, so that
-phi here is sqrt 2 times phi there: m^2 = -4 and lambda/4), and plaquette flows of 2D U(1) on 8^2, each beta trained
-from the one before. Writes flows.json beside this file: effective sample size over samples, acceptance of FlowProposal,
+phi here is sqrt 2 times phi there: m^2 = -4 and lambda/4), plaquette flows of 2D U(1) and SU(2) on 8^2, each beta of a
+group trained from the one before. Writes flows.json beside this file: effective sample size over samples, acceptance of FlowProposal,
 tau of the chain, ln Z; for phi^4 <phi^2> beside that of HMC, for U(1) plaquette and ln Z beside the exact values.
 """
 
@@ -18,19 +18,24 @@ import plaq as pq
 
 PHI4 = {6: 6.975, 8: 6.008}
 """lambda of the article by the extent."""
-BETAS = [1.0, 2.0, 3.0, 4.0]
-STEPS = {"phi4": 1000, "U(1)": 200}
+BETAS = {"U(1)": [1.0, 2.0, 3.0, 4.0], "SU(2)": [1.0, 2.0]}
+STEPS = {6: 1000, 8: 500, "U(1)": 100, "SU(2)": 60}
 SAMPLES, DRAWS, SEED = 4000, 3000, 12
 
 
-def exact(beta: float, volume: int) -> tuple[float, float]:
-    """ln Z over the Haar measure and plaquette: Z = sum_n [I_n(beta) e^-beta]^V."""
+def log_z(group: str, beta: float, volume: int) -> float:
+    """Over the Haar measure: U(1) ln sum_n [I_n e^-beta]^V, SU(2) ln sum_(n > 0) [2 I_n e^-beta/beta]^V."""
     phi = np.linspace(-np.pi, np.pi, 4096, endpoint=False)
     weight = np.exp(beta * (np.cos(phi) - 1))
-    terms = np.array([np.mean(weight * np.cos(n * phi)) for n in range(-60, 61)])
-    slopes = np.array([np.mean(weight * np.cos(n * phi) * np.cos(phi)) for n in range(-60, 61)])
-    z = (terms**volume).sum()
-    return float(np.log(z)), float((slopes * terms ** (volume - 1)).sum() / z)
+    bessel = np.array([np.mean(weight * np.cos(n * phi)) for n in range(60)])
+    terms = np.concatenate([bessel, bessel[1:]]) if group == "U(1)" else 2 * bessel[1:] / beta
+    return float(np.log((terms**volume).sum()))
+
+
+def plaquette(group: str, beta: float, volume: int) -> float:
+    """1 + d ln Z / d beta / V."""
+    h = 1e-4 * beta
+    return 1 + (log_z(group, beta + h, volume) - log_z(group, beta - h, volume)) / (2 * h * volume)
 
 
 def compared(found: pq.Estimate, value: float, error: float = 0.0) -> dict[str, object]:
@@ -64,7 +69,7 @@ def phi4(extent: int, scale: float) -> dict[str, object]:
     action = pq.actions.Scalar(-4.0, PHI4[extent] / 4)
     prior = pq.flows.Normal((extent, extent), width=0.5)
     flow = pq.flows.real_nvp(prior, couplings=8, hidden=(8,), dtype="float32", rng=SEED)
-    training = trained(flow, action, round(STEPS["phi4"] * scale), 5e-3)
+    training = trained(flow, action, round(STEPS[extent] * scale), 5e-3)
     row, samples, chain = measured(flow, action, phi2)
     start = pq.ScalarField.zeros((extent, extent))
     hmc = pq.HMC(action, length=1.5, steps=12).run(
@@ -75,12 +80,12 @@ def phi4(extent: int, scale: float) -> dict[str, object]:
     return training | row
 
 
-def u1(beta: float, flow: pq.flows.Flow, scale: float) -> dict[str, object]:
+def gauge(group: str, beta: float, flow: pq.flows.Flow, scale: float) -> dict[str, object]:
     action = pq.actions.Wilson(beta)
-    training = trained(flow, action, round(STEPS["U(1)"] * scale), 0.01)
+    training = trained(flow, action, round(STEPS[group] * scale), 0.01)
     row, samples, chain = measured(flow, action, pq.observables.plaquette)
-    log_z, plaquette = exact(beta, 64)
-    row |= {"log_z": compared(samples.log_z(), log_z), "plaquette": compared(chain.estimate("x"), plaquette)}
+    row |= {"log_z": compared(samples.log_z(), log_z(group, beta, 64))}
+    row |= {"plaquette": compared(chain.estimate("x"), plaquette(group, beta, 64))}
     return training | row
 
 
@@ -95,8 +100,9 @@ def main() -> None:
     origin = {"command": " ".join(sys.argv), "commit": commit}
     rows = json.loads(path.read_text())["rows"] if path.exists() else {}
     jobs = {f"phi4 {extent}^2, lambda {lam}": (phi4, extent, arguments.scale) for extent, lam in PHI4.items()}
-    flow = pq.flows.u1_2d((8, 8), sweeps=2, terms=4, hidden=(8,), dtype="float32", rng=SEED)
-    jobs |= {f"U(1) 8^2, beta {beta:g}": (u1, beta, flow, arguments.scale) for beta in BETAS}
+    for group, build in (("U(1)", pq.flows.u1_2d), ("SU(2)", pq.flows.su2_2d)):
+        flow = build((8, 8), sweeps=2, terms=4, hidden=(8,), dtype="float32", rng=SEED)
+        jobs |= {f"{group} 8^2, beta {beta:g}": (gauge, group, beta, flow, arguments.scale) for beta in BETAS[group]}
     for name, (function, *settings) in jobs.items():
         if arguments.only in name:
             rows[name] = function(*settings) | origin

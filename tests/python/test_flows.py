@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import plaq as pq
 import pytest
+from plaq.flows.quaternions import conjugate, times
 from plaq.statistics import estimate
 
 flows, obs = pq.flows, pq.observables
@@ -43,9 +44,10 @@ CASES = {
     "chain": affine((6,), 1, True),
     "free prior": flows.Flow(flows.FreeField((4, 4), 0.7), affine((4, 4), 1, True).layers),
     "U(1)": shaken(flows.u1_2d((4, 4), sweeps=1, terms=3, hidden=(4,), rng=3), 0.2),
+    "SU(2)": shaken(flows.su2_2d((3, 3), sweeps=1, period=3, terms=3, hidden=(4,), rng=3), 0.2),
     "U(1), period 3": shaken(flows.u1_2d((3, 6), sweeps=1, period=3, terms=2, hidden=(4,), rng=4), 0.2),
 }
-ACTIONS = {name: pq.actions.Wilson(1.5) if name[0] == "U" else pq.actions.Scalar(0.5, 0.2) for name in CASES}
+ACTIONS = {name: pq.actions.Wilson(1.5) if "U(" in name else pq.actions.Scalar(0.5, 0.2) for name in CASES}
 ALL = pytest.mark.parametrize("name", CASES)
 
 
@@ -59,11 +61,28 @@ def derivative(function, x, h=2e-4):
     return np.array(rows) / (12 * h)
 
 
+def chart(flow, base):
+    """Fields near one as functions of small numbers, small numbers of fields, and the numbers of the field itself."""
+    if getattr(flow.prior, "group", "U(1)") == "U(1)":
+        return lambda d: base + d, lambda y: y - base, np.zeros_like(base)
+
+    def there(d):
+        return times(np.concatenate([np.sqrt(1 - (d**2).sum(axis=-1, keepdims=True)), d], axis=-1), base)
+
+    return there, lambda y: tangent(y, base), np.zeros((*base.shape[:-1], 3))
+
+
+def tangent(y, base):
+    return times(y, conjugate(base))[..., 1:]
+
+
 @ALL
 def test_log_det_is_that_of_the_dense_jacobian(name):
     flow = CASES[name]
     z = flow.prior._sampled(1, 7)
-    jacobian = derivative(lambda z: flow._forward(z)[0].ravel(), z)
+    there, _, zero = chart(flow, z)
+    _, back, _ = chart(flow, flow._forward(z)[0])
+    jacobian = derivative(lambda d: back(flow._forward(there(d))[0]).ravel(), zero)
     sign, log_det = np.linalg.slogdet(jacobian)
     assert sign == 1
     assert flow._forward(z)[1][0] == pytest.approx(log_det, abs=1e-8)
@@ -95,7 +114,9 @@ def test_the_score_is_the_derivative_of_the_log_density(name):
     for layer in flow.layers:
         x, _, tape = layer._record(x)
         score = layer._push(tape, score)
-    expected = derivative(lambda x: flow._log_density(x).sum(), x).reshape(x.shape)
+    there, _, zero = chart(flow, x)
+    expected = derivative(lambda d: flow._log_density(there(d)).sum(), zero).reshape(zero.shape)
+    score = score if zero.shape == x.shape else tangent(score, x)
     assert np.abs(score - expected).max() < 1e-8 * max(1.0, np.abs(expected).max())
 
 
@@ -122,7 +143,7 @@ def test_gradient_of_the_divergence_is_its_derivative(name):
     assert gradient[first] == pytest.approx((above - np.mean(flow._excess(action, z))) / 2e-5, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["phi4 symmetric", "U(1)"])
+@pytest.mark.parametrize("name", ["phi4 symmetric", "U(1)", "SU(2)"])
 def test_both_gradients_have_the_same_mean(name):
     """Their difference is the mean of the derivative of ln q, zero within errors; the gradient itself is not."""
     flow, action = CASES[name], ACTIONS[name]
@@ -193,10 +214,11 @@ def test_translations_by_the_period_of_the_masks():
     assert not np.allclose(flow._forward(np.roll(z, 1, 3))[0], np.roll(image, 1, 3), rtol=0, atol=1e-2)
 
 
-def test_u1_flows_commute_with_gauge_transformations():
-    flow = CASES["U(1)"]
-    U = pq.GaugeField.hot((4, 4), "U(1)", rng=5)
-    g = np.asarray(pq.GaugeField.hot((4, 4), "U(1)", rng=6))[0]
+@pytest.mark.parametrize("name", ["U(1)", "SU(2)"])
+def test_flows_of_links_commute_with_gauge_transformations(name):
+    flow = CASES[name]
+    U = pq.GaugeField.hot(flow.prior.shape, name, rng=5)
+    g = np.asarray(pq.GaugeField.hot(flow.prior.shape, name, rng=6))[0]
     V = U.gauge_transform(g)
     image = pq.GaugeField.from_numpy(flow(U))
     assert np.abs(flow(V) - np.asarray(image.gauge_transform(g))).max() < 1e-12
@@ -262,6 +284,27 @@ def test_u1_chain_and_weights_give_the_exact_plaquette_and_partition_function(u1
     assert abs(found.mean - plaquette) < SIGMA * found.error < 0.05
     assert len(np.unique(np.rint(chain["q"]))) >= 3
     assert chain.estimate("q").tau < 10
+
+
+def test_su2_chain_and_weights_give_the_exact_plaquette_and_partition_function():
+    """Z = sum_n [2 I_n(beta) exp(-beta)/beta]^V over the Haar measure, n the dimensions of the representations."""
+    beta, volume = 2.0, 16
+
+    def log_z(beta):
+        return math.log(sum((2 * bessel(n, beta) / beta) ** volume for n in range(1, 30)))
+
+    plaquette = 1 + (log_z(beta + 1e-4) - log_z(beta - 1e-4)) / (2e-4 * volume)
+    S, flow = pq.actions.Wilson(beta), flows.su2_2d((4, 4), sweeps=1, terms=3, hidden=(4,), rng=1)
+    rule = pq.optimizers.Adam(0.01, schedule=pq.optimizers.Cosine(60))
+    flow.fit(S, steps=60, batch=32, optimizer=rule, rng=3, progress=False)
+    samples = flow.reweight(S, 2000, rng=5)
+    assert samples.efficiency > 0.3
+    found = samples.log_z()
+    assert abs(found.mean - log_z(beta)) < SIGMA * found.error < 0.3
+    sampler = pq.FlowProposal(flow, S)
+    chain = sampler.run(sampler.start(rng=2), 2000, warmup=20, rng=3, progress=False)
+    found = chain.estimate("plaquette")
+    assert abs(found.mean - plaquette) < SIGMA * found.error < 0.05
 
 
 def test_free_field_chain_has_the_exact_propagator():
@@ -357,9 +400,10 @@ def small():
     return shaken(flows.u1_2d((4, 4), sweeps=1, terms=2, hidden=(3,), rng=1), 0.1)
 
 
-@pytest.mark.parametrize("kind", ["U(1)", "phi4"])
+@pytest.mark.parametrize("kind", ["U(1)", "SU(2)", "phi4"])
 def test_a_resumed_chain_has_the_same_bits(kind, tmp_path):
-    flow, action = (small(), pq.actions.Wilson(1.0)) if kind == "U(1)" else (CASES["phi4"], ACTIONS["phi4"])
+    flow, action = (small(), pq.actions.Wilson(1.0)) if kind == "U(1)" else (CASES[kind], pq.actions.Scalar(0.5, 0.2))
+    action = pq.actions.Wilson(0.5) if kind == "SU(2)" else action
     sampler = pq.FlowProposal(flow, action, block=16)
     start = sampler.start(rng=1)
     whole = sampler.run(start, 60, rng=3, progress=False)
@@ -557,13 +601,17 @@ WRONG = {
         lambda: flows.Flow(flows.Normal((4, 4)), [flows.PlaquetteCoupling()]),
         r"U\(1\) links in two dimensions",
     ),
-    "another group": (lambda: flows.Haar((4, 4), "SU(2)"), 'unknown group "SU\\(2\\)"'),
+    "links of another group": (
+        lambda: flows.Flow(flows.Haar((4, 4)), [flows.SpectralCoupling()]),
+        r"is for SU\(2\) links",
+    ),
+    "another group": (lambda: flows.Haar((4, 4), "SU(3)"), 'unknown group "SU\\(3\\)"'),
     "action of other fields": (lambda: small().fit(pq.actions.Scalar(1.0), rng=1), "action of GaugeField"),
     "proposal of other fields": (lambda: pq.FlowProposal(small(), pq.actions.Scalar(1.0)), "action of GaugeField"),
     "a field of another shape": (lambda: small().log_prob(pq.GaugeField.cold((4, 8), "U(1)")), r"\(2, 4, 4, 1, 1\)"),
     "a field of another group": (lambda: small().log_prob(pq.GaugeField.cold((4, 4), "SU(2)")), r"\(2, 4, 4, 1, 1\)"),
     "angles for links": (lambda: small().log_prob(np.zeros((2, 4, 4, 1, 1))), "complex links"),
-    "links off the circle": (lambda: small().inverse(2 * np.ones((2, 4, 4, 1, 1), complex)), "not of size 1"),
+    "links off the circle": (lambda: small().inverse(2 * np.ones((2, 4, 4, 1, 1), complex)), "not in the group"),
     "NaN": (lambda: CASES["phi4"].log_prob(np.full((4, 4, 1), np.nan)), "NaN"),
     "no couplings": (lambda: flows.Flow(flows.Haar((4, 4)), []).fit(pq.actions.Wilson(1.0), rng=1), "nothing to train"),
     "unknown gradient": (

@@ -398,10 +398,13 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "flows.FreeField": (pq.flows.FreeField, {"shape": (2, 2), "mass2": 1.0, "components": 1}),
         "flows.Haar": (pq.flows.Haar, {"shape": (2, 2), "group": "U(1)"}),
         "flows.Normal": (pq.flows.Normal, {"shape": (2, 2), "components": 1, "width": 1.0}),
-        "flows.PlaquetteCoupling": (
-            pq.flows.PlaquetteCoupling,
-            {"direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
-        ),
+        **{
+            f"flows.{name}": (
+                getattr(pq.flows, name),
+                {"direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
+            )
+            for name in ("PlaquetteCoupling", "SpectralCoupling")
+        },
         "flows.WeightedSamples": (
             pq.flows.WeightedSamples,
             {"fields": weighted.fields, "log_prob": weighted.log_prob, "action": weighted.action},
@@ -411,7 +414,13 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             pq.flows.real_nvp,
             {"prior": pq.flows.Normal((2, 2)), "couplings": 1, "symmetric": True, **network},
         ),
-        "flows.u1_2d": (pq.flows.u1_2d, {"shape": (3, 3), "sweeps": 1, "period": 3, "terms": 1, **network}),
+        **{
+            f"flows.{name}": (
+                getattr(pq.flows, name),
+                {"shape": (3, 3), "sweeps": 1, "period": 3, "terms": 1, **network},
+            )
+            for name in ("su2_2d", "u1_2d")
+        },
         "Heatbath": (pq.Heatbath, {"action": action, "overrelaxation": 0}),
         "Heatbath.advance": (heatbath.advance, {"state": U, **step}),
         "Heatbath.run": (heatbath.run, {"state": U, **run}),

@@ -1,9 +1,10 @@
-"""Normalising flows of scalar fields and 2D U(1) links, for :class:`plaq.FlowProposal` (``docs/flows.md``)."""
+"""Normalising flows of scalar fields, 2D U(1) and SU(2) links, for :class:`plaq.FlowProposal` (``docs/flows.md``)."""
 
 from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling
 from plaq.flows.flow import Flow
 from plaq.flows.priors import FreeField, Haar, Normal
-from plaq.flows.published import real_nvp, u1_2d
+from plaq.flows.published import real_nvp, su2_2d, u1_2d
+from plaq.flows.spectral import SpectralCoupling
 from plaq.flows.weighted import WeightedSamples
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Haar",
     "Normal",
     "PlaquetteCoupling",
+    "SpectralCoupling",
     "WeightedSamples",
     "real_nvp",
+    "su2_2d",
     "u1_2d",
 ]

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from plaq.fields.scalar import MAX_COMPONENTS
 from plaq.flows.circle import Projections, inverse, wrapped
 from plaq.flows.priors import Haar, Prior
-from plaq.ground.arguments import instance, number, one_of, unknown, whole_number, whole_numbers
+from plaq.ground.arguments import instance, number, one_of, whole_number, whole_numbers
 from plaq.ground.names import call_text
 from plaq.ground.rng import Rng
 from plaq.nn.layers import Conv, Layer, Tanh
-from plaq.nn.layers import layer_from as network_layer_from
 from plaq.nn.sequential import Sequential
 
-__all__ = ["AffineCoupling", "Coupling", "PlaquetteCoupling", "coupling_from"]
+__all__ = ["AffineCoupling", "Coupling", "LineCoupling", "PlaquetteCoupling"]
 
 Array = NDArray[np.float64]
 Tape = dict[str, Any]
@@ -118,13 +117,13 @@ class Coupling(ABC):
         return np.where(moved, dy, score - dx)
 
 
-def _rows(values: Array) -> Array:
+def rows(values: Array) -> Array:
     """Sums over everything but samples, in an order that does not depend on their number."""
     sums: Array = np.ascontiguousarray(values).reshape(len(values), -1).sum(axis=1)
     return sums
 
 
-def _per_sample(values: Array, ndim: int) -> Array:
+def per_sample(values: Array, ndim: int) -> Array:
     return values.reshape(len(values), *[1] * (ndim - 1))
 
 
@@ -256,17 +255,17 @@ class AffineCoupling(Coupling):
         tape = self._parts(x)
         slope = np.exp(tape["scale"])
         y = np.where(tape["moved"], slope * x + tape["shift"], x)
-        return y, _rows(tape["scale"]), tape | {"slope": slope, "bend": 0.0}
+        return y, rows(tape["scale"]), tape | {"slope": slope, "bend": 0.0}
 
     def _inverse(self, y: Array) -> tuple[Array, Array]:
         tape = self._parts(y)
         x = np.where(tape["moved"], (y - tape["shift"]) * np.exp(-tape["scale"]), y)
-        return x, _rows(tape["scale"])
+        return x, rows(tape["scale"])
 
     def _pullback(self, tape: Tape, dy: Array, dlog: Array) -> tuple[Array, Array]:
         moved, slope = tape["moved"], tape["slope"]
         dshift = np.where(moved, dy, 0.0)
-        dscale = np.where(moved, dy * tape["x"] * slope + _per_sample(dlog, dy.ndim), 0.0)
+        dscale = np.where(moved, dy * tape["x"] * slope + per_sample(dlog, dy.ndim), 0.0)
         draw = dscale * (1 - tape["squeezed"] ** 2)
         dx = dy * slope
         if not self.symmetric:
@@ -286,7 +285,98 @@ class AffineCoupling(Coupling):
         return dx + np.where(moved, 0.0, self._from_neighbours(daround)), dtheta
 
 
-class PlaquetteCoupling(Coupling):
+class LineCoupling(Coupling):
+    """What couplings of plaquettes in two dimensions share: links of one direction on every `period`-th line move, and
+    the network, which sees the plaquettes between, gives parameters of :class:`Projections` for those above the links.
+    """
+
+    ndim = 2
+    _kind: str
+    _group: str
+    _inputs: int
+    """Channels that the network sees."""
+    _shifts: int
+    """Outputs of the network beside s and w."""
+
+    def __init__(
+        self,
+        direction: int,
+        offset: int,
+        period: int,
+        terms: int,
+        hidden: Sequence[int],
+        size: int,
+        activation: Layer,
+        bound: float,
+        dtype: str,
+        rng: Rng,
+    ) -> None:
+        self.direction = whole_number("direction", direction, 0, 1)
+        self.period = whole_number("period", period, 3, 2**16)
+        self.offset = whole_number("offset", offset, 0, self.period - 1)
+        self.terms = whole_number("terms", terms, 1, 1024)
+        self.bound = number("bound", bound, 1e-3, 20.0)
+        outputs = 2 * self.terms + self._shifts
+        self._build(self._inputs, outputs, 2, hidden, size, activation, dtype, rng)
+        if self.terms > 1:  # equal terms would have equal gradients for ever
+            parameters, first = self.network.parameters, self.network.n_parameters - outputs
+            parameters[first : first + self.terms] = np.linspace(-1, 1, self.terms)
+            self.network.parameters = parameters
+
+    def spec(self) -> dict[str, Any]:
+        """The coupling as plain data; parameters are apart from it."""
+        names = ("direction", "offset", "period", "terms", "bound")
+        return {"kind": self._kind, **{name: getattr(self, name) for name in names}, **self._network_spec()}
+
+    def _check(self, prior: Prior) -> None:
+        if not isinstance(prior, Haar) or len(prior.shape) != 2 or prior.group != self._group:
+            raise ValueError(f"{self!r} is for {self._group} links in two dimensions; the prior is {prior!r}")
+        extent = prior.shape[1 - self.direction]
+        if extent % self.period:
+            raise ValueError(
+                f"shape {prior.shape}: links of direction {self.direction} move on every {self.period}th line, so that "
+                f"extent {extent} must be a multiple of {self.period}"
+            )
+
+    @property
+    def _lines(self) -> tuple[Any, ...]:
+        """The plaquettes that are active, as an index of [.., x_0, x_1]."""
+        every = slice(self.offset, None, self.period)
+        return (..., slice(None), every) if self.direction == 0 else (..., every, slice(None))
+
+    def _moved(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        moved = np.zeros(shape, bool)
+        moved[self.direction][self._lines] = True
+        return moved
+
+    def _frozen(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Plaquettes without links that move."""
+        line = np.indices(shape)[1 - self.direction]
+        frozen: NDArray[np.bool_] = ~np.isin((line - self.offset) % self.period, (0, self.period - 1))
+        return frozen
+
+    def _heard(self, inputs: Array) -> tuple[Tape, Array, Array, Array]:
+        """What the network says of the active plaquettes: tape, s_k, w_k and what is left."""
+        outputs = np.moveaxis(self.network(inputs)[self._lines], 1, 0)
+        squeezed = np.tanh(outputs[: self.terms] / self.bound)
+        logits = outputs[self.terms : 2 * self.terms]
+        weights = np.exp(logits - logits.max(axis=0))
+        weights /= weights.sum(axis=0)
+        tape = {"inputs": inputs, "squeezed": squeezed}
+        return tape, self.bound * squeezed, weights, outputs[2 * self.terms :]
+
+    def _said(
+        self, tape: Tape, here: Projections, ds: Array, dw: Array, more: Array | None, shape: tuple[int, ...]
+    ) -> tuple[Array, Array]:
+        """The reverse pass of :meth:`_heard`."""
+        above = np.zeros((ds.shape[1], 2 * self.terms + self._shifts, *shape))
+        parts = [ds * (1 - tape["squeezed"] ** 2), here.w * (dw - (here.w * dw).sum(axis=0))]
+        parts += [] if more is None else [more]
+        above[self._lines] = np.moveaxis(np.concatenate(parts), 0, 1)
+        return self.network.pullback(tape["inputs"], above)
+
+
+class PlaquetteCoupling(LineCoupling):
     r"""Gauge-equivariant coupling of 2D U(1) (arXiv 2003.06413): links move so that their plaquettes do.
 
     Links of one direction on every `period`-th line (along the direction) move; of their two plaquettes one is active,
@@ -321,7 +411,7 @@ class PlaquetteCoupling(Coupling):
     1393
     """
 
-    ndim = 2
+    _kind, _group, _inputs, _shifts = "plaquette", "U(1)", 2, 1
 
     def __init__(
         self,
@@ -337,66 +427,20 @@ class PlaquetteCoupling(Coupling):
         dtype: str = "float64",
         rng: Rng = 0,
     ) -> None:
-        self.direction = whole_number("direction", direction, 0, 1)
-        self.period = whole_number("period", period, 3, 2**16)
-        self.offset = whole_number("offset", offset, 0, self.period - 1)
-        self.terms = whole_number("terms", terms, 1, 1024)
-        self.bound = number("bound", bound, 1e-3, 20.0)
-        self._build(2, 2 * self.terms + 1, 2, hidden, size, activation, dtype, rng)
-        parameters = self.network.parameters
-        # Equal terms would have equal gradients for ever.
-        parameters[-2 * self.terms - 1 : -self.terms - 1] = np.linspace(-1, 1, self.terms) if self.terms > 1 else 0.0
-        self.network.parameters = parameters
-
-    def spec(self) -> dict[str, Any]:
-        """The coupling as plain data; parameters are apart from it."""
-        names = ("direction", "offset", "period", "terms", "bound")
-        return {"kind": "plaquette", **{name: getattr(self, name) for name in names}, **self._network_spec()}
-
-    def _check(self, prior: Prior) -> None:
-        if not isinstance(prior, Haar) or len(prior.shape) != 2:
-            raise ValueError(f"{self!r} is for U(1) links in two dimensions; the prior is {prior!r}")
-        extent = prior.shape[1 - self.direction]
-        if extent % self.period:
-            raise ValueError(
-                f"shape {prior.shape}: links of direction {self.direction} move on every {self.period}th line, so that "
-                f"extent {extent} must be a multiple of {self.period}"
-            )
+        super().__init__(direction, offset, period, terms, hidden, size, activation, bound, dtype, rng)
 
     @property
     def _sign(self) -> float:
         """With which the link stands in its plaquette."""
         return 1.0 if self.direction == 0 else -1.0
 
-    @property
-    def _lines(self) -> tuple[Any, ...]:
-        """The plaquettes that are active, as an index of [.., x_0, x_1]."""
-        every = slice(self.offset, None, self.period)
-        return (..., slice(None), every) if self.direction == 0 else (..., every, slice(None))
-
-    def _moved(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        moved = np.zeros(shape, bool)
-        moved[self.direction][self._lines] = True
-        return moved
-
-    def _frozen(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Plaquettes without links that move."""
-        line = np.indices(shape)[1 - self.direction]
-        frozen: NDArray[np.bool_] = ~np.isin((line - self.offset) % self.period, (0, self.period - 1))
-        return frozen
-
     def _parts(self, x: Array) -> tuple[Tape, Array, Array, Array]:
         """What the network says: tape, s_k, w_k and t of the active plaquettes."""
         angles = plaquettes(x)
         frozen = self._frozen(x.shape[2:])
         inputs = np.stack([np.cos(angles), np.sin(angles)], axis=1) * frozen
-        outputs = np.moveaxis(self.network(inputs)[self._lines], 1, 0)
-        squeezed = np.tanh(outputs[: self.terms] / self.bound)
-        logits = outputs[self.terms : 2 * self.terms]
-        weights = np.exp(logits - logits.max(axis=0))
-        weights /= weights.sum(axis=0)
-        tape = {"angles": angles, "frozen": frozen, "inputs": inputs, "squeezed": squeezed, "outputs": outputs.shape}
-        return tape, self.bound * squeezed, weights, outputs[-1]
+        tape, s, w, shift = self._heard(inputs)
+        return tape | {"angles": angles, "frozen": frozen}, s, w, shift[0]
 
     def _record(self, x: Array) -> tuple[Array, Array, Tape]:
         tape, s, w, t = self._parts(x)
@@ -406,7 +450,7 @@ class PlaquetteCoupling(Coupling):
         slope, bend = np.ones_like(x), np.zeros_like(x)
         slope[:, self.direction][self._lines] = here.slope
         bend[:, self.direction][self._lines] = self._sign * here.curvature / here.slope
-        return y, _rows(np.log(here.slope)), tape | {"here": here, "slope": slope, "bend": bend}
+        return y, rows(np.log(here.slope)), tape | {"here": here, "slope": slope, "bend": bend}
 
     def _inverse(self, y: Array) -> tuple[Array, Array]:
         tape, s, w, t = self._parts(y)
@@ -414,16 +458,13 @@ class PlaquetteCoupling(Coupling):
         before = inverse(image, s, w)
         x = y.copy()
         x[:, self.direction][self._lines] += self._sign * (before - image - t)
-        return x, _rows(np.log(Projections.at(before, s, w).slope))
+        return x, rows(np.log(Projections.at(before, s, w).slope))
 
     def _pullback(self, tape: Tape, dy: Array, dlog: Array) -> tuple[Array, Array]:
         here: Projections = tape["here"]
         dimage = self._sign * dy[:, self.direction][self._lines]
-        dactive, ds, dw = here.pullback(dimage, np.broadcast_to(_per_sample(dlog, 3), dimage.shape))
-        above = np.zeros((len(dy), 2 * self.terms + 1, *dy.shape[2:]))
-        parts = [ds * (1 - tape["squeezed"] ** 2), here.w * (dw - (here.w * dw).sum(axis=0)), dimage[np.newaxis]]
-        above[self._lines] = np.moveaxis(np.concatenate(parts), 0, 1)
-        below, dtheta = self.network.pullback(tape["inputs"], above)
+        dactive, ds, dw = here.pullback(dimage, np.broadcast_to(per_sample(dlog, 3), dimage.shape))
+        below, dtheta = self._said(tape, here, ds, dw, dimage[np.newaxis], dy.shape[2:])
         cosine, sine = np.cos(tape["angles"]), np.sin(tape["angles"])
         dangles = np.where(tape["frozen"], cosine * below[:, 1] - sine * below[:, 0], 0.0)
         dangles[self._lines] += dactive - dimage
@@ -445,21 +486,3 @@ def plaquettes(theta: Array) -> Array:
 def from_plaquettes(values: Array) -> Array:
     """The transpose of :func:`plaquettes`."""
     return np.stack([values - np.roll(values, 1, 2), np.roll(values, 1, 1) - values], axis=1)
-
-
-_KINDS: dict[str, type[Coupling]] = {"affine": AffineCoupling, "plaquette": PlaquetteCoupling}
-
-
-def coupling_from(entry: dict[str, Any]) -> Coupling:
-    """The coupling that :meth:`Coupling.spec` describes, as new.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        No such coupling.
-    """
-    rest = dict(entry)
-    kind = rest.pop("kind")
-    if kind not in _KINDS:
-        raise ValueError(unknown("coupling", kind, _KINDS))
-    return _KINDS[kind](**rest | {"activation": network_layer_from(rest["activation"])})

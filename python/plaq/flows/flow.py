@@ -11,13 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
 from plaq.concepts import Action, Trainable, Vector
-from plaq.flows.coupling import Coupling, Tape, coupling_from
+from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling, Tape
 from plaq.flows.priors import Prior, coordinates_of, prior_from
+from plaq.flows.spectral import SpectralCoupling
 from plaq.flows.training import GRADIENTS, ReverseKL
 from plaq.flows.weighted import WeightedSamples
-from plaq.ground.arguments import instance, one_of, require_memory, sequence, vector, whole_number
+from plaq.ground.arguments import instance, one_of, require_memory, sequence, unknown, vector, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.weights import load_weights, require_same_layers, save_weights
+from plaq.nn.layers import layer_from
 from plaq.training.checkpoint import checkpoint_path
 from plaq.training.history import History
 from plaq.training.minimize import minimize
@@ -295,7 +297,7 @@ class Flow(Trainable):
                 field = self.prior._field(array)
                 values[k] = action(field)
                 if force:
-                    slopes[k] = self.prior._derivative(action.force(field))
+                    slopes[k] = self.prior._derivative(action.force(field), x[k])
         return values, slopes
 
     def _excess_and_gradient(self, action: Action, z: Array, path: bool) -> tuple[Array, Vector]:
@@ -506,3 +508,25 @@ def checked_action(flow: Flow, action: object) -> Action:
     if not isinstance(action, Action) or action.field_class is not kind:
         raise TypeError(f"action is an action of {kind.__name__}, as the flow has these; got {action!r}")
     return action
+
+
+_KINDS: dict[str, type[Coupling]] = {
+    "affine": AffineCoupling,
+    "plaquette": PlaquetteCoupling,
+    "spectral": SpectralCoupling,
+}
+
+
+def coupling_from(entry: dict[str, Any]) -> Coupling:
+    """The coupling that :meth:`Coupling.spec` describes, as new.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        No such coupling.
+    """
+    rest = dict(entry)
+    kind = rest.pop("kind")
+    if kind not in _KINDS:
+        raise ValueError(unknown("coupling", kind, _KINDS))
+    return _KINDS[kind](**rest | {"activation": layer_from(rest["activation"])})

@@ -1,4 +1,4 @@
-"""Distributions that flows start from: independent normal numbers, the free field, the Haar measure of U(1) links."""
+"""Distributions that flows start from: independent normal numbers, the free field, the Haar measure of links."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.fields.gauge import GaugeField, checked_shape
 from plaq.fields.scalar import MAX_COMPONENTS, ScalarField
+from plaq.flows.quaternions import matrices, quaternions, times
 from plaq.ground.arguments import number, one_of, require_memory, shown, unknown, whole_number
 from plaq.ground.names import call_text
 
@@ -26,7 +27,8 @@ PROPOSALS, TRAINING, HELD = 1, 2, 3
 class Prior(ABC):
     """A distribution of fields with known density.
 
-    Flows work on arrays of coordinates, ``[sample, ...]``: values of a scalar field, angles of U(1) links.
+    Flows work on arrays of coordinates, ``[sample, ...]``: values of a scalar field, angles of
+    U(1) links, unit quaternions of SU(2) links.
 
     Examples
     --------
@@ -71,8 +73,8 @@ class Prior(ABC):
         """The field with this array."""
 
     @abstractmethod
-    def _derivative(self, force: NDArray[Any]) -> Array:
-        """The force of an action as the derivative with respect to the coordinates."""
+    def _derivative(self, force: NDArray[Any], x: Array) -> Array:
+        """The force of an action at x as the derivative with respect to the coordinates."""
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
@@ -105,7 +107,7 @@ class _ScalarPrior(Prior):
     def _field(self, x: NDArray[Any]) -> ScalarField:
         return ScalarField(_plaq.Scalars.from_array(np.ascontiguousarray(x)))
 
-    def _derivative(self, force: NDArray[Any]) -> Array:
+    def _derivative(self, force: NDArray[Any], x: Array) -> Array:
         return force
 
 
@@ -213,15 +215,15 @@ class FreeField(_ScalarPrior):
 
 
 class Haar(Prior):
-    r"""Independent U(1) links, uniform; densities are with respect to the normalised measure
-    :math:`\prod d\theta/2\pi`, so that this one is 1.
+    r"""Independent links of U(1) or SU(2) from the Haar measure; densities are with respect to the normalised one, so
+    that this is 1.
 
     Parameters
     ----------
     shape : sequence of int
         1 to 4 extents.
-    group : str
-        ``"U(1)"``.
+    group : {"U(1)", "SU(2)"}
+        Coordinates are angles of U(1) and unit quaternions of SU(2).
 
     Raises
     ------
@@ -238,14 +240,22 @@ class Haar(Prior):
 
     def __init__(self, shape: Sequence[int], group: str = "U(1)") -> None:
         self.shape = tuple(checked_shape(shape))
-        self.group = one_of("group", group, ["U(1)"])
+        self.group = one_of("group", group, ["U(1)", "SU(2)"])
+
+    @property
+    def _is_abelian(self) -> bool:
+        return self.group == "U(1)"
 
     @property
     def _coordinates(self) -> tuple[int, ...]:
-        return (len(self.shape), *self.shape)
+        return (len(self.shape), *self.shape) if self._is_abelian else (len(self.shape), *self.shape, 4)
 
     def _draw(self, stream: np.random.Generator) -> Array:
-        return stream.uniform(-np.pi, np.pi, self._coordinates)
+        if self._is_abelian:
+            return stream.uniform(-np.pi, np.pi, self._coordinates)
+        q = stream.standard_normal(self._coordinates)
+        unit: Array = q / np.linalg.norm(q, axis=-1, keepdims=True)
+        return unit
 
     def _log_density(self, z: Array) -> Array:
         return np.zeros(len(z))
@@ -254,18 +264,19 @@ class Haar(Prior):
         return np.zeros_like(z)
 
     def _array_of(self, z: Array) -> NDArray[Any]:
-        links: NDArray[Any] = np.exp(1j * z)[..., np.newaxis, np.newaxis]
+        links: NDArray[Any] = np.exp(1j * z)[..., np.newaxis, np.newaxis] if self._is_abelian else matrices(z)
         return links
 
     def _coordinates_of(self, x: NDArray[Any]) -> Array:
-        angles: Array = np.angle(x[..., 0, 0])
+        angles: Array = np.angle(x[..., 0, 0]) if self._is_abelian else quaternions(x)
         return angles
 
     def _field(self, x: NDArray[Any]) -> GaugeField:
         return GaugeField.from_numpy(x)
 
-    def _derivative(self, force: NDArray[Any]) -> Array:
-        return force[..., 0, 0].imag
+    def _derivative(self, force: NDArray[Any], x: Array) -> Array:
+        """Of SU(2), where F = i f.sigma and <F, i d.sigma> = 4 f.d: 4 f as a quaternion times the link."""
+        return force[..., 0, 0].imag if self._is_abelian else 4 * times(quaternions(force), x)
 
     def spec(self) -> dict[str, Any]:
         """The distribution as plain data."""
@@ -325,6 +336,7 @@ def coordinates_of(prior: Prior, name: str, fields: ArrayLike | Any) -> tuple[Ar
         raise ValueError(f"{name} has shape {np.shape(fields)}; {wanted} is needed, or samples of it in front")
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds NaN or infinity; remove them first")
-    if kind is GaugeField and np.abs(np.abs(values) - 1).max() > 1e-5:
-        raise ValueError(f"{name} has links that are not of size 1; reunitarise them first")
-    return prior._coordinates_of(values), single
+    coordinates = prior._coordinates_of(values)
+    if kind is GaugeField and np.abs(prior._array_of(coordinates) - values).max() > 1e-5:
+        raise ValueError(f"{name} has links that are not in the group; reunitarise them first")
+    return coordinates, single

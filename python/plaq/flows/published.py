@@ -1,4 +1,6 @@
-"""Flows as in the articles: real NVP for scalar fields (arXiv 1904.12072), plaquette flows for 2D U(1) (2003.06413)."""
+"""Flows as in the articles: real NVP of scalar fields (arXiv 1904.12072), of plaquettes of 2D U(1) (2003.06413) and 2D
+SU(2) (2008.05456).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,12 @@ import numpy as np
 from plaq.flows.coupling import AffineCoupling, PlaquetteCoupling
 from plaq.flows.flow import Flow
 from plaq.flows.priors import FreeField, Haar, Normal
+from plaq.flows.spectral import SpectralCoupling
 from plaq.ground.arguments import instance, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.nn.layers import Layer, Tanh
 
-__all__ = ["real_nvp", "u1_2d"]
+__all__ = ["real_nvp", "su2_2d", "u1_2d"]
 
 MOST = 1000
 
@@ -116,13 +119,69 @@ def u1_2d(
     >>> u1_2d((8, 8), sweeps=1, rng=1)
     <Flow of Haar((8, 8)), 8 x PlaquetteCoupling, 13480 parameters>
     """
-    prior, seeds = Haar(shape), np.random.default_rng(seed_of(rng))
-    whole_number("period", period, 3, 2**16)
+    settings = (terms, hidden, size, activation, dtype)
+    return _swept(PlaquetteCoupling, Haar(shape), sweeps, period, settings, rng)
+
+
+def su2_2d(
+    shape: Sequence[int],
+    *,
+    sweeps: int = 2,
+    period: int = 4,
+    terms: int = 6,
+    hidden: Sequence[int] = (8, 8),
+    size: int = 3,
+    activation: Layer = Tanh(),  # noqa: B008
+    dtype: str = "float64",
+    rng: Rng,
+) -> Flow:
+    r"""Spectral couplings of 2D SU(2) from the Haar measure; a sweep moves every link once by 2 `period` couplings.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Two extents, multiples of `period`.
+    sweeps : int
+        How many.
+    period, terms, hidden, size, activation, dtype
+        As of :class:`SpectralCoupling`.
+    rng : int, numpy.random.Generator or numpy.random.SeedSequence
+        First parameters.
+
+    Returns
+    -------
+    Flow
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings out of range.
+
+    Examples
+    --------
+    >>> su2_2d((8, 8), sweeps=1, rng=1)
+    <Flow of Haar((8, 8), group='SU(2)'), 8 x SpectralCoupling, 12320 parameters>
+    """
+    settings = (terms, hidden, size, activation, dtype)
+    return _swept(SpectralCoupling, Haar(shape, "SU(2)"), sweeps, period, settings, rng)
+
+
+def _swept(
+    kind: type[PlaquetteCoupling] | type[SpectralCoupling],
+    prior: Haar,
+    sweeps: int,
+    period: int,
+    settings: tuple[int, Sequence[int], int, Layer, str],
+    rng: Rng,
+) -> Flow:
+    """Couplings of all lines and both directions in turn."""
+    seeds, lines = np.random.default_rng(seed_of(rng)), whole_number("period", period, 3, 2**16)
+    terms, hidden, size, activation, dtype = settings
     layers = [
-        PlaquetteCoupling(
+        kind(
             direction,
             offset,
-            period=period,
+            period=lines,
             terms=terms,
             hidden=hidden,
             size=size,
@@ -131,7 +190,7 @@ def u1_2d(
             rng=seeds,
         )
         for _ in range(whole_number("sweeps", sweeps, 1, MOST))
-        for offset in range(period)
+        for offset in range(lines)
         for direction in (0, 1)
     ]
     return Flow(prior, layers)
