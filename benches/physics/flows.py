@@ -2,8 +2,9 @@
 
 Real NVP for phi^4 with the parameters of arXiv 1904.12072 (there S = sum (d phi)^2 + m^2 phi^2 + lambda phi^4, so that
 phi here is sqrt 2 times phi there: m^2 = -4 and lambda/4), plaquette flows of 2D U(1) and SU(2) on 8^2, each beta of a
-group trained from the one before. Writes flows.json beside this file: effective sample size over samples, acceptance of FlowProposal,
-tau of the chain, ln Z; for phi^4 <phi^2> beside that of HMC, for U(1) plaquette and ln Z beside the exact values.
+group trained from the one before. Writes flows.json beside this file: effective sample size over samples, acceptance
+of FlowProposal, tau of the chain, ln Z; for phi^4 <phi^2> beside that of HMC, for links plaquette and ln Z beside the
+exact values.
 """
 
 import argparse
