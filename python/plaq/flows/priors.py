@@ -329,11 +329,11 @@ def coordinates_of(prior: Prior, name: str, fields: ArrayLike | Any) -> tuple[Ar
                 f"got {shown(fields)}"
             )
     wanted = prior._array_of(np.zeros((1, *prior._coordinates))).shape[1:]
-    single = values.shape == wanted
+    found, single = values.shape, values.shape == wanted
     if single:
         values = values[np.newaxis]
     if values.shape[1:] != wanted or not len(values):
-        raise ValueError(f"{name} has shape {np.shape(fields)}; {wanted} is needed, or samples of it in front")
+        raise ValueError(f"{name} has shape {found}; {wanted} is needed, or samples of it in front")
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds NaN or infinity; remove them first")
     coordinates = prior._coordinates_of(values)
