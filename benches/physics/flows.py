@@ -1,14 +1,16 @@
 """Normalising flows: `python benches/physics/flows.py [--only TEXT] [--scale X]`.
 
 Real NVP for phi^4 with the parameters of arXiv 1904.12072 (there S = sum (d phi)^2 + m^2 phi^2 + lambda phi^4, so that
-phi here is sqrt 2 times phi there: m^2 = -4 and lambda/4), plaquette flows of 2D U(1) and SU(2) on 8^2, each beta of a
+phi here is sqrt 2 times phi there: m^2 = -4 and lambda/4), flows of 2D U(1), SU(2) and SU(3) on 8^2, each beta of a
 group trained from the one before. Writes flows.json beside this file: effective sample size over samples, acceptance
 of FlowProposal, tau of the chain, ln Z; for phi^4 <phi^2> beside that of HMC, for links plaquette and ln Z beside the
 exact values.
 """
 
 import argparse
+import itertools
 import json
+import math
 import subprocess
 import sys
 import time
@@ -19,18 +21,28 @@ import plaq as pq
 
 PHI4 = {6: 6.975, 8: 6.008}
 """lambda of the article by the extent."""
-BETAS = {"U(1)": [1.0, 2.0, 3.0, 4.0], "SU(2)": [1.0, 2.0]}
-STEPS = {6: 1000, 8: 500, "U(1)": 100, "SU(2)": 60}
+BETAS = {"U(1)": [1.0, 2.0, 3.0, 4.0], "SU(2)": [1.0, 2.0], "SU(3)": [1.0, 2.0]}
+STEPS = {6: 1000, 8: 500, "U(1)": 100, "SU(2)": 60, "SU(3)": 40}
 SAMPLES, DRAWS, SEED = 4000, 3000, 12
 
 
 def log_z(group: str, beta: float, volume: int) -> float:
-    """Over the Haar measure: U(1) ln sum_n [I_n e^-beta]^V, SU(2) ln sum_(n > 0) [2 I_n e^-beta/beta]^V."""
-    phi = np.linspace(-np.pi, np.pi, 4096, endpoint=False)
-    weight = np.exp(beta * (np.cos(phi) - 1))
-    bessel = np.array([np.mean(weight * np.cos(n * phi)) for n in range(60)])
-    terms = np.concatenate([bessel, bessel[1:]]) if group == "U(1)" else 2 * bessel[1:] / beta
-    return float(np.log((terms**volume).sum()))
+    """Over the Haar measure: U(1) ln sum_n [I_n e^-beta]^V, SU(N) ln sum_r (c_r/d_r)^V over representations of highest
+    weight lambda, c = e^-beta sum_k det I_(lambda_j + i - j + k)(beta/N).
+    """
+    n, phi = 1 if group == "U(1)" else int(group[3]), np.linspace(-np.pi, np.pi, 4096, endpoint=False)
+    weight = np.exp(beta / n * (np.cos(phi) - 1))
+    bessel = {k: float(np.mean(weight * np.cos(k * phi))) for k in range(-60, 61)}
+    if n == 1:
+        return float(np.log(sum(value**volume for value in bessel.values())))
+    total = 0.0
+    for lines in itertools.combinations_with_replacement(range(16), n - 1):
+        top = [*sorted(lines, reverse=True), 0]
+        tables = [[[bessel[top[j] + i - j + k] for j in range(n)] for i in range(n)] for k in range(-30, 31)]
+        pairs = itertools.combinations(range(n), 2)
+        dimension = math.prod((top[i] - top[j] + j - i) / (j - i) for i, j in pairs)
+        total += (float(np.linalg.det(np.array(tables)).sum()) / dimension) ** volume
+    return math.log(total)
 
 
 def plaquette(group: str, beta: float, volume: int) -> float:
@@ -101,8 +113,10 @@ def main() -> None:
     origin = {"command": " ".join(sys.argv), "commit": commit}
     rows = json.loads(path.read_text())["rows"] if path.exists() else {}
     jobs = {f"phi4 {extent}^2, lambda {lam}": (phi4, extent, arguments.scale) for extent, lam in PHI4.items()}
-    for group, build in (("U(1)", pq.flows.u1_2d), ("SU(2)", pq.flows.su2_2d)):
-        flow = build((8, 8), sweeps=2, terms=4, hidden=(8,), dtype="float32", rng=SEED)
+    settings = {"sweeps": 2, "terms": 4, "hidden": (8,), "dtype": "float32", "rng": SEED}
+    flows = {"U(1)": pq.flows.u1_2d((8, 8), **settings)}
+    flows |= {group: pq.flows.su_2d((8, 8), group, **settings) for group in ("SU(2)", "SU(3)")}
+    for group, flow in flows.items():
         jobs |= {f"{group} 8^2, beta {beta:g}": (gauge, group, beta, flow, arguments.scale) for beta in BETAS[group]}
     for name, (function, *settings) in jobs.items():
         if arguments.only in name:

@@ -398,13 +398,14 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "flows.FreeField": (pq.flows.FreeField, {"shape": (2, 2), "mass2": 1.0, "components": 1}),
         "flows.Haar": (pq.flows.Haar, {"shape": (2, 2), "group": "U(1)"}),
         "flows.Normal": (pq.flows.Normal, {"shape": (2, 2), "components": 1, "width": 1.0}),
-        **{
-            f"flows.{name}": (
-                getattr(pq.flows, name),
-                {"direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
-            )
-            for name in ("PlaquetteCoupling", "SpectralCoupling")
-        },
+        "flows.PlaquetteCoupling": (
+            pq.flows.PlaquetteCoupling,
+            {"direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
+        ),
+        "flows.SpectralCoupling": (
+            pq.flows.SpectralCoupling,
+            {"group": "SU(2)", "direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
+        ),
         "flows.WeightedSamples": (
             pq.flows.WeightedSamples,
             {"fields": weighted.fields, "log_prob": weighted.log_prob, "action": weighted.action},
@@ -414,13 +415,11 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             pq.flows.real_nvp,
             {"prior": pq.flows.Normal((2, 2)), "couplings": 1, "symmetric": True, **network},
         ),
-        **{
-            f"flows.{name}": (
-                getattr(pq.flows, name),
-                {"shape": (3, 3), "sweeps": 1, "period": 3, "terms": 1, **network},
-            )
-            for name in ("su2_2d", "u1_2d")
-        },
+        "flows.u1_2d": (pq.flows.u1_2d, {"shape": (3, 3), "sweeps": 1, "period": 3, "terms": 1, **network}),
+        "flows.su_2d": (
+            pq.flows.su_2d,
+            {"shape": (3, 3), "group": "SU(2)", "sweeps": 1, "period": 3, "terms": 1, **network},
+        ),
         "Heatbath": (pq.Heatbath, {"action": action, "overrelaxation": 0}),
         "Heatbath.advance": (heatbath.advance, {"state": U, **step}),
         "Heatbath.run": (heatbath.run, {"state": U, **run}),

@@ -1,9 +1,9 @@
-"""Normalising flows of scalar fields, 2D U(1) and SU(2) links, for :class:`plaq.FlowProposal` (``docs/flows.md``)."""
+"""Normalising flows of scalar fields, 2D U(1) and SU(N) links, for :class:`plaq.FlowProposal` (``docs/flows.md``)."""
 
 from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling
 from plaq.flows.flow import Flow
 from plaq.flows.priors import FreeField, Haar, Normal
-from plaq.flows.published import real_nvp, su2_2d, u1_2d
+from plaq.flows.published import real_nvp, su_2d, u1_2d
 from plaq.flows.spectral import SpectralCoupling
 from plaq.flows.weighted import WeightedSamples
 
@@ -18,6 +18,6 @@ __all__ = [
     "SpectralCoupling",
     "WeightedSamples",
     "real_nvp",
-    "su2_2d",
+    "su_2d",
     "u1_2d",
 ]

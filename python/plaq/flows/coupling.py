@@ -297,6 +297,8 @@ class LineCoupling(Coupling):
     """Channels that the network sees."""
     _shifts: int
     """Outputs of the network beside s and w."""
+    _maps = 1
+    """Numbers of a plaquette that move, each by a map of its own."""
 
     def __init__(
         self,
@@ -316,11 +318,12 @@ class LineCoupling(Coupling):
         self.offset = whole_number("offset", offset, 0, self.period - 1)
         self.terms = whole_number("terms", terms, 1, 1024)
         self.bound = number("bound", bound, 1e-3, 20.0)
-        outputs = 2 * self.terms + self._shifts
+        outputs = 2 * self.terms * self._maps + self._shifts
         self._build(self._inputs, outputs, 2, hidden, size, activation, dtype, rng)
         if self.terms > 1:  # equal terms would have equal gradients for ever
             parameters, first = self.network.parameters, self.network.n_parameters - outputs
-            parameters[first : first + self.terms] = np.linspace(-1, 1, self.terms)
+            spread = np.repeat(np.linspace(-1, 1, self.terms), self._maps)
+            parameters[first : first + len(spread)] = spread
             self.network.parameters = parameters
 
     def spec(self) -> dict[str, Any]:
@@ -356,22 +359,24 @@ class LineCoupling(Coupling):
         return frozen
 
     def _heard(self, inputs: Array) -> tuple[Tape, Array, Array, Array]:
-        """What the network says of the active plaquettes: tape, s_k, w_k and what is left."""
+        """What the network says of the active plaquettes: tape, s and w ``[term, map, ..]``, and what is left."""
         outputs = np.moveaxis(self.network(inputs)[self._lines], 1, 0)
-        squeezed = np.tanh(outputs[: self.terms] / self.bound)
-        logits = outputs[self.terms : 2 * self.terms]
+        count, shape = self.terms * self._maps, (self.terms, self._maps, *outputs.shape[1:])
+        squeezed = np.tanh(outputs[:count].reshape(shape) / self.bound)
+        logits = outputs[count : 2 * count].reshape(shape)
         weights = np.exp(logits - logits.max(axis=0))
         weights /= weights.sum(axis=0)
-        tape = {"inputs": inputs, "squeezed": squeezed}
-        return tape, self.bound * squeezed, weights, outputs[2 * self.terms :]
+        tape = {"inputs": inputs, "squeezed": squeezed, "weights": weights}
+        return tape, self.bound * squeezed, weights, outputs[2 * count :]
 
     def _said(
-        self, tape: Tape, here: Projections, ds: Array, dw: Array, more: Array | None, shape: tuple[int, ...]
+        self, tape: Tape, ds: Array, dw: Array, more: Array | None, shape: tuple[int, ...]
     ) -> tuple[Array, Array]:
         """The reverse pass of :meth:`_heard`."""
-        above = np.zeros((ds.shape[1], 2 * self.terms + self._shifts, *shape))
-        parts = [ds * (1 - tape["squeezed"] ** 2), here.w * (dw - (here.w * dw).sum(axis=0))]
-        parts += [] if more is None else [more]
+        above = np.zeros((ds.shape[2], 2 * self.terms * self._maps + self._shifts, *shape))
+        weights, rest = tape["weights"], ds.shape[2:]
+        parts = [ds * (1 - tape["squeezed"] ** 2), weights * (dw - (weights * dw).sum(axis=0))]
+        parts = [part.reshape(-1, *rest) for part in parts] + ([] if more is None else [more])
         above[self._lines] = np.moveaxis(np.concatenate(parts), 0, 1)
         return self.network.pullback(tape["inputs"], above)
 
@@ -440,7 +445,7 @@ class PlaquetteCoupling(LineCoupling):
         frozen = self._frozen(x.shape[2:])
         inputs = np.stack([np.cos(angles), np.sin(angles)], axis=1) * frozen
         tape, s, w, shift = self._heard(inputs)
-        return tape | {"angles": angles, "frozen": frozen}, s, w, shift[0]
+        return tape | {"angles": angles, "frozen": frozen}, s[:, 0], w[:, 0], shift[0]
 
     def _record(self, x: Array) -> tuple[Array, Array, Tape]:
         tape, s, w, t = self._parts(x)
@@ -464,7 +469,7 @@ class PlaquetteCoupling(LineCoupling):
         here: Projections = tape["here"]
         dimage = self._sign * dy[:, self.direction][self._lines]
         dactive, ds, dw = here.pullback(dimage, np.broadcast_to(per_sample(dlog, 3), dimage.shape))
-        below, dtheta = self._said(tape, here, ds, dw, dimage[np.newaxis], dy.shape[2:])
+        below, dtheta = self._said(tape, ds[:, np.newaxis], dw[:, np.newaxis], dimage[np.newaxis], dy.shape[2:])
         cosine, sine = np.cos(tape["angles"]), np.sin(tape["angles"])
         dangles = np.where(tape["frozen"], cosine * below[:, 1] - sine * below[:, 0], 0.0)
         dangles[self._lines] += dactive - dimage

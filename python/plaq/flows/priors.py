@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
-from plaq.fields.gauge import GaugeField, checked_shape
+from plaq.fields.gauge import UNITARITY_TOLERANCE, GaugeField, checked_shape, colors_of
 from plaq.fields.scalar import MAX_COMPONENTS, ScalarField
-from plaq.flows.quaternions import matrices, quaternions, times
+from plaq.flows.matrices import adjoint, as_matrices, as_numbers
 from plaq.ground.arguments import number, one_of, require_memory, shown, unknown, whole_number
 from plaq.ground.names import call_text
 
@@ -28,7 +28,7 @@ class Prior(ABC):
     """A distribution of fields with known density.
 
     Flows work on arrays of coordinates, ``[sample, ...]``: values of a scalar field, angles of
-    U(1) links, unit quaternions of SU(2) links.
+    U(1) links, real and imaginary parts of SU(N) links.
 
     Examples
     --------
@@ -215,15 +215,14 @@ class FreeField(_ScalarPrior):
 
 
 class Haar(Prior):
-    r"""Independent links of U(1) or SU(2) from the Haar measure; densities are with respect to the normalised one, so
-    that this is 1.
+    r"""Independent links from the Haar measure; densities are with respect to the normalised one, so that this is 1.
 
     Parameters
     ----------
     shape : sequence of int
         1 to 4 extents.
-    group : {"U(1)", "SU(2)"}
-        Coordinates are angles of U(1) and unit quaternions of SU(2).
+    group : {"U(1)", "SU(2)", "SU(3)", "SU(4)"}
+        Coordinates are angles of U(1), real and imaginary parts of SU(N).
 
     Raises
     ------
@@ -240,22 +239,21 @@ class Haar(Prior):
 
     def __init__(self, shape: Sequence[int], group: str = "U(1)") -> None:
         self.shape = tuple(checked_shape(shape))
-        self.group = one_of("group", group, ["U(1)", "SU(2)"])
-
-    @property
-    def _is_abelian(self) -> bool:
-        return self.group == "U(1)"
+        self.group = one_of("group", group, ["U(1)", "SU(2)", "SU(3)", "SU(4)"])
+        self._colors = colors_of(group)
 
     @property
     def _coordinates(self) -> tuple[int, ...]:
-        return (len(self.shape), *self.shape) if self._is_abelian else (len(self.shape), *self.shape, 4)
+        links = (len(self.shape), *self.shape)
+        return links if self._colors == 1 else (*links, self._colors, 2 * self._colors)
 
     def _draw(self, stream: np.random.Generator) -> Array:
-        if self._is_abelian:
+        if self._colors == 1:
             return stream.uniform(-np.pi, np.pi, self._coordinates)
-        q = stream.standard_normal(self._coordinates)
-        unit: Array = q / np.linalg.norm(q, axis=-1, keepdims=True)
-        return unit
+        unitary, upper = np.linalg.qr(as_matrices(stream.standard_normal(self._coordinates)))
+        diagonal = np.diagonal(upper, axis1=-2, axis2=-1)
+        unitary = unitary * (diagonal / np.abs(diagonal))[..., np.newaxis, :]  # Haar measure of U(N)
+        return as_numbers(unitary / np.linalg.det(unitary)[..., np.newaxis, np.newaxis] ** (1 / self._colors))
 
     def _log_density(self, z: Array) -> Array:
         return np.zeros(len(z))
@@ -264,19 +262,19 @@ class Haar(Prior):
         return np.zeros_like(z)
 
     def _array_of(self, z: Array) -> NDArray[Any]:
-        links: NDArray[Any] = np.exp(1j * z)[..., np.newaxis, np.newaxis] if self._is_abelian else matrices(z)
+        links: NDArray[Any] = np.exp(1j * z)[..., np.newaxis, np.newaxis] if self._colors == 1 else as_matrices(z)
         return links
 
     def _coordinates_of(self, x: NDArray[Any]) -> Array:
-        angles: Array = np.angle(x[..., 0, 0]) if self._is_abelian else quaternions(x)
-        return angles
+        numbers: Array = np.angle(x[..., 0, 0]) if self._colors == 1 else as_numbers(x)
+        return numbers
 
     def _field(self, x: NDArray[Any]) -> GaugeField:
         return GaugeField.from_numpy(x)
 
     def _derivative(self, force: NDArray[Any], x: Array) -> Array:
-        """Of SU(2), where F = i f.sigma and <F, i d.sigma> = 4 f.d: 4 f as a quaternion times the link."""
-        return force[..., 0, 0].imag if self._is_abelian else 4 * times(quaternions(force), x)
+        """Of SU(N), where <F, iX> = -2 tr(F iX) for U -> exp(iX) U: 2 F U (see ``matrices.py``)."""
+        return force[..., 0, 0].imag if self._colors == 1 else as_numbers(2 * force @ as_matrices(x))
 
     def spec(self) -> dict[str, Any]:
         """The distribution as plain data."""
@@ -336,7 +334,14 @@ def coordinates_of(prior: Prior, name: str, fields: ArrayLike | Any) -> tuple[Ar
         raise ValueError(f"{name} has shape {found}; {wanted} is needed, or samples of it in front")
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds NaN or infinity; remove them first")
-    coordinates = prior._coordinates_of(values)
-    if kind is GaugeField and np.abs(prior._array_of(coordinates) - values).max() > 1e-5:
+    if kind is GaugeField:
+        _require_group(name, values)
+    return prior._coordinates_of(values), single
+
+
+def _require_group(name: str, links: NDArray[Any]) -> None:
+    """Links that are unitary and, unless they are phases, of determinant 1."""
+    violation = np.abs(adjoint(links) @ links - np.eye(links.shape[-1])).max()
+    determinant = np.abs(np.linalg.det(links) - 1).max() if links.shape[-1] > 1 else 0.0
+    if max(violation, determinant) > UNITARITY_TOLERANCE:
         raise ValueError(f"{name} has links that are not in the group; reunitarise them first")
-    return coordinates, single

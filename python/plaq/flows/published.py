@@ -1,14 +1,15 @@
 """Flows as in the articles: real NVP of scalar fields (arXiv 1904.12072), of plaquettes of 2D U(1) (2003.06413) and 2D
-SU(2) (2008.05456).
+SU(N) (2008.05456).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from plaq.flows.coupling import AffineCoupling, PlaquetteCoupling
+from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling
 from plaq.flows.flow import Flow
 from plaq.flows.priors import FreeField, Haar, Normal
 from plaq.flows.spectral import SpectralCoupling
@@ -16,7 +17,7 @@ from plaq.ground.arguments import instance, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.nn.layers import Layer, Tanh
 
-__all__ = ["real_nvp", "su2_2d", "u1_2d"]
+__all__ = ["real_nvp", "su_2d", "u1_2d"]
 
 MOST = 1000
 
@@ -123,8 +124,9 @@ def u1_2d(
     return _swept(PlaquetteCoupling, Haar(shape), sweeps, period, settings, rng)
 
 
-def su2_2d(
+def su_2d(
     shape: Sequence[int],
+    group: str = "SU(3)",
     *,
     sweeps: int = 2,
     period: int = 4,
@@ -135,12 +137,13 @@ def su2_2d(
     dtype: str = "float64",
     rng: Rng,
 ) -> Flow:
-    r"""Spectral couplings of 2D SU(2) from the Haar measure; a sweep moves every link once by 2 `period` couplings.
+    r"""Spectral couplings of 2D SU(N) from the Haar measure; a sweep moves every link once by 2 `period` couplings.
 
     Parameters
     ----------
     shape : sequence of int
         Two extents, multiples of `period`.
+    group : {"SU(2)", "SU(3)", "SU(4)"}
     sweeps : int
         How many.
     period, terms, hidden, size, activation, dtype
@@ -159,15 +162,15 @@ def su2_2d(
 
     Examples
     --------
-    >>> su2_2d((8, 8), sweeps=1, rng=1)
+    >>> su_2d((8, 8), "SU(2)", sweeps=1, rng=1)
     <Flow of Haar((8, 8), group='SU(2)'), 8 x SpectralCoupling, 12320 parameters>
     """
     settings = (terms, hidden, size, activation, dtype)
-    return _swept(SpectralCoupling, Haar(shape, "SU(2)"), sweeps, period, settings, rng)
+    return _swept(partial(SpectralCoupling, group), Haar(shape, group), sweeps, period, settings, rng)
 
 
 def _swept(
-    kind: type[PlaquetteCoupling] | type[SpectralCoupling],
+    kind: Callable[..., Coupling],
     prior: Haar,
     sweeps: int,
     period: int,
