@@ -65,7 +65,7 @@ def test_tunnelling_scales_with_the_volume():
 def test_flows(name):
     row = FLOWS[name]
     if "beta" in name:
-        beta, volume = float(name.split("beta ")[1]), 64
+        beta, volume = float(name.split("beta ")[1]), 64 if name[0] == "U" else 16
         phi = np.linspace(-np.pi, np.pi, 2000, endpoint=False)
         weight = np.exp(beta * (np.cos(phi) - 1))
         bessel = np.array([np.mean(weight * np.cos(n * phi)) for n in range(40)])
