@@ -45,7 +45,7 @@ class Flow(Trainable):
     ----------
     prior : Normal, FreeField or Haar
         p.
-    layers : sequence of AffineCoupling or PlaquetteCoupling
+    layers : sequence of AffineCoupling, PlaquetteCoupling or SpectralCoupling
         The first is applied first. None is an empty list: the prior itself.
 
     Attributes
