@@ -135,6 +135,19 @@ def tunnelling():
     return table([*head, "plaquette, sigma", "independent charges", "susceptibility, sigma"], rows)
 
 
+def flows():
+    """Effective sample sizes and acceptances of flows."""
+    rows = []
+    for name, row in read("flows.json")["rows"].items():
+        checks = [row.get("plaquette") or row["phi2"], row["log_z"]]
+        found = [f"{each['text']}, {each['sigma']:+.1f}" if isinstance(each, dict) else f"{each}, -" for each in checks]
+        facts = [row["couplings"], row["parameters"], row["steps"], f"{row['seconds']:.0f}"]
+        rates = [f"{row[key]:.2f}" for key in ("efficiency", "acceptance")]
+        rows.append([name, *facts, *rates, f"{row['tau']:.1f}", *found])
+    head = ["", "couplings", "parameters", "steps of 64 samples", "seconds", "efficiency", "acceptance", "tau"]
+    return table([*head, "phi^2 or plaquette, sigma", "ln Z, sigma"], rows)
+
+
 def equivariance():
     """The three tasks of flux networks."""
     stored = read("flux_equivariance.json")
@@ -173,6 +186,7 @@ TABLES = {
     "proposals": proposals,
     "spin_fermion": spin_fermion,
     "tunnelling": tunnelling,
+    "flows": flows,
     "equivariance": equivariance,
 }
 

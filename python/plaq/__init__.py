@@ -11,6 +11,7 @@ from plaq import (
     actions,
     datasets,
     dirac,
+    flows,
     flux,
     ising,
     lcnn,
@@ -37,6 +38,7 @@ from plaq.ground.names import show_public_names
 from plaq.ground.threads import num_threads, set_num_threads
 from plaq.lcnn import LCNN
 from plaq.rbm import BernoulliRBM, GaussianRBM
+from plaq.samplers.flow import FlowProposal
 from plaq.samplers.heatbath import Heatbath
 from plaq.samplers.hmc import HMC
 from plaq.samplers.langevin import ComplexLangevin
@@ -67,6 +69,7 @@ __all__ = [
     "Estimate",
     "FieldTransform",
     "FieldTransformHMC",
+    "FlowProposal",
     "FormatError",
     "GaugeField",
     "GaussianRBM",
@@ -88,6 +91,7 @@ __all__ = [
     "actions",
     "datasets",
     "dirac",
+    "flows",
     "flux",
     "ising",
     "lcnn",

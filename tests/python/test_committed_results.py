@@ -11,6 +11,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benches" / "physics"
 FLUX = json.loads((FOLDER / "flux_equivariance.json").read_text())
 ROWS = json.loads((FOLDER / "u1_tunnelling.json").read_text())["rows"]
+FLOWS = json.loads((FOLDER / "flows.json").read_text())["rows"]
 SIGMA = 4
 
 
@@ -58,3 +59,22 @@ def test_tunnelling_scales_with_the_volume():
         ratio = large["dq2"] / small["dq2"]
         error = ratio * math.hypot(small["error"] / small["dq2"], large["error"] / large["dq2"])
         assert abs(ratio - 4) < SIGMA * error
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_flows(name):
+    row = FLOWS[name]
+    if "beta" in name:
+        beta, volume = float(name.split("beta ")[1]), 64 if name[0] == "U" else 16
+        phi = np.linspace(-np.pi, np.pi, 2000, endpoint=False)
+        weight = np.exp(beta * (np.cos(phi) - 1))
+        bessel = np.array([np.mean(weight * np.cos(n * phi)) for n in range(40)])
+        terms = np.concatenate([bessel, bessel[1:]]) if name[0] == "U" else 2 * bessel[1:] / beta
+        if not name.startswith("SU(3)"):
+            assert row["log_z"]["reference"] == pytest.approx(math.log((terms**volume).sum()), rel=1e-10)
+        checks = [row["plaquette"], row["log_z"]]
+    else:
+        checks = [row["phi2"]]
+    assert all(abs(check["sigma"]) < SIGMA for check in checks)
+    assert 0 < row["efficiency"] <= 1
+    assert row["acceptance"] > 0.5 * row["efficiency"]

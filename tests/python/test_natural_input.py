@@ -114,7 +114,7 @@ REASONS = {
     "StatisticsWarning": "a warning takes any message",
     **{
         f"{kind}.{name}": "called by the loop of a run"
-        for kind in ("HMC", "Heatbath", "SelfLearningHMC")
+        for kind in ("FlowProposal", "HMC", "Heatbath", "SelfLearningHMC")
         for name in ("learn", "tuned", "tuning")
     },
 }
@@ -154,6 +154,10 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     masked = pq.transform.u1_2d(0.1)
     new = pq.FieldTransformHMC(action, masked, steps=2)
     size = pq.losses.TransformedForce(action)
+    wave = pq.flows.real_nvp(pq.flows.Normal((2, 2)), couplings=1, hidden=(2,), rng=1)
+    proposal, values = pq.FlowProposal(wave, A.Scalar(1.0)), wave.sample(8, rng=1)
+    weighted = wave.reweight(A.Scalar(1.0), 8, rng=1)
+    network = {"hidden": (2,), "size": 1, "activation": N.Tanh(), "dtype": "float64", "rng": 1}
     model = pq.SpinFermion((2, 2), t=1.0, J=1.0, mu=0.0, T=0.2)
     S = pq.spin.random((2, 2), rng=1, count=8)
     W = model.log_weight(S)
@@ -358,6 +362,68 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "FieldTransformHMC.advance": (new.advance, {"state": even, **step}),
         "FieldTransformHMC.run": (new.run, {"state": even, **run}),
         "FieldTransformHMC.train": (new.train, {**fit_net, "fields": [even], "loss": size}),
+        "FlowProposal": (pq.FlowProposal, {"flow": wave, "action": A.Scalar(1.0), "block": 4}),
+        "FlowProposal.advance": (proposal.advance, {"state": phi, **step}),
+        "FlowProposal.start": (proposal.start, {"rng": 1}),
+        "flows.AffineCoupling": (
+            pq.flows.AffineCoupling,
+            {"parity": 0, "ndim": 2, "components": 1, "symmetric": False, "bound": 2.0, **network},
+        ),
+        "flows.Flow": (
+            pq.flows.Flow,
+            {"prior": pq.flows.Normal((2, 2)), "layers": [pq.flows.AffineCoupling(1, hidden=(2,))]},
+        ),
+        "flows.Flow.__call__": (wave, {"z": values}),
+        "flows.Flow.fit": (
+            wave.fit,
+            {
+                "action": A.Scalar(1.0),
+                "steps": 1,
+                "batch": 4,
+                "gradient": "path",
+                "optimizer": None,
+                "schedule": None,
+                "validation": 2,
+                "patience": None,
+                "record_every": 1,
+                "checkpoint": None,
+                "progress": False,
+                "rng": 1,
+            },
+        ),
+        "flows.Flow.inverse": (wave.inverse, {"x": values}),
+        "flows.Flow.load": (pq.flows.Flow.load, {"path": "missing"}),
+        "flows.Flow.load_parameters": (wave.load_parameters, {"path": "missing"}),
+        "flows.Flow.log_det": (wave.log_det, {"z": values}),
+        "flows.Flow.log_prob": (wave.log_prob, {"x": values}),
+        "flows.Flow.reweight": (wave.reweight, {"action": A.Scalar(1.0), "n": 4, "rng": 1}),
+        "flows.Flow.sample": (wave.sample, {"n": 4, "rng": 1}),
+        "flows.Flow.save": (wave.save, {"path": "flow"}),
+        "flows.FreeField": (pq.flows.FreeField, {"shape": (2, 2), "mass2": 1.0, "components": 1}),
+        "flows.Haar": (pq.flows.Haar, {"shape": (2, 2), "group": "U(1)"}),
+        "flows.Normal": (pq.flows.Normal, {"shape": (2, 2), "components": 1, "width": 1.0}),
+        "flows.PlaquetteCoupling": (
+            pq.flows.PlaquetteCoupling,
+            {"direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
+        ),
+        "flows.SpectralCoupling": (
+            pq.flows.SpectralCoupling,
+            {"group": "SU(2)", "direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
+        ),
+        "flows.WeightedSamples": (
+            pq.flows.WeightedSamples,
+            {"fields": weighted.fields, "log_prob": weighted.log_prob, "action": weighted.action},
+        ),
+        "flows.WeightedSamples.mean": (weighted.mean, {"observable": np.mean}),
+        "flows.real_nvp": (
+            pq.flows.real_nvp,
+            {"prior": pq.flows.Normal((2, 2)), "couplings": 1, "symmetric": True, **network},
+        ),
+        "flows.u1_2d": (pq.flows.u1_2d, {"shape": (3, 3), "sweeps": 1, "period": 3, "terms": 1, **network}),
+        "flows.su_2d": (
+            pq.flows.su_2d,
+            {"shape": (3, 3), "group": "SU(2)", "sweeps": 1, "period": 3, "terms": 1, **network},
+        ),
         "Heatbath": (pq.Heatbath, {"action": action, "overrelaxation": 0}),
         "Heatbath.advance": (heatbath.advance, {"state": U, **step}),
         "Heatbath.run": (heatbath.run, {"state": U, **run}),
@@ -771,6 +837,10 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "inputs": ["plaquette"],
                 "bound": None,
             },
+        ),
+        "transform.trivializing": (
+            pq.transform.trivializing,
+            {"beta": 0.1, "group": "SU(2)", "ndim": 2, "sweeps": 1},
         ),
         "transform.Transformed": (pq.transform.Transformed, {"action": action, "transform": masked}),
         **{

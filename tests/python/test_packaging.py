@@ -121,6 +121,8 @@ def test_samplers_are_shown_as_their_calls():
     assert repr(pq.HMC(wilson, steps=8)) == "HMC(Wilson(beta=6.0), steps=8)"
     assert repr(pq.Heatbath(wilson, overrelaxation=4)) == "Heatbath(Wilson(beta=6.0), overrelaxation=4)"
     assert repr(pq.ising.Wolff(0.4)) == "Wolff(0.4)"
+    flow = pq.flows.Flow(pq.flows.Haar((4, 4)), [])
+    assert repr(pq.FlowProposal(flow, wilson)).startswith("FlowProposal(<Flow of Haar((4, 4))")
     assert repr(pq.FieldTransformHMC(wilson, pq.transform.su3_4d(0.1))).startswith("FieldTransformHMC(Wilson(beta=6.0)")
 
 

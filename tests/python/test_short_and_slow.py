@@ -288,6 +288,10 @@ PUBLIC = {
     "hmc, no steps": (pq.HMC(pq.actions.Wilson(2.0)), lambda s: s.step(LINKS, rng=3)[0]),
     "hmc, scalar": (pq.HMC(pq.actions.Scalar(1.0), steps=4), lambda s: s.step(pq.ScalarField.zeros((4, 4)), rng=3)[0]),
     "wolff": (pq.ising.Wolff(0.4), lambda s: s.step(np.ones((4, 4)), rng=3)[0].tolist()),
+    "flow proposal": (
+        pq.FlowProposal(pq.flows.u1_2d((4, 4), sweeps=1, terms=2, hidden=(2,), rng=1), pq.actions.Wilson(1.0)),
+        lambda s: np.asarray(s.step(s.start(rng=1), rng=3)[0]).tolist(),
+    ),
     "ising": (pq.ising.Metropolis(0.4), lambda s: s.step(np.ones((4, 4)), rng=3)[0].tolist()),
     "spin metropolis": (pq.SpinMetropolis(SPIN), lambda s: s.step(SPINS, rng=3)[0].tolist()),
     "self-learning": (
@@ -316,6 +320,16 @@ PUBLIC = {
     "linear spin model": (pq.LinearSpinModel((4, 4), 2), lambda m: np.asarray(m.log_weight(SPINS)).tolist()),
     "gaussian rbm": (pq.GaussianRBM(4, 3, mu2=3.0, rng=1), lambda m: m.weights.tolist()),
     "bernoulli rbm": (pq.BernoulliRBM(4, 3, rng=1), lambda m: m.weights.tolist()),
+    "normalising flow": (
+        pq.flows.u1_2d((4, 4), sweeps=1, terms=2, hidden=(2,), rng=1),
+        lambda f: f.sample(2, rng=1).tolist(),
+    ),
+    "weighted samples": (
+        pq.flows.Flow(pq.flows.Normal((2, 2)), []).reweight(pq.actions.Scalar(1.0), 8, rng=1),
+        lambda s: (s.efficiency, s.fields.tolist()),
+    ),
+    "coupling": (pq.flows.AffineCoupling(1, hidden=(2,)), lambda c: (c.spec(), c.network.parameters.tolist())),
+    "prior": (pq.flows.FreeField((2, 2), 1.0), lambda p: p.spec()),
     "flow": (pq.smear.flow(LINKS, 0.02), lambda f: f.energy.tolist()),
     "history": (pq.History({"loss": [1.0, 0.5]}), lambda h: h.loss.tolist()),
     "chain": (run(12), lambda c: [c["plaquette"].tolist(), c.state]),

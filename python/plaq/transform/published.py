@@ -1,4 +1,4 @@
-"""The transformations of arXiv 2201.01862 (2D U(1)) and 2405.19692 (4D SU(3))."""
+"""The transformations of arXiv 2201.01862 (2D U(1)), 2405.19692 (4D SU(3)) and 0907.5491 (leading order)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from plaq.fields.gauge import colors_of
 from plaq.fields.loops import Loop
-from plaq.ground.arguments import whole_number
+from plaq.ground.arguments import number, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.nn.layers import GELU, Conv, Layer
 from plaq.nn.sequential import Sequential
 from plaq.transform.field import FieldTransform
 from plaq.transform.masked import StoutMask
 
-__all__ = ["su3_4d", "u1_2d"]
+__all__ = ["su3_4d", "trivializing", "u1_2d"]
 
 
 def u1_2d(
@@ -91,6 +92,47 @@ def su3_4d(coefficients: ArrayLike = 0.0, *, loops: Sequence[Loop] = ("plaquette
     [StoutMask(plaquette 0.1; 4 dimensions, parity)]
     """
     return _repeated(StoutMask(coefficients, loops, ndim=4), sweeps)
+
+
+def trivializing(beta: float, group: str = "SU(3)", ndim: int = 4, *, sweeps: int = 1) -> FieldTransform:
+    r"""The trivialising map of the Wilson action at leading order in beta (arXiv 0907.5491), as masked sweeps.
+
+    A flow :math:`\dot U = -\partial\tilde S\,U` from the Haar measure at t = 0 to :math:`e^{-S}` at t = 1 has
+    :math:`-\partial^2\tilde S = S` at leading order. A plaquette is an eigenfunction, :math:`-\partial^2` = 4 for U(1),
+    :math:`4 C_F = 2(N^2-1)/N` for SU(N), so that every link moves by a stout step with the plaquettes and
+
+    .. math:: c = \frac{\beta}{4}\ \text{for U(1)},\qquad c = \frac{\beta}{4(N^2-1)}\ \text{for SU(N)}
+
+    in all: c/n in each of n sweeps. Then :math:`S(F(V)) - \ln\det F_*(V)` is a constant up to :math:`O(\beta^2)`.
+
+    Parameters
+    ----------
+    beta : float
+        Of :class:`plaq.actions.Wilson`.
+    group : str
+        ``"U(1)"`` or ``"SU(N)"``.
+    ndim : int
+        Dimensions, 2 to 4.
+    sweeps : int
+        n; more allow larger beta: c/n has the bound of :class:`StoutMask`.
+
+    Returns
+    -------
+    FieldTransform
+
+    Raises
+    ------
+    TypeError, ValueError
+        Wrong arguments; c/n past its bound, which is named.
+
+    Examples
+    --------
+    >>> trivializing(1.0, "SU(2)").layers
+    [StoutMask(plaquette 0.0833333; 4 dimensions, parity)]
+    """
+    colors, count = colors_of(group), whole_number("sweeps", sweeps, 1, 1000)
+    whole = number("beta", beta) / (4 if colors == 1 else 4 * (colors**2 - 1))
+    return _repeated(StoutMask(whole / count, ndim=ndim), count)
 
 
 def _repeated(layer: StoutMask, sweeps: int) -> FieldTransform:
