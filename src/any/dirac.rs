@@ -83,6 +83,8 @@ pub struct Spectrum {
 pub trait AnyDirac: Send + Sync {
     /// Components of a spinor, and colours.
     fn components(&self) -> (usize, usize);
+    /// Extent of a fifth dimension: arrays are `[column][site][slice][spin][colour]` with one.
+    fn slices(&self) -> Option<usize>;
     /// D x or D^dagger x.
     fn apply(&self, x: &[Complex64], columns: usize, adjoint: bool) -> Result<Vec<Complex64>>;
     /// D x = b.
@@ -208,7 +210,11 @@ where
     R::Single: Real<Total = f64>,
 {
     fn components(&self) -> (usize, usize) {
-        (self.quark.space().components / N, N)
+        (self.spec.spins(self.field.lattice().ndim()), N)
+    }
+
+    fn slices(&self) -> Option<usize> {
+        self.spec.slices()
     }
 
     fn apply(&self, x: &[Complex64], columns: usize, adjoint: bool) -> Result<Vec<Complex64>> {
@@ -240,6 +246,7 @@ where
         let has_inverse = self.quark.constant().is_none_or(|c| c != 0.0);
         let even_odd = options.even_odd && has_inverse && self.quark.space().lattice.order().has_halves();
         let positive = even_odd && EvenOdd::new(&*self.quark as &dyn Quark<R>)?.is_positive();
+        let walls = self.spec.slices().is_some();
         let methods = match options.method {
             Some(Method::Cg) if !positive => {
                 return Err(Error::value(
@@ -248,7 +255,8 @@ where
             }
             Some(method) => vec![method],
             None if positive => vec![Method::Cg],
-            None if self.quark.is_staggered() => vec![Method::Cgnr],
+            // Their eigenvalues surround zero, where BiCGStab stagnates.
+            None if self.quark.is_staggered() || walls => vec![Method::Cgnr],
             None => vec![Method::BiCgStab, Method::Cgnr],
         };
         let whole = Whole(&*self.quark as &dyn Quark<R>);
@@ -295,7 +303,7 @@ where
         let twisted = matches!(&self.spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
         let found: Eigen<R> = match of {
             SpectrumOf::Normal => eigenvalues(&Normal(&whole), params)?,
-            SpectrumOf::Hermitian if quark.is_staggered() || twisted => {
+            SpectrumOf::Hermitian if quark.is_staggered() || twisted || self.spec.slices().is_some() => {
                 return Err(Error::value(
                     "gamma_5 D is Hermitian for Wilson fermions without a twisted mass; take of=\"normal\" or, for \
                      staggered ones, of=\"staggered\"",

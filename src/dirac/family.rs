@@ -3,6 +3,7 @@
 use super::clover;
 use super::hopping::{Geometry, Hopping};
 use super::stencil::{Diagonal, Quark, Stencil};
+use super::wall::{DomainWall, Wall};
 use crate::error::{Error, Result};
 use crate::field::{Space, Vector};
 use crate::gauge::{GaugeField, LinkAlgebra};
@@ -46,6 +47,24 @@ pub enum DiracSpec {
         #[serde(default)]
         boundary: Vec<f64>,
     },
+    /// Domain-wall fermions.
+    DomainWall {
+        /// Quark mass.
+        mass: f64,
+        /// Height of the wall.
+        m5: f64,
+        /// Extent of the fifth dimension.
+        ls: usize,
+        /// Coefficients of the Moebius kernel.
+        #[serde(default = "one")]
+        b: f64,
+        /// As `b`.
+        #[serde(default)]
+        c: f64,
+        /// As of Wilson fermions.
+        #[serde(default)]
+        boundary: Vec<f64>,
+    },
 }
 
 fn one() -> f64 {
@@ -55,7 +74,9 @@ fn one() -> f64 {
 impl DiracSpec {
     fn boundary(&self, ndim: usize) -> Vec<f64> {
         match self {
-            Self::Wilson { boundary, .. } | Self::Staggered { boundary, .. } if !boundary.is_empty() => {
+            Self::Wilson { boundary, .. } | Self::Staggered { boundary, .. } | Self::DomainWall { boundary, .. }
+                if !boundary.is_empty() =>
+            {
                 boundary.clone()
             }
             _ => (0..ndim).map(|mu| if mu + 1 == ndim { std::f64::consts::PI } else { 0.0 }).collect(),
@@ -65,7 +86,7 @@ impl DiracSpec {
     pub fn weights(&self, ndim: usize) -> Vec<f64> {
         let spatial = match self {
             Self::Wilson { spatial, .. } => *spatial,
-            Self::Staggered { .. } => 1.0,
+            Self::Staggered { .. } | Self::DomainWall { .. } => 1.0,
         };
         (0..ndim).map(|mu| if mu + 1 == ndim { 1.0 } else { spatial }).collect()
     }
@@ -75,22 +96,34 @@ impl DiracSpec {
             Self::Wilson { mass, kappa, .. } => {
                 mass.unwrap_or_else(|| kappa.map_or(0.0, |kappa| 0.5 / kappa - ndim as f64))
             }
-            Self::Staggered { mass, .. } => *mass,
+            Self::Staggered { mass, .. } | Self::DomainWall { mass, .. } => *mass,
         }
     }
     /// Components of a spinor in some dimensions: 4 or 2, 1 for staggered fermions.
-    pub fn components(&self, ndim: usize) -> usize {
+    pub fn spins(&self, ndim: usize) -> usize {
         match self {
             Self::Staggered { .. } => 1,
-            Self::Wilson { .. } if ndim == 2 => 2,
-            Self::Wilson { .. } => 4,
+            _ if ndim == 2 => 2,
+            _ => 4,
         }
+    }
+    /// Extent of a fifth dimension.
+    pub fn slices(&self) -> Option<usize> {
+        match self {
+            Self::DomainWall { ls, .. } => Some(*ls),
+            _ => None,
+        }
+    }
+    /// Spinors in all slices at a site.
+    pub fn components(&self, ndim: usize) -> usize {
+        self.slices().unwrap_or(1) * self.spins(ndim)
     }
     /// What messages call it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Wilson { .. } => "Wilson",
             Self::Staggered { .. } => "Staggered",
+            Self::DomainWall { .. } => "DomainWall",
         }
     }
     fn check(&self, ndim: usize) -> Result<()> {
@@ -103,6 +136,16 @@ impl DiracSpec {
         }
         if matches!(self, Self::Wilson { .. }) && ndim == 1 {
             return Err(Error::value("Wilson fermions need 2, 3 or 4 dimensions; the field has 1 (Staggered can)"));
+        }
+        if let Self::DomainWall { ls, .. } = self {
+            if ndim != 2 && ndim != 4 {
+                return Err(Error::value(format!(
+                    "domain walls are between fermions with a chirality, in 2 or 4 dimensions; the field has {ndim}"
+                )));
+            }
+            if *ls == 0 {
+                return Err(Error::value("ls = 0; a domain wall has at least one slice"));
+            }
         }
         Ok(())
     }
@@ -158,10 +201,18 @@ impl<R: Real> Family<R> {
                 group::name(N)
             )));
         }
-        match self.spec.components(self.geometry.lattice().ndim()) {
-            1 => Ok(Box::new(self.bind::<N, 1, Q>(field)?)),
-            2 => Ok(Box::new(self.bind::<N, 2, Q>(field)?)),
-            _ => Ok(Box::new(self.bind::<N, 4, Q>(field)?)),
+        let ndim = self.geometry.lattice().ndim();
+        let quark: Box<dyn LinkQuark<R, N>> = match self.spec.spins(ndim) {
+            1 => Box::new(self.bind::<N, 1, Q>(field)?),
+            2 => Box::new(self.bind::<N, 2, Q>(field)?),
+            _ => Box::new(self.bind::<N, 4, Q>(field)?),
+        };
+        match self.spec {
+            DiracSpec::DomainWall { mass, m5, ls, b, c, .. } => {
+                let wall = Wall { mass, ls, kernel: [b, c], at_site: ndim as f64 - m5 };
+                Ok(Box::new(DomainWall::new(quark, wall)?))
+            }
+            _ => Ok(quark),
         }
     }
 
@@ -171,6 +222,8 @@ impl<R: Real> Family<R> {
         let hopping = Hopping::new(&self.geometry, field);
         let diagonal = match &self.spec {
             DiracSpec::Staggered { mass, .. } => Diagonal::Constant(*mass),
+            // Not used: the part at the site is that of the wall.
+            DiracSpec::DomainWall { .. } => Diagonal::Constant(1.0),
             DiracSpec::Wilson { csw, mu, .. } => {
                 let mass = self.spec.mass(lattice.ndim()) + self.spec.weights(lattice.ndim()).iter().sum::<f64>();
                 match (*csw == 0.0, *mu == 0.0) {

@@ -21,10 +21,14 @@ pub(crate) struct DiracCore {
 }
 
 impl DiracCore {
-    /// Number of columns of an array `[column, x.., spin, colour]`.
-    fn columns(&self, shape: &[usize]) -> Result<usize> {
+    /// Shape of a vector: `x.., spin, colour`, and the slices of a fifth dimension before the spin.
+    fn one(&self) -> Vec<usize> {
         let (spins, colors) = self.operator.components();
-        let one = [self.extents.as_slice(), &[spins, colors]].concat();
+        self.extents.iter().copied().chain(self.operator.slices()).chain([spins, colors]).collect()
+    }
+    /// Number of columns of an array of vectors.
+    fn columns(&self, shape: &[usize]) -> Result<usize> {
+        let one = self.one();
         match shape.split_first() {
             Some((columns, rest)) if rest == one && *columns > 0 => Ok(*columns),
             _ => Err(Error::value(format!("vectors have shape {shape:?}; (columns, {one:?}) is needed"))),
@@ -107,8 +111,7 @@ impl DiracCore {
         info.set_item("degree", found.degree)?;
         info.set_item("restarts", found.info.iterations)?;
         info.set_item("applications", found.info.applications)?;
-        let (spins, colors) = self.operator.components();
-        let shape = [&[count], self.extents.as_slice(), &[spins, colors]].concat();
+        let shape = [vec![count], self.one()].concat();
         let vectors = if vectors { Some(array(py, found.vectors, shape)?) } else { None };
         Ok((found.values, vectors, info))
     }
