@@ -8,7 +8,7 @@ import numpy as np
 import plaq as pq
 import pytest
 
-Wilson, Staggered = pq.dirac.Wilson, pq.dirac.Staggered
+Wilson, Staggered, DomainWall = pq.dirac.Wilson, pq.dirac.Staggered, pq.dirac.DomainWall
 DATA = Path(__file__).parents[1] / "data"
 
 X, Y = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]])
@@ -65,6 +65,35 @@ def dense(U, *, mass, kind="wilson", csw=0.0, mu=0.0, boundary=None, weights=Non
     return D
 
 
+def dense_wall(U, *, mass, m5, ls, b=1.0, c=0.0, boundary=None):
+    """(1 + b D_W) psi_s - (1 - c D_W) [P_- psi_(s+1) + P_+ psi_(s-1)] on index (s, site, spin, colour)."""
+    W = dense(U, mass=-m5, boundary=boundary)
+    size = len(W)
+    left = np.tile(np.repeat(chirality(U), U.n_colors), math.prod(U.shape)) > 0
+    D = np.zeros((ls, size, ls, size), complex)
+    for s in range(ls):
+        D[s, :, s] += np.eye(size) + b * W
+        for to, around, kept in (((s + 1) % ls, s + 1 == ls, ~left), ((s - 1) % ls, s == 0, left)):
+            D[s, :, to] -= (-mass if around else 1) * (np.eye(size) - c * W) * kept
+    return D.reshape(ls * size, ls * size)
+
+
+def chirality(U):
+    """The diagonal of gamma_5."""
+    return np.array([1, -1]) if U.ndim == 2 else np.array([1, 1, -1, -1])
+
+
+def matrix_of(family, U):
+    """The dense matrix of a family."""
+    facts = {name: value for name, value in vars(family).items() if value is not None}
+    if isinstance(family, DomainWall):
+        return dense_wall(U, **facts)
+    nu, xi = facts.pop("nu", 1.0), facts.pop("xi", 1.0)
+    weights = (nu / xi,) * (U.ndim - 1) + (1.0,)
+    kind = "staggered" if isinstance(family, Staggered) else "wilson"
+    return dense(U, kind=kind, weights=weights, **facts)
+
+
 def clover(links, shape, x, a, b):
     """(sum of the four leaves - h.c.)/8."""
 
@@ -87,32 +116,58 @@ def clover(links, shape, x, a, b):
 
 TWIST = {2: (1, -1), 3: (np.exp(0.3j), 1, -1), 4: (1, -1, np.exp(-0.7j), -1)}
 CASES = [
-    (Wilson(mass=0.3), {}),
-    (Wilson(mass=-0.1, mu=0.2), {"mu": 0.2}),
-    (Wilson(mass=0.3, csw=1.2), {"csw": 1.2}),
-    (Wilson(mass=0.3, csw=1.2, mu=0.3), {"csw": 1.2, "mu": 0.3}),
-    (Wilson(mass=0.3, nu=1.2, xi=2.0), {"weights": 0.6}),
-    (Staggered(mass=0.3), {"kind": "staggered"}),
+    Wilson(mass=0.3),
+    Wilson(mass=-0.1, mu=0.2),
+    Wilson(mass=0.3, csw=1.2),
+    Wilson(mass=0.3, csw=1.2, mu=0.3),
+    Wilson(mass=0.3, nu=1.2, xi=2.0),
+    Staggered(mass=0.3),
+    DomainWall(mass=0.2, m5=1.4, ls=4),
+    DomainWall(mass=0.2, m5=0.9, ls=3, b=1.5, c=0.5),
+    DomainWall(mass=-0.3, m5=1.1, ls=1, b=1.5, c=0.25),
+    DomainWall(mass=0.1, m5=1.4, ls=2, b=0.5, c=1.0),
 ]
+SHAPES = [(2, 4), (3, 5), (4, 2, 2), (2, 2, 2, 2), (2, 2, 2, 4), (2, 3, 2, 4)]
+
+
+def cases(shape):
+    """The operators that a lattice allows."""
+    for family in CASES:
+        odd = isinstance(family, Staggered) and any(extent % 2 for extent in shape)
+        if not odd and not (isinstance(family, DomainWall) and len(shape) == 3):
+            yield family
 
 
 @pytest.mark.parametrize("group", ["U(1)", "SU(2)", "SU(3)", "SU(4)"])
-@pytest.mark.parametrize("shape", [(2, 4), (4, 2, 2), (2, 2, 2, 2), (2, 2, 2, 4)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_operators_are_their_formulas(group, shape):
+    if group == "SU(4)" and math.prod(shape) > 32:
+        pytest.skip("the matrix is too large")
     U = pq.GaugeField.hot(shape, group, rng=3)
     rng = np.random.default_rng(5)
-    for family, words in CASES:
-        more = dict(words)
-        if "weights" in more:
-            more["weights"] = (more["weights"],) * (len(shape) - 1) + (1.0,)
+    for family in cases(shape):
         for boundary in (None, TWIST[len(shape)]):
             bound = type(family)(**{**vars(family), "boundary": boundary})
             D = bound.on(U)
-            matrix = dense(U, mass=family.mass, boundary=boundary, **more)
+            matrix = matrix_of(bound, U)
             psi = rng.normal(size=(2, *D.shape)) + 1j * rng.normal(size=(2, *D.shape))
             flat = psi.reshape(2, -1)
             assert np.allclose((D @ psi).reshape(2, -1), flat @ matrix.T, atol=1e-12)
             assert np.allclose((D.H @ psi).reshape(2, -1), flat @ matrix.conj(), atol=1e-12)
+
+
+@pytest.mark.parametrize("family", CASES, ids=repr)
+def test_operators_are_covariant(family):
+    U = pq.GaugeField.hot((4, 2, 2, 4), "SU(3)", rng=3)
+    g = np.asarray(pq.GaugeField.hot(U.shape, U.group, rng=4))[0]
+    rng = np.random.default_rng(5)
+    D, E = family.on(U), family.on(U.gauge_transform(g))
+    psi = rng.normal(size=D.shape) + 1j * rng.normal(size=D.shape)
+
+    def turn(psi):
+        return np.einsum("...ab,...sb->...sa", g, psi) if D.n_spins > 1 else np.einsum("...ab,...b->...a", g, psi)
+
+    assert np.abs(E @ turn(psi) - turn(D @ psi)).max() < 1e-12 * np.abs(psi).max()
 
 
 def test_clover_lets_the_pion_get_lighter():
@@ -209,7 +264,8 @@ def test_a_pion_of_another_library():
 def test_solves_agree_and_say_what_they_did():
     U = pq.GaugeField.hot((4, 4, 4, 8), rng=2)
     rng = np.random.default_rng(1)
-    for family in (Wilson(mass=0.5), Wilson(mass=0.5, csw=1.0), Staggered(mass=0.3)):
+    walls = DomainWall(mass=0.3, m5=1.4, ls=4, b=1.5, c=0.5)
+    for family in (Wilson(mass=0.5), Wilson(mass=0.5, csw=1.0), Staggered(mass=0.3), walls):
         D = family.on(U)
         b = rng.normal(size=(3, *D.shape)) + 1j * rng.normal(size=(3, *D.shape))
         x, info = D.solve(b, tol=1e-11, precision="double")
@@ -284,6 +340,21 @@ BAD = {
     "Wilson(mass=0.1).on(pq.GaugeField.cold((4, 4), 'SU(5)'))": (ValueError, "SU(5)"),
     "Staggered(mass=0.1).on(pq.GaugeField.cold((4, 3), 'SU(2)'))": (ValueError, "even extents"),
     "Staggered(mass=0.1).on(None)": (TypeError, "GaugeField"),
+    "DomainWall(0.1, m5=2.0, ls=4)": (ValueError, "between 0 and 2"),
+    "DomainWall(0.1, m5=math.nan, ls=4)": (ValueError, "finite"),
+    "DomainWall(math.nan, m5=1.0, ls=4)": (ValueError, "finite"),
+    "DomainWall(0.1, m5=1.0, ls=0)": (ValueError, "at least 1"),
+    "DomainWall(0.1, m5=1.0, ls=2.5)": (TypeError, "ls"),
+    "DomainWall(0.1, m5=1.0, ls=4, b=1.0, c=-1.0)": (ValueError, "b + c"),
+    "DomainWall(0.1, m5=1.0, ls=4).on(pq.GaugeField.cold((8,), 'U(1)'))": (ValueError, "2 or 4 dimensions"),
+    "DomainWall(0.1, m5=1.0, ls=4).on(pq.GaugeField.cold((4, 4, 4), 'U(1)'))": (ValueError, "2 or 4 dimensions"),
+    "DomainWall(0.1, m5=1.0, ls=4).on(pq.GaugeField.cold((4, 4), 'SU(5)'))": (ValueError, "SU(5)"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U).midpoint(np.zeros((3, 4, 4, 4, 4, 4, 3)))": (ValueError, "even ls"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U) @ np.zeros((4, 4, 4, 4, 4, 3))": (ValueError, "is needed"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U).quark_field(np.zeros((4, 4)))": (ValueError, "is needed"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U).eigenvalues(1, of='hermitian')": (ValueError, "normal"),
+    "pq.observables.residual_mass(D)": (TypeError, "domain walls"),
+    "pq.observables.residual_mass(DomainWall(0.1, m5=1.0, ls=3).on(U))": (ValueError, "even ls"),
     "D @ np.zeros((4, 4))": (ValueError, "is needed"),
     "D @ np.array('x')": (TypeError, "complex numbers"),
     "D.solve(D.source(), tol=0.0)": (ValueError, "greater than 0"),
@@ -305,6 +376,7 @@ def test_bad_input_is_refused_in_words(call):
     kind, words = BAD[call]
     U = pq.GaugeField.hot((4, 4, 4, 4), rng=1)
     D = Wilson(mass=0.5).on(U)
+    known = {"Wilson": Wilson, "Staggered": Staggered, "DomainWall": DomainWall}
     with pytest.raises(kind) as caught:
-        eval(call, {"pq": pq, "np": np, "math": math, "U": U, "D": D, "Wilson": Wilson, "Staggered": Staggered})
+        eval(call, {"pq": pq, "np": np, "math": math, "U": U, "D": D, **known})
     assert words in str(caught.value)

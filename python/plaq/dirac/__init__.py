@@ -1,6 +1,18 @@
 """Dirac operators, solvers and propagators."""
 
-from plaq.dirac.families import Family, Staggered, Wilson
+from plaq.dirac.families import DomainWall, Family, Staggered, Wilson
 from plaq.dirac.operator import Adjoint, Operator, SolveInfo, Spectrum
+from plaq.dirac.wall import DomainWallOperator, EffectiveOperator
 
-__all__ = ["Adjoint", "Family", "Operator", "SolveInfo", "Spectrum", "Staggered", "Wilson"]
+__all__ = [
+    "Adjoint",
+    "DomainWall",
+    "DomainWallOperator",
+    "EffectiveOperator",
+    "Family",
+    "Operator",
+    "SolveInfo",
+    "Spectrum",
+    "Staggered",
+    "Wilson",
+]

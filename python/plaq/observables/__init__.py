@@ -8,6 +8,7 @@ from plaq.observables.hadrons import (
     nucleon_correlator,
     pcac_mass,
     pion_correlator,
+    residual_mass,
 )
 from plaq.observables.links import (
     loop,
@@ -47,6 +48,7 @@ __all__ = [
     "polyakov_density",
     "rectangle",
     "rectangle_density",
+    "residual_mass",
     "topological_charge",
     "topological_charge_density",
     "wilson_loop",

@@ -21,6 +21,7 @@ __all__ = [
     "nucleon_correlator",
     "pcac_mass",
     "pion_correlator",
+    "residual_mass",
 ]
 
 Reals = NDArray[np.float64]
@@ -38,15 +39,15 @@ class Solvable(Protocol):
     @property
     def propagator(self) -> Any: ...
     @property
-    def solve(self) -> Any: ...
+    def quark_field(self) -> Any: ...
     @property
     def n_spins(self) -> int: ...
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def quark_shape(self) -> tuple[int, ...]: ...
 
 
 def _operator(D: Any) -> Any:
-    if not all(hasattr(D, name) for name in ("propagator", "n_spins", "U")):
+    if not all(hasattr(D, name) for name in ("propagator", "quark_field", "quark_shape", "n_spins", "U")):
         raise TypeError(f"a Dirac operator is needed, made by family.on(U); got {shown(D)}")
     return D
 
@@ -93,9 +94,10 @@ def _propagator(D: Any, G: Any, options: dict[str, Any]) -> Complexes:
     if G is None:
         return np.asarray(D.propagator(**options)[0])
     G = np.asarray(G)
-    inner = D.shape[len(D.U.shape) :]
-    if G.shape != (*inner, *D.shape):
-        raise ValueError(f"the propagator has shape {G.shape}; {(*inner, *D.shape)} is needed, as of D.propagator")
+    one = D.quark_shape
+    wanted = (*one[len(D.U.shape) :], *one)
+    if G.shape != wanted:
+        raise ValueError(f"the propagator has shape {G.shape}; {wanted} is needed, as of D.propagator")
     return np.asarray(G, np.complex128)
 
 
@@ -246,7 +248,7 @@ def nucleon_correlator(
     >>> bool((C.real[:4] > 0).all()), bool(np.abs(C.imag).max() < 1e-8 * C.real.max())
     (True, True)
     """
-    if _operator(D).n_spins != 4 or D.shape[-1] != 3 or len(D.U.shape) != 4:
+    if _operator(D).n_spins != 4 or D.quark_shape[-1] != 3 or len(D.U.shape) != 4:
         raise ValueError("the nucleon is made of Wilson fermions of SU(3) in four dimensions")
     parity = whole_number("parity", parity, -1, 1)
     if parity == 0:
@@ -311,6 +313,59 @@ def pcac_mass(D: Solvable, source: Any = None, **options: Any) -> Reals:
     return np.asarray((axial[2:] - axial[:-2]) / (4 * pion[1:-1]))
 
 
+def residual_mass(D: Solvable, sources: Any = None, **options: Any) -> Reals:
+    r"""What is left of chiral symmetry breaking at a finite extent of the fifth dimension.
+
+    .. math::
+
+        R(t) = \frac{\sum_{\vec x} |q_{mid}(\vec x, t)|^2}{\sum_{\vec x} |q(\vec x, t)|^2}, \quad
+        q_{mid} = P_- \psi_{L_s/2} + P_+ \psi_{L_s/2 - 1}
+
+    of domain walls, with the solution :math:`\psi` of the source of the quark fields, summed over the spins and colours
+    of the source (T. Blum et al., hep-lat/0007038). The sum in the numerator is
+    :math:`|D_{eff}^{-1} \eta|^2` with the weight :math:`\Delta = (1 - \epsilon(H)^2)/4` (R. Brower, H. Neff and
+    K. Orginos, arXiv:1206.5214), also for Moebius fermions. The residual mass is its plateau, averaged over
+    configurations.
+
+    Parameters
+    ----------
+    D : plaq.dirac.DomainWallOperator
+        With an even `ls`.
+    sources : ndarray, optional
+        As of ``D.sources``; by default of a point at the origin.
+    **options
+        Of ``D.solve``.
+
+    Returns
+    -------
+    ndarray, shape (L_t,)
+
+    Raises
+    ------
+    TypeError, ValueError, plaq.ConvergenceError
+        No domain walls, an odd `ls`, sources of another shape; as ``D.solve``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> U = pq.GaugeField.cold((4, 4, 4, 8), "SU(2)")
+    >>> R = [pq.observables.residual_mass(pq.dirac.DomainWall(0.1, m5=1.2, ls=ls).on(U))[4] for ls in (4, 8)]
+    >>> bool(R[1] < 0.1 * R[0])
+    True
+    """
+    walls: Any = _operator(D)
+    if not hasattr(walls, "midpoint"):
+        raise TypeError(f"the residual mass is one of domain walls, pq.dirac.DomainWall(..).on(U); got {shown(D)}")
+    one = D.quark_shape
+    b = walls.sources() if sources is None else np.asarray(sources)
+    if b.shape != (*one[len(D.U.shape) :], *one):
+        raise ValueError(f"sources have shape {b.shape}; {(*one[len(D.U.shape) :], *one)} is needed, as of D.sources")
+    walls.midpoint(np.zeros(walls.shape))
+    psi, _ = walls.solve(walls.boundary(b), **options)
+    axes = tuple(axis for axis in range(b.ndim) if axis != b.ndim - 3)
+    return np.asarray((np.abs(walls.midpoint(psi)) ** 2).sum(axes) / (np.abs(walls.at_walls(psi)) ** 2).sum(axes))
+
+
 def chiral_condensate(
     D: Solvable, *, noise: str | None = None, n_noise: int = 16, rng: Rng | None = None, **options: Any
 ) -> float | Estimate:
@@ -344,18 +399,18 @@ def chiral_condensate(
     >>> round(pq.observables.chiral_condensate(D), 9)
     0.825974026
     """
-    shape, volume = _operator(D).shape, int(np.prod(D.U.shape))
+    shape, volume = _operator(D).quark_shape, int(np.prod(D.U.shape))
     if noise is None:
         total, size = 0.0, int(np.prod(shape))
         for start in range(0, size, 48):
             rows = np.zeros((min(48, size - start), size))
             rows[np.arange(len(rows)), start + np.arange(len(rows))] = 1.0
-            x, _ = D.solve(rows.reshape(-1, *shape), **options)
+            x, _ = D.quark_field(rows.reshape(-1, *shape), **options)
             total += float(x.reshape(len(rows), size)[np.arange(len(rows)), start + np.arange(len(rows))].real.sum())
         return total / volume
     count = whole_number("n_noise", n_noise, 2)
     eta = noise_vectors(shape, count, noise, rng)
-    x, _ = D.solve(eta, **options)
+    x, _ = D.quark_field(eta, **options)
     return _mean(np.sum((eta.conj() * x).real.reshape(count, -1), axis=1) / volume)
 
 
