@@ -13,6 +13,7 @@ use crate::memory;
 use crate::number::Real;
 use crate::solver::{Eigen, EigenParams, Method, SolveInfo, SolveParams, eigenvalues, solve};
 use num_complex::Complex64;
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 /// How a solve is done.
@@ -99,14 +100,16 @@ pub trait AnyDirac: Send + Sync {
     fn eigenvalues(&self, of: SpectrumOf, params: EigenParams, vectors: bool) -> Result<Spectrum>;
 }
 
-/// The operator of a description on a field.
-pub fn bind(spec: &DiracSpec, field: &AnyGauge) -> Result<Box<dyn AnyDirac>> {
-    with_gauge!(field, field => typed(spec, field))
+/// The operator of a description on a field, or on fat links and long ones.
+pub fn bind(spec: &DiracSpec, field: &AnyGauge, long: Option<&AnyGauge>) -> Result<Box<dyn AnyDirac>> {
+    let long = long.map(|long| with_gauge!(long, long => long as &dyn Any));
+    with_gauge!(field, field => typed(spec, field, long))
 }
 
 fn typed<R: Real<Total = f64, Value = R>, const N: usize>(
     spec: &DiracSpec,
     field: &GaugeField<R, N>,
+    long: Option<&dyn Any>,
 ) -> Result<Box<dyn AnyDirac>>
 where
     R::Single: Real<Total = f64>,
@@ -122,8 +125,17 @@ where
         "a Dirac operator",
         memory::product(&[field.lattice().volume(), per_site], size_of::<Complex64>()),
     )?;
-    let quark = Family::new(spec, field.lattice())?.on(field)?;
-    Ok(Box::new(Bound { spec: spec.clone(), field: field.clone(), quark, single: OnceLock::new() }))
+    let long = long.map(|long| long.downcast_ref::<GaugeField<R, N>>().ok_or_else(unequal)).transpose()?;
+    if long.is_some_and(|long| long.lattice().extents() != field.lattice().extents()) {
+        return Err(unequal());
+    }
+    let quark = Family::new(spec, field.lattice())?.on_fat(field, long)?;
+    let (spec, field, long) = (spec.clone(), field.clone(), long.cloned());
+    Ok(Box::new(Bound { spec, field, long, quark, single: OnceLock::new() }))
+}
+
+fn unequal() -> Error {
+    Error::value("fat and long links have different shapes")
 }
 
 type Single<R, const N: usize> = Option<Box<dyn LinkQuark<<R as Real>::Single, N>>>;
@@ -131,6 +143,7 @@ type Single<R, const N: usize> = Option<Box<dyn LinkQuark<<R as Real>::Single, N
 struct Bound<R: Real, const N: usize> {
     spec: DiracSpec,
     field: GaugeField<R, N>,
+    long: Option<GaugeField<R, N>>,
     quark: Box<dyn LinkQuark<R, N>>,
     single: OnceLock<Single<R, N>>,
 }
@@ -153,7 +166,7 @@ where
         let make = || {
             let lattice = Lattice::new(self.field.lattice().extents(), <R::Single as Real>::LANES).ok()?;
             let family = Family::<R::Single>::new(&self.spec, &lattice).ok()?;
-            family.on(&self.field).ok()
+            family.on_fat(&self.field, self.long.as_ref()).ok()
         };
         self.single.get_or_init(make).as_deref()
     }

@@ -46,6 +46,9 @@ pub enum DiracSpec {
         /// As of Wilson fermions.
         #[serde(default)]
         boundary: Vec<f64>,
+        /// Whether there are links of three steps beside those of one.
+        #[serde(default)]
+        long: bool,
     },
     /// Domain-wall fermions.
     DomainWall {
@@ -167,6 +170,8 @@ impl<R: Real, const N: usize, const S: usize> LinkQuark<R, N> for Stencil<R, N, 
 pub struct Family<R> {
     spec: DiracSpec,
     geometry: Arc<Geometry<R>>,
+    /// Of steps of three sites.
+    long: Option<Arc<Geometry<R>>>,
 }
 
 /// Largest N of SU(N) that fermions are compiled for.
@@ -185,16 +190,31 @@ impl<R: Real> Family<R> {
                 "staggered fermions need even extents; direction {mu} has {extent} sites"
             )));
         }
-        let factor = |x: &[usize], mu: usize| {
-            let sign = if staggered && x[..mu].iter().sum::<usize>() % 2 == 1 { -1.0 } else { 1.0 };
-            let angle = if x[mu] + 1 == extents[mu] { angles[mu] } else { 0.0 };
-            phase(angle) * sign * weights[mu]
+        let geometry = |length: usize| {
+            let factor = |x: &[usize], mu: usize| {
+                let sign = if staggered && x[..mu].iter().sum::<usize>() % 2 == 1 { -1.0 } else { 1.0 };
+                phase(angles[mu] * ((x[mu] + length) / extents[mu]) as f64) * sign * weights[mu]
+            };
+            Arc::new(Geometry::new(lattice, length as i32, factor))
         };
-        Ok(Self { spec: spec.clone(), geometry: Arc::new(Geometry::new(lattice, 1, factor)) })
+        let long = matches!(spec, DiracSpec::Staggered { long: true, .. }).then(|| geometry(3));
+        Ok(Self { spec: spec.clone(), geometry: geometry(1), long })
     }
 
     /// The operator on a field.
     pub fn on<const N: usize, Q: Real>(&self, field: &GaugeField<Q, N>) -> Result<Box<dyn LinkQuark<R, N>>> {
+        self.on_fat(field, None)
+    }
+
+    /// The operator on links of one step and, where it has them, of three; they need not be unitary.
+    pub fn on_fat<const N: usize, Q: Real>(
+        &self,
+        field: &GaugeField<Q, N>,
+        long: Option<&GaugeField<Q, N>>,
+    ) -> Result<Box<dyn LinkQuark<R, N>>> {
+        if self.long.is_some() != long.is_some() {
+            return Err(Error::value("improved staggered fermions have fat and long links, others neither"));
+        }
         if N > MOST_COLORS {
             return Err(Error::value(format!(
                 "fermions are known for U(1), SU(2), SU(3) and SU({MOST_COLORS}); the field is of {}",
@@ -203,9 +223,9 @@ impl<R: Real> Family<R> {
         }
         let ndim = self.geometry.lattice().ndim();
         let quark: Box<dyn LinkQuark<R, N>> = match self.spec.spins(ndim) {
-            1 => Box::new(self.bind::<N, 1, Q>(field)?),
-            2 => Box::new(self.bind::<N, 2, Q>(field)?),
-            _ => Box::new(self.bind::<N, 4, Q>(field)?),
+            1 => Box::new(self.bind::<N, 1, Q>(field, long)?),
+            2 => Box::new(self.bind::<N, 2, Q>(field, None)?),
+            _ => Box::new(self.bind::<N, 4, Q>(field, None)?),
         };
         match self.spec {
             DiracSpec::DomainWall { mass, m5, ls, b, c, .. } => {
@@ -216,10 +236,15 @@ impl<R: Real> Family<R> {
         }
     }
 
-    fn bind<const N: usize, const S: usize, Q: Real>(&self, field: &GaugeField<Q, N>) -> Result<Stencil<R, N, S>> {
+    fn bind<const N: usize, const S: usize, Q: Real>(
+        &self,
+        field: &GaugeField<Q, N>,
+        long: Option<&GaugeField<Q, N>>,
+    ) -> Result<Stencil<R, N, S>> {
         let lattice = self.geometry.lattice();
         let space = Space::new(lattice, Sites::All, N * S);
-        let hopping = Hopping::new(&self.geometry, field);
+        let both = [(Some(&self.geometry), Some(field)), (self.long.as_ref(), long)];
+        let hoppings = both.into_iter().filter_map(|(geometry, links)| Some(Hopping::new(geometry?, links?))).collect();
         let diagonal = match &self.spec {
             DiracSpec::Staggered { mass, .. } => Diagonal::Constant(*mass),
             // Not used: the part at the site is that of the wall.
@@ -234,7 +259,7 @@ impl<R: Real> Family<R> {
                 }
             }
         };
-        Ok(Stencil::new(space, vec![hopping], diagonal))
+        Ok(Stencil::new(space, hoppings, diagonal))
     }
 
     /// The clover term in the storage of this operator.

@@ -39,11 +39,12 @@ impl DiracCore {
 #[pymethods]
 impl DiracCore {
     #[new]
-    fn new(py: Python<'_>, spec: &str, field: &Gauge) -> PyResult<Self> {
+    #[pyo3(signature = (spec, field, long=None))]
+    fn new(py: Python<'_>, spec: &str, field: &Gauge, long: Option<&Gauge>) -> PyResult<Self> {
         let spec = parse(spec)?;
-        let field = field.field.clone();
+        let (field, long) = (field.field.clone(), long.map(|long| long.field.clone()));
         let extents = field.extents().to_vec();
-        enter(py, move || Ok(Self { operator: any::bind(&spec, &field)?.into(), extents }))
+        enter(py, move || Ok(Self { operator: any::bind(&spec, &field, long.as_deref())?.into(), extents }))
     }
     /// Components of a spinor, and colours.
     #[getter]

@@ -172,7 +172,17 @@ class Operator(Applied, Rebuilt):
 
     def _rebuild(self) -> None:
         inside = self.U.inside("a Dirac operator")
-        self._core = _plaq.DiracCore(json.dumps(self.family.spec()), inside)
+        fat, long = (getattr(self.family, name, None) for name in ("fat", "long"))
+        spec = json.dumps(self.family.spec())
+        if fat is None or long is None:
+            self._core = _plaq.DiracCore(spec, inside)
+            return
+        if fat.shape != self.U.shape or fat.n_colors != self.U.n_colors:
+            raise ValueError(
+                f"fat links are {fat.n_colors} x {fat.n_colors} matrices on {fat.shape}, the field is of {self.U.group} "
+                f"on {self.U.shape}; they must agree"
+            )
+        self._core = _plaq.DiracCore(spec, fat._core, long._core)
 
     def __repr__(self) -> str:
         return f"<{self.family!r} on {self.U.group} {self.U.shape}>"
