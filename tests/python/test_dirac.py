@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,9 @@ def gammas(ndim):
     return [*space, np.kron(raising + lowering, ONE)][:ndim]
 
 
-def dense(U, *, mass, kind="wilson", csw=0.0, mu=0.0, boundary=None, weights=None):
+def dense(U, *, mass, kind="wilson", csw=0.0, mu=0.0, boundary=None, weights=None, fat=None, long=None):
     """The matrix of the formula of docs/dirac.md on index (site, spin, colour)."""
-    links, shape, n = np.asarray(U), U.shape, U.n_colors
+    links, shape, n = np.asarray(U if fat is None else fat), U.shape, U.n_colors
     ndim, volume = len(shape), math.prod(shape)
     boundary = boundary or (1,) * (ndim - 1) + (-1,)
     weights = weights or (1.0,) * ndim
@@ -57,6 +58,11 @@ def dense(U, *, mass, kind="wilson", csw=0.0, mu=0.0, boundary=None, weights=Non
                 eta = (-1) ** sum(x[:nu])
                 D[block(x, y)] += eta * u / 2
                 D[block(y, x)] -= eta * u.conj().T / 2
+                if long is not None:
+                    y = tuple((c + 3 * (k == nu)) % shape[k] for k, c in enumerate(x))
+                    u = np.asarray(long)[(nu, *x)] * boundary[nu] ** ((x[nu] + 3) // shape[nu])
+                    D[block(x, y)] += eta * u / 2
+                    D[block(y, x)] -= eta * u.conj().T / 2
     if csw:
         for x in sites:
             for a, b in itertools.combinations(range(ndim), 2):
@@ -130,9 +136,12 @@ CASES = [
 SHAPES = [(2, 4), (3, 5), (4, 2, 2), (2, 2, 2, 2), (2, 2, 2, 4), (2, 3, 2, 4)]
 
 
-def cases(shape):
+def cases(shape, n_colors=3):
     """The operators that a lattice allows."""
-    for family in CASES:
+    rng = np.random.default_rng(8)
+    fat, long = rng.normal(size=(2, len(shape), *shape, n_colors, n_colors, 2)) @ [1, 1j]
+    improved = [] if any(extent % 2 for extent in shape) else [Staggered(mass=0.3, fat=fat, long=long)]
+    for family in CASES + improved:
         odd = isinstance(family, Staggered) and any(extent % 2 for extent in shape)
         if not odd and not (isinstance(family, DomainWall) and len(shape) == 3):
             yield family
@@ -145,7 +154,7 @@ def test_operators_are_their_formulas(group, shape):
         pytest.skip("the matrix is too large")
     U = pq.GaugeField.hot(shape, group, rng=3)
     rng = np.random.default_rng(5)
-    for family in cases(shape):
+    for family in cases(shape, U.n_colors):
         for boundary in (None, TWIST[len(shape)]):
             bound = type(family)(**{**vars(family), "boundary": boundary})
             D = bound.on(U)
@@ -168,6 +177,44 @@ def test_operators_are_covariant(family):
         return np.einsum("...ab,...sb->...sa", g, psi) if D.n_spins > 1 else np.einsum("...ab,...b->...a", g, psi)
 
     assert np.abs(E @ turn(psi) - turn(D @ psi)).max() < 1e-12 * np.abs(psi).max()
+
+
+@pytest.mark.parametrize("improve", [pq.smear.asqtad, pq.smear.hisq])
+def test_improved_staggered_fermions(improve):
+    """Covariance through the fattening; -D^2 is Hermitian and positive; all solves agree."""
+    U = pq.GaugeField.hot((4, 4, 4, 4), "SU(3)", rng=3)
+    g = np.asarray(pq.GaugeField.hot(U.shape, U.group, rng=4))[0]
+    D, E = (Staggered(0.2, None, *improve(links)).on(links) for links in (U, U.gauge_transform(g)))
+    assert D.family.fat.unitarity_violation() > 0.1
+    rng = np.random.default_rng(5)
+    psi, chi = rng.normal(size=(2, *D.shape, 2)) @ [1, 1j]
+    turn = np.einsum("...ab,...b->...a", g, psi)
+    assert np.abs(E @ turn - np.einsum("...ab,...b->...a", g, D @ psi)).max() < 1e-12 * np.abs(psi).max()
+    hop = [(D @ v) - 0.2 * v for v in (psi, chi)]
+    assert np.vdot(chi, hop[0]) == pytest.approx(-np.vdot(hop[1], psi), rel=1e-12)
+    values = D.eigenvalues(2, of="staggered").values
+    assert (values > 0).all()
+    x, info = D.solve(psi, tol=1e-11)
+    assert "even-odd cg, mixed" in info.method
+    assert np.allclose(x, D.solve(psi, tol=1e-12, precision="double", even_odd=False)[0], atol=1e-8)
+    again = pickle.loads(pickle.dumps(D))
+    assert np.array_equal(again @ psi, D @ psi)
+    assert again.family == D.family
+
+
+def test_free_improved_staggered_fermions():
+    """-D^2 of a plane wave is sum (9/8 sin p - 1/24 sin 3p)^2, whose difference from p^2 is of order p^6."""
+    shape = (8, 6, 4, 12)
+    U = pq.GaugeField.cold(shape, "SU(2)")
+    for fat, long in (pq.smear.asqtad(U), pq.smear.hisq(U)):
+        D = Staggered(0.0, boundary=(1, 1, 1, 1), fat=fat, long=long).on(U)
+        for n in ((1, 0, 0, 0), (1, 2, 1, 0), (0, 0, 0, 1), (3, 1, 0, 5)):
+            p = 2 * np.pi * np.array(n) / shape
+            wave = np.exp(1j * np.tensordot(p, np.indices(shape), 1))[..., None] * np.ones(2)
+            size = np.sum((9 / 8 * np.sin(p) - np.sin(3 * p) / 24) ** 2)
+            assert np.allclose(D.H @ (D @ wave), size * wave, atol=1e-12)
+    p = 0.05
+    assert (9 / 8 * np.sin(p) - np.sin(3 * p) / 24) / p - 1 == pytest.approx(-3 / 640 * p**4 * 16, rel=1e-2)
 
 
 def test_clover_lets_the_pion_get_lighter():
@@ -340,6 +387,24 @@ BAD = {
     "Wilson(mass=0.1).on(pq.GaugeField.cold((4, 4), 'SU(5)'))": (ValueError, "SU(5)"),
     "Staggered(mass=0.1).on(pq.GaugeField.cold((4, 3), 'SU(2)'))": (ValueError, "even extents"),
     "Staggered(mass=0.1).on(None)": (TypeError, "GaugeField"),
+    "Staggered(0.1, fat=U)": (ValueError, "both of them"),
+    "Staggered(0.1, long=U)": (ValueError, "both of them"),
+    "Staggered(0.1, fat=U, long=pq.GaugeField.cold((4, 4)))": (ValueError, "must agree"),
+    "Staggered(0.1, fat=U, long=np.full((4, 4, 4, 4, 4, 3, 3), np.nan))": (ValueError, "long: "),
+    "Staggered(0.1, fat=U, long=np.zeros((4, 4)))": (ValueError, "long: "),
+    "Staggered(0.1, fat='x', long=U)": (TypeError, "fat: "),
+    "Staggered(0.1, fat=U, long=U).on(pq.GaugeField.cold((4, 4)))": (ValueError, "must agree"),
+    "Staggered(0.1, fat=U, long=U).on(pq.GaugeField.cold((4, 4, 4, 4), 'SU(2)'))": (ValueError, "must agree"),
+    "pq.HMC(pq.actions.Pseudofermion(Staggered(0.1, fat=U, long=U), 4)).step(U, rng=1)": (
+        ValueError,
+        "fattening",
+    ),
+    "pq.HMC(pq.actions.Pseudofermion(DomainWall(0.1, m5=1.0, ls=4))).step(U, rng=1)": (ValueError, "Pauli-Villars"),
+    "pq.smear.asqtad(pq.GaugeField.cold((4, 4)))": (ValueError, "4 dimensions"),
+    "pq.smear.asqtad(U, u0=0)": (ValueError, "greater than 0"),
+    "pq.smear.hisq(U, epsilon=math.inf)": (ValueError, "finite"),
+    "pq.observables.staggered_correlator(D)": (ValueError, "staggered"),
+    "D.smear(D.source(), kind='x')": (ValueError, "jacobi"),
     "DomainWall(0.1, m5=2.0, ls=4)": (ValueError, "between 0 and 2"),
     "DomainWall(0.1, m5=math.nan, ls=4)": (ValueError, "finite"),
     "DomainWall(math.nan, m5=1.0, ls=4)": (ValueError, "finite"),

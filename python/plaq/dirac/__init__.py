@@ -1,6 +1,7 @@
 """Dirac operators, solvers and propagators."""
 
 from plaq.dirac.families import DomainWall, Family, Staggered, Wilson
+from plaq.dirac.files import read_propagator, write_propagator
 from plaq.dirac.operator import Adjoint, Operator, SolveInfo, Spectrum
 from plaq.dirac.wall import DomainWallOperator, EffectiveOperator
 
@@ -15,4 +16,6 @@ __all__ = [
     "Spectrum",
     "Staggered",
     "Wilson",
+    "read_propagator",
+    "write_propagator",
 ]

@@ -27,6 +27,7 @@ ROUNDING = 1e-15
 SPECTRA = ("normal", "hermitian", "staggered")
 ENDS = ("smallest", "largest")
 DILUTIONS = ("time", "spin", "color")
+SMEARINGS = ("gaussian", "jacobi")
 
 
 @dataclass(frozen=True)
@@ -530,24 +531,35 @@ class Operator(Applied, Rebuilt):
         return np.array(each).reshape(*self.quark_shape[self.U.ndim :], *self.quark_shape)
 
     def smear(
-        self, psi: ArrayLike, *, alpha: float = 0.25, steps: int = 20, links: GaugeField | None = None
+        self,
+        psi: ArrayLike,
+        *,
+        alpha: float = 0.25,
+        steps: int = 20,
+        links: GaugeField | None = None,
+        kind: str = "gaussian",
     ) -> Spinors:
-        r"""Gaussian smearing (S. Güsken, 1990; Wuppertal) of a source, or of the sink of a propagator, in space.
+        r"""Smearing of a source, or of the sink of a propagator, in space.
+
+        Gaussian (S. Güsken, 1990; Wuppertal) and Jacobi smearing (UKQCD, hep-lat/9303009), with
+        :math:`H\psi(x) = \sum_{k=1}^{n_s} U_k(x) \psi(x + \hat k) + U_k^\dagger(x - \hat k) \psi(x - \hat k)`:
 
         .. math::
 
-            \psi(x) \leftarrow \frac{1}{1 + 2 n_s \alpha}\Big[\psi(x) + \alpha \sum_{k=1}^{n_s} U_k(x)
-            \psi(x + \hat k) + U_k^\dagger(x - \hat k) \psi(x - \hat k)\Big]
+            \psi \leftarrow \frac{(1 + \alpha H) \psi}{1 + 2 n_s \alpha} \quad \text{(steps times)}, \qquad
+            \psi \leftarrow \sum_{n=0}^{steps} (\alpha H)^n \psi \to (1 - \alpha H)^{-1} \psi.
 
         Parameters
         ----------
         psi : array_like, shape (.., x.., spin, colour)
         alpha : float
-            Weight of the neighbours.
+            Weight of the neighbours. The Jacobi series has a limit below :math:`1/2n_s` (free field).
         steps : int
-            Applications; the radius grows with the root of ``steps``.
+            Applications of H. The Gaussian radius grows with the root of ``steps``.
         links : GaugeField, optional
             Smeared links, as ``plaq.smear.ape(U, alpha=0.5)``; by default those of the operator.
+        kind : {"gaussian", "jacobi"}
+            The Gaussian one is divided by its weight on a constant field, the Jacobi one is not.
 
         Returns
         -------
@@ -557,7 +569,7 @@ class Operator(Applied, Rebuilt):
         Raises
         ------
         TypeError, ValueError
-            Wrong shapes; negative `alpha`; links of another shape or group.
+            Wrong shapes; negative `alpha`; links of another shape or group; an unknown kind.
 
         Examples
         --------
@@ -567,6 +579,7 @@ class Operator(Applied, Rebuilt):
         >>> bool(np.isclose(b.sum(), 1.0)), bool(np.abs(b[..., 1, :, :]).max() == 0)
         (True, True)
         """
+        one_of("kind of smearing", kind, SMEARINGS)
         columns, leading = self._vectors("psi", psi, self.quark_shape)
         columns = columns.reshape(-1, *self.U.shape, *self._core.components)
         alpha = number("alpha", alpha, least=0.0)
@@ -575,15 +588,15 @@ class Operator(Applied, Rebuilt):
         if U.shape != self.U.shape or U.n_colors != self.U.n_colors:
             raise ValueError(f"links are of {U.group} on {U.shape}; {self.U.group} on {self.U.shape} is needed")
         matrices = np.asarray(U)[:, None]
-        space = self.U.ndim - 1
+        space, source = self.U.ndim - 1, columns
         for _ in range(steps):
-            total = columns.copy()
+            total = (columns if kind == "gaussian" else source).copy()
             for k in range(space):
                 forward = np.roll(columns, -1, axis=k + 1)
                 backward = np.swapaxes(matrices[k].conj(), -1, -2) @ np.swapaxes(columns, -1, -2)
                 total += alpha * np.swapaxes(matrices[k] @ np.swapaxes(forward, -1, -2), -1, -2)
                 total += alpha * np.roll(np.swapaxes(backward, -1, -2), 1, axis=k + 1)
-            columns = total / (1 + 2 * space * alpha)
+            columns = total / (1 + 2 * space * alpha) if kind == "gaussian" else total
         return columns.reshape(*leading, *self.quark_shape)
 
     def noise(self, n: int = 1, kind: str = "Z2", *, dilute: Any = (), rng: Rng | None = None) -> Spinors:

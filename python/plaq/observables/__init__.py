@@ -9,6 +9,7 @@ from plaq.observables.hadrons import (
     pcac_mass,
     pion_correlator,
     residual_mass,
+    staggered_correlator,
 )
 from plaq.observables.links import (
     loop,
@@ -49,6 +50,7 @@ __all__ = [
     "rectangle",
     "rectangle_density",
     "residual_mass",
+    "staggered_correlator",
     "topological_charge",
     "topological_charge_density",
     "wilson_loop",
