@@ -247,7 +247,7 @@ class DomainWall(Family):
 
     with :math:`D_W` of :class:`Wilson` at the mass :math:`-m_5` and :math:`P_\pm = \tfrac12(1 \pm \gamma_5)`
     (R. Brower, H. Neff and K. Orginos, arXiv:1206.5214). Vectors are arrays ``[s, x.., spin, colour]``; quarks live at
-    the walls, see :class:`DomainWallOperator`. :math:`b = c = 1` is Borici's operator, whose kernel is that of Neuberger's.
+    the walls, see :class:`DomainWallOperator`. :math:`b = c = 1` is Borici's operator with the kernel of Neuberger's.
     Systems are solved in the form on even sites (of the four dimensions; the part at the site is inverted in s) by
     conjugate gradients of the normal equations.
 

@@ -180,8 +180,8 @@ class Operator(Applied, Rebuilt):
             return
         if fat.shape != self.U.shape or fat.n_colors != self.U.n_colors:
             raise ValueError(
-                f"fat links are {fat.n_colors} x {fat.n_colors} matrices on {fat.shape}, the field is of {self.U.group} "
-                f"on {self.U.shape}; they must agree"
+                f"fat links are {fat.n_colors} x {fat.n_colors} matrices on {fat.shape}, the field is of "
+                f"{self.U.group} on {self.U.shape}; they must agree"
             )
         self._core = _plaq.DiracCore(spec, fat._core, long._core)
 

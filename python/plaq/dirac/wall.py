@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq.dirac.operator import Applied, Operator, SolveInfo
-from plaq.ground.arguments import instance
+from plaq.fields.gauge import GaugeField
+from plaq.ground.arguments import instance, shown
 
 if TYPE_CHECKING:
     from plaq.dirac.families import DomainWall
@@ -47,6 +48,11 @@ class DomainWallOperator(Operator):
     """
 
     family: DomainWall
+
+    def __init__(self, family: DomainWall, U: GaugeField) -> None:
+        if not hasattr(family, "kernel"):
+            raise TypeError(f"family is {shown(family)}; plaq.dirac.DomainWall(mass, m5, ls) is needed")
+        super().__init__(family, U)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,8 +92,7 @@ class DomainWallOperator(Operator):
         return q.reshape(*leading, *self.quark_shape)
 
     def boundary(self, eta: ArrayLike) -> Spinors:
-        r"""The source of a quark field: :math:`(1 - c D_W) P_+ \eta` on the slice 0, :math:`(1 - c D_W) P_- \eta` on the
-        last one.
+        r"""The source of a quark field: :math:`(1 - c D_W) P_+ \eta` on the slice 0, with :math:`P_-` on the last one.
 
         Parameters
         ----------

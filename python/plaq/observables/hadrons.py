@@ -199,16 +199,20 @@ def meson_correlator(
 def staggered_correlator(
     D: Solvable, gamma: str = "5", source: Any = None, *, momentum: Any = None, **options: Any
 ) -> Complexes:
-    r"""A local, taste-diagonal meson of staggered fermions, :math:`C(t) = \sum_{\vec x} s_\Gamma(x)\, e^{-ipx} \sum_{\text{colour}}
-    |G(x)|^2`.
+    r"""A local, taste-diagonal meson of staggered fermions.
+
+    .. math::
+
+        C(t) = \sum_{\vec x} s_\Gamma(x)\, e^{-ipx} \sum_{\text{colour}} |G(x)|^2
 
     The sixteen operators :math:`\bar\chi(x) \phi_\Gamma(x) \chi(x)` of one site have spin and taste
     :math:`\Gamma \otimes \xi_\Gamma` (H. Kluberg-Stern et al., 1983; M. Golterman, 1986). With
     :math:`\gamma_x = \gamma_0^{x_0} \gamma_1^{x_1} \gamma_2^{x_2} \gamma_3^{x_3}` their phases are
-    :math:`\phi_\Gamma(x) = \tfrac14 \mathrm{tr}(\gamma_x^\dagger \Gamma \gamma_x \Gamma^\dagger)`, and the antiquark adds
-    :math:`\epsilon(x) = (-1)^{x_0 + x_1 + x_2 + x_3}`: :math:`s_\Gamma = \phi_\Gamma \epsilon`. It is 1 for ``"5"`` (the Goldstone pion,
-    :func:`pion_correlator`), :math:`(-1)^{x_k}` for ``"k"`` (the local :math:`\rho`, "VT"), :math:`\epsilon` for ``"I"``
-    (:math:`\sigma`), and so on; in time every correlator but that of the pion has an oscillating parity partner.
+    :math:`\phi_\Gamma(x) = \tfrac14 \mathrm{tr}(\gamma_x^\dagger \Gamma \gamma_x \Gamma^\dagger)`, and the antiquark
+    adds :math:`\epsilon(x) = (-1)^{x_0 + x_1 + x_2 + x_3}`: :math:`s_\Gamma = \phi_\Gamma \epsilon`. It is 1
+    for ``"5"`` (the Goldstone pion, :func:`pion_correlator`), :math:`(-1)^{x_k}` for ``"k"`` (the local :math:`\rho`,
+    "VT"), :math:`\epsilon` for ``"I"`` (:math:`\sigma`), and so on; every correlator but that of the pion has a parity
+    partner that oscillates in time.
 
     Parameters
     ----------

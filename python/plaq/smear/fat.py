@@ -18,7 +18,7 @@ Links = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class Paths:
-    """Coefficients of the link, the staples of three, five and seven links, and of the straight one of five (Lepage)."""
+    """Coefficients of the link, its staples of three, five and seven links, and the straight one of five (Lepage)."""
 
     one: float
     three: float
@@ -140,7 +140,7 @@ def _forward(u: Links, link: Links, mu: int, nu: int) -> Links:
 
 def _backward(u: Links, link: Links, mu: int, nu: int) -> Links:
     """U_nu(x - nu)^dagger X(x - nu) U_nu(x - nu + mu)."""
-    return np.roll(_dagger(u[nu]) @ link @ np.roll(u[nu], -1, axis=mu), 1, axis=nu)
+    return np.asarray(np.roll(_dagger(u[nu]) @ link @ np.roll(u[nu], -1, axis=mu), 1, axis=nu))
 
 
 def _staple(u: Links, link: Links, mu: int, nu: int) -> Links:
