@@ -103,22 +103,22 @@ impl<R: Real> SiteKernel<R, Complex<R>> for AcrossSlices<'_, R> {
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), vector: usize, out: &mut [Complex<R>]) -> R {
-        let (width, half) = (out.len(), self.half);
-        let column = self.rows[0].len() * 2 * half;
-        for (n, out) in out.iter_mut().enumerate() {
-            let (first, within) = (vector * width + n / column * column, n % column);
-            let (s, chirality, component) = (within / (2 * half), within / half % 2, within % (2 * half));
-            let mut sum = Complex::zero();
-            for &(from, factor) in &self.rows[chirality][s] {
-                let x = self.x[first + from * 2 * half + component];
-                sum = Complex::new(factor.mul_add(x.re, sum.re), factor.mul_add(x.im, sum.im));
+        let (first, slice, ls) = (vector * out.len(), 2 * self.half, self.rows[0].len());
+        for (k, out) in out.chunks_exact_mut(slice).enumerate() {
+            let (s, column) = (k % ls, first + (k - k % ls) * slice);
+            for (n, out) in out.iter_mut().enumerate() {
+                let mut sum = Complex::zero();
+                for &(from, factor) in &self.rows[usize::from(n >= self.half)][s] {
+                    let x = self.x[column + from * slice + n];
+                    sum = Complex::new(factor.mul_add(x.re, sum.re), factor.mul_add(x.im, sum.im));
+                }
+                *out = if self.add {
+                    let y = self.y.map_or(*out, |y| y[first + k * slice + n]);
+                    Complex::new(self.weight.mul_add(y.re, sum.re), self.weight.mul_add(y.im, sum.im))
+                } else {
+                    sum
+                };
             }
-            *out = if self.add {
-                let y = self.y.map_or(*out, |y| y[vector * width + n]);
-                Complex::new(self.weight.mul_add(y.re, sum.re), self.weight.mul_add(y.im, sum.im))
-            } else {
-                sum
-            };
         }
         R::zero()
     }

@@ -724,5 +724,10 @@ class Adjoint:
     def __init__(self, operator: Applied) -> None:
         self.operator: Applied = instance("operator", operator, Applied, "a Dirac operator")
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a vector."""
+        return self.operator.shape
+
     def __matmul__(self, psi: ArrayLike) -> Spinors:
         return self.operator._apply(psi, True)

@@ -130,7 +130,7 @@ def _field(links: Links) -> GaugeField:
 
 
 def _dagger(links: Links) -> Links:
-    return np.swapaxes(links.conj(), -1, -2)
+    return np.asarray(np.swapaxes(links.conj(), -1, -2))
 
 
 def _forward(u: Links, link: Links, mu: int, nu: int) -> Links:
