@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike
 
 from plaq.concepts import DiracFamily
 from plaq.dirac.operator import Operator
-from plaq.dirac.wall import DomainWallOperator
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import number, sequence, shown, whole_number
 
-__all__ = ["DomainWall", "Family", "Staggered", "Wilson"]
+__all__ = ["Family", "Staggered", "Wilson"]
 
 
 class Family(DiracFamily):
@@ -62,7 +61,7 @@ class Family(DiracFamily):
         return [cmath.phase(phase) for phase in self.boundary or ()]
 
 
-def _boundary(values: Any) -> tuple[complex, ...] | None:
+def phases_of(values: Any) -> tuple[complex, ...] | None:
     if values is None:
         return None
     phases = sequence(
@@ -151,7 +150,7 @@ class Wilson(Family):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         for name in ("nu", "xi"):
             object.__setattr__(self, name, number(name, getattr(self, name), above=0.0))
-        object.__setattr__(self, "boundary", _boundary(self.boundary))
+        object.__setattr__(self, "boundary", phases_of(self.boundary))
 
     def bare_mass(self, ndim: int) -> float:
         """The bare mass in `ndim` dimensions."""
@@ -228,104 +227,9 @@ class Staggered(Family):
                 raise ValueError(f"fat has links of shape {np.shape(fat)}, long of {np.shape(long)}; they must agree")
             object.__setattr__(self, "fat", fat)
             object.__setattr__(self, "long", long)
-        object.__setattr__(self, "boundary", _boundary(self.boundary))
+        object.__setattr__(self, "boundary", phases_of(self.boundary))
 
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""
         facts = {"kind": "staggered", "mass": self.mass, "boundary": self._angles()}
         return facts if self.fat is None else {**facts, "long": True}
-
-
-@dataclass(frozen=True)
-class DomainWall(Family):
-    r"""Domain-wall fermions in two or four dimensions: Shamir's (Y. Shamir, hep-lat/9303005), Moebius with `c`.
-
-    .. math::
-
-        (D\psi)_s = (1 + b D_W) \psi_s - (1 - c D_W) \left[P_- \psi_{s+1} + P_+ \psi_{s-1}\right],
-        \quad \psi_{L_s} \to -m \psi_0,\quad \psi_{-1} \to -m \psi_{L_s - 1}
-
-    with :math:`D_W` of :class:`Wilson` at the mass :math:`-m_5` and :math:`P_\pm = \tfrac12(1 \pm \gamma_5)`
-    (R. Brower, H. Neff and K. Orginos, arXiv:1206.5214). Vectors are arrays ``[s, x.., spin, colour]``; quarks live at
-    the walls, see :class:`DomainWallOperator`. :math:`b = c = 1` is Borici's operator with the kernel of Neuberger's.
-    Systems are solved in the form on even sites (of the four dimensions; the part at the site is inverted in s) by
-    conjugate gradients of the normal equations.
-
-    Parameters
-    ----------
-    mass : float
-        Quark mass m in lattice units; 1 is the Pauli-Villars field.
-    m5 : float
-        Height of the wall, between 0 and 2: one light quark in the free theory.
-    ls : int
-        Extent of the fifth dimension.
-    b, c : float
-        Moebius coefficients; b + c is the scale of the kernel and positive.
-    boundary : sequence of complex, optional
-        As of :class:`Wilson`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Numbers that are not finite or out of range, phases not of size one; a field of one or three dimensions.
-
-    Examples
-    --------
-    >>> import plaq as pq
-    >>> D = pq.dirac.DomainWall(mass=0.05, m5=1.8, ls=8, b=1.5, c=0.5).on(pq.GaugeField.cold((4, 4, 4, 4)))
-    >>> D.shape
-    (8, 4, 4, 4, 4, 4, 3)
-    """
-
-    mass: float
-    m5: float
-    ls: int
-    b: float = 1.0
-    c: float = 0.0
-    boundary: Sequence[complex] | None = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        for name in ("mass", "b", "c"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
-        m5 = number("m5", self.m5)
-        if not 0 < m5 < 2:
-            raise ValueError(f"m5 = {m5:g}; it lies between 0 and 2, where the free theory has one light quark")
-        object.__setattr__(self, "m5", m5)
-        object.__setattr__(self, "ls", whole_number("ls", self.ls, 1, 4096))
-        if not self.b + self.c > 0:
-            raise ValueError(f"b + c = {self.b + self.c:g}, the scale of the kernel; it is greater than 0")
-        object.__setattr__(self, "boundary", _boundary(self.boundary))
-
-    def on(self, U: GaugeField) -> DomainWallOperator:
-        """The operator on the links of a field.
-
-        Parameters
-        ----------
-        U : GaugeField
-            Of two or four dimensions, of U(1), SU(2), SU(3) or SU(4).
-
-        Returns
-        -------
-        DomainWallOperator
-
-        Raises
-        ------
-        TypeError, ValueError
-            As :meth:`Family.on`.
-
-        Examples
-        --------
-        >>> import plaq as pq
-        >>> pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4).on(pq.GaugeField.hot((4, 4), "U(1)", rng=1)).shape
-        (4, 4, 4, 2, 1)
-        """
-        return DomainWallOperator(self, U)
-
-    def kernel(self) -> Wilson:
-        """The Wilson fermions of mass -m5 in every slice."""
-        return Wilson(mass=-self.m5, boundary=self.boundary)
-
-    def spec(self) -> dict[str, Any]:
-        """The operator as plain data."""
-        found = {"kind": "domain_wall", "mass": self.mass, "m5": self.m5, "ls": self.ls, "b": self.b, "c": self.c}
-        return found | {"boundary": self._angles()}

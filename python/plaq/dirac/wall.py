@@ -1,24 +1,118 @@
-"""Domain walls on a field: vectors with a fifth dimension, the quark at the walls, the operator in four dimensions."""
+"""Domain walls: vectors with a fifth dimension, the quark at the walls, the operator in four dimensions."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plaq.dirac.families import Family, Wilson, phases_of
 from plaq.dirac.operator import Applied, Operator, SolveInfo
 from plaq.fields.gauge import GaugeField
-from plaq.ground.arguments import instance, shown
+from plaq.ground.arguments import instance, number, whole_number
 
-if TYPE_CHECKING:
-    from plaq.dirac.families import DomainWall
-
-__all__ = ["DomainWallOperator", "EffectiveOperator"]
+__all__ = ["DomainWall", "DomainWallOperator", "EffectiveOperator"]
 
 Spinors = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class DomainWall(Family):
+    r"""Domain-wall fermions in two or four dimensions: Shamir's (Y. Shamir, hep-lat/9303005), Moebius with `c`.
+
+    .. math::
+
+        (D\psi)_s = (1 + b D_W) \psi_s - (1 - c D_W) \left[P_- \psi_{s+1} + P_+ \psi_{s-1}\right],
+        \quad \psi_{L_s} \to -m \psi_0,\quad \psi_{-1} \to -m \psi_{L_s - 1}
+
+    with :math:`D_W` of :class:`Wilson` at the mass :math:`-m_5` and :math:`P_\pm = \tfrac12(1 \pm \gamma_5)`
+    (R. Brower, H. Neff and K. Orginos, arXiv:1206.5214). Vectors are arrays ``[s, x.., spin, colour]``; quarks live at
+    the walls, see :class:`DomainWallOperator`. :math:`b = c = 1` is Borici's operator with the kernel of Neuberger's.
+    Systems are solved in the form on even sites (of the four dimensions; the part at the site is inverted in s) by
+    conjugate gradients of the normal equations.
+
+    Parameters
+    ----------
+    mass : float
+        Quark mass m in lattice units; 1 is the Pauli-Villars field.
+    m5 : float
+        Height of the wall, between 0 and 2: one light quark in the free theory.
+    ls : int
+        Extent of the fifth dimension.
+    b, c : float
+        Moebius coefficients; b + c is the scale of the kernel and positive.
+    boundary : sequence of complex, optional
+        As of :class:`Wilson`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Numbers that are not finite or out of range, phases not of size one; a field of one or three dimensions.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> D = pq.dirac.DomainWall(mass=0.05, m5=1.8, ls=8, b=1.5, c=0.5).on(pq.GaugeField.cold((4, 4, 4, 4)))
+    >>> D.shape
+    (8, 4, 4, 4, 4, 4, 3)
+    """
+
+    mass: float
+    m5: float
+    ls: int
+    b: float = 1.0
+    c: float = 0.0
+    boundary: Sequence[complex] | None = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        for name in ("mass", "b", "c"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        m5 = number("m5", self.m5)
+        if not 0 < m5 < 2:
+            raise ValueError(f"m5 = {m5:g}; it lies between 0 and 2, where the free theory has one light quark")
+        object.__setattr__(self, "m5", m5)
+        object.__setattr__(self, "ls", whole_number("ls", self.ls, 1, 4096))
+        if not self.b + self.c > 0:
+            raise ValueError(f"b + c = {self.b + self.c:g}, the scale of the kernel; it is greater than 0")
+        object.__setattr__(self, "boundary", phases_of(self.boundary))
+
+    def on(self, U: GaugeField) -> DomainWallOperator:
+        """The operator on the links of a field.
+
+        Parameters
+        ----------
+        U : GaugeField
+            Of two or four dimensions, of U(1), SU(2), SU(3) or SU(4).
+
+        Returns
+        -------
+        DomainWallOperator
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`Family.on`.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4).on(pq.GaugeField.hot((4, 4), "U(1)", rng=1)).shape
+        (4, 4, 4, 2, 1)
+        """
+        return DomainWallOperator(self, U)
+
+    def kernel(self) -> Wilson:
+        """The Wilson fermions of mass -m5 in every slice."""
+        return Wilson(mass=-self.m5, boundary=self.boundary)
+
+    def spec(self) -> dict[str, Any]:
+        """The operator as plain data."""
+        found = {"kind": "domain_wall", "mass": self.mass, "m5": self.m5, "ls": self.ls, "b": self.b, "c": self.c}
+        return found | {"boundary": self._angles()}
 
 
 class DomainWallOperator(Operator):
@@ -50,9 +144,7 @@ class DomainWallOperator(Operator):
     family: DomainWall
 
     def __init__(self, family: DomainWall, U: GaugeField) -> None:
-        if not hasattr(family, "kernel"):
-            raise TypeError(f"family is {shown(family)}; plaq.dirac.DomainWall(mass, m5, ls) is needed")
-        super().__init__(family, U)
+        super().__init__(instance("family", family, DomainWall, "plaq.dirac.DomainWall"), U)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -135,7 +135,7 @@ def _dagger(links: Links) -> Links:
 
 def _forward(u: Links, link: Links, mu: int, nu: int) -> Links:
     """U_nu(x) X(x + nu) U_nu(x + mu)^dagger."""
-    return u[nu] @ np.roll(link, -1, axis=nu) @ _dagger(np.roll(u[nu], -1, axis=mu))
+    return np.asarray(u[nu] @ np.roll(link, -1, axis=nu) @ _dagger(np.roll(u[nu], -1, axis=mu)))
 
 
 def _backward(u: Links, link: Links, mu: int, nu: int) -> Links:
