@@ -40,7 +40,7 @@ fn specs(ndim: usize) -> Vec<DiracSpec> {
     ]
     .into_iter()
     .filter(|spec| ndim > 1 || matches!(spec, DiracSpec::Staggered { .. }))
-    .filter(|spec| ndim % 2 == 0 || spec.slices().is_none())
+    .filter(|spec| ndim.is_multiple_of(2) || spec.slices().is_none())
     .collect()
 }
 

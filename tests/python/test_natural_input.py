@@ -269,7 +269,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     staggered = pq.dirac.Staggered(0.5).on(pq.GaugeField.hot((2, 2), "U(1)", rng=1))
     taste = pq.dirac.Staggered(0.5).on(pq.GaugeField.cold((2, 2, 2, 2), "U(1)"))
     walls = pq.dirac.DomainWall(0.3, m5=1.0, ls=2)
-    W = walls.on(pq.GaugeField.hot((2, 2), "U(1)", rng=1))
+    edges = walls.on(pq.GaugeField.hot((2, 2), "U(1)", rng=1))
     solve = {
         "tol": 1e-8,
         "method": "auto",
@@ -585,13 +585,26 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             pq.dirac.DomainWallOperator,
             {"family": walls, "U": pq.GaugeField.hot((2, 2), "U(1)", rng=1)},
         ),
-        "dirac.DomainWallOperator.at_walls": (W.at_walls, {"psi": np.ones(W.shape)}),
-        "dirac.DomainWallOperator.boundary": (W.boundary, {"eta": W.source()}),
-        "dirac.DomainWallOperator.effective": (W.effective, {}),
-        "dirac.DomainWallOperator.midpoint": (W.midpoint, {"psi": np.ones(W.shape)}),
-        "dirac.DomainWallOperator.quark_field": (W.quark_field, {"b": W.source()}),
-        "dirac.EffectiveOperator": (pq.dirac.EffectiveOperator, {"D": W}),
-        "dirac.EffectiveOperator.solve": (W.effective().solve, {"b": W.source()}),
+        "dirac.DomainWallOperator.eigenvalues": (edges.eigenvalues, {**modes, "max_applications": 1000}),
+        "dirac.DomainWallOperator.noise": (edges.noise, {"n": 2, "kind": "Z2", "dilute": ("time",), "rng": 1}),
+        "dirac.DomainWallOperator.propagator": (edges.propagator, {"source": "point", "at": None}),
+        "dirac.DomainWallOperator.smear": (
+            edges.smear,
+            {"psi": edges.source(), "alpha": 0.25, "steps": 2, "links": None, "kind": "gaussian"},
+        ),
+        "dirac.DomainWallOperator.solve": (edges.solve, {"b": np.ones(edges.shape), **solve}),
+        "dirac.DomainWallOperator.source": (
+            edges.source,
+            {"kind": "wall", "at": None, "spin": 0, "color": 0, "momentum": None},
+        ),
+        "dirac.DomainWallOperator.sources": (edges.sources, {"kind": "wall", "at": None, "momentum": (1,)}),
+        "dirac.DomainWallOperator.at_walls": (edges.at_walls, {"psi": np.ones(edges.shape)}),
+        "dirac.DomainWallOperator.boundary": (edges.boundary, {"eta": edges.source()}),
+        "dirac.DomainWallOperator.effective": (edges.effective, {}),
+        "dirac.DomainWallOperator.midpoint": (edges.midpoint, {"psi": np.ones(edges.shape)}),
+        "dirac.DomainWallOperator.quark_field": (edges.quark_field, {"b": edges.source()}),
+        "dirac.EffectiveOperator": (pq.dirac.EffectiveOperator, {"D": edges}),
+        "dirac.EffectiveOperator.solve": (edges.effective().solve, {"b": edges.source()}),
         "dirac.Operator.quark_field": (D.quark_field, {"b": D.source()}),
         "dirac.read_propagator": (pq.dirac.read_propagator, {"path": "missing", "D": D}),
         "dirac.write_propagator": (pq.dirac.write_propagator, {"path": "quark", "G": D.sources(), "D": D}),
@@ -637,7 +650,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             {"D": four, "source": four.propagator()[0], "parity": 1, "momentum": None},
         ),
         "observables.pcac_mass": (O.pcac_mass, {"D": D, "source": None}),
-        "observables.residual_mass": (O.residual_mass, {"D": W, "sources": W.sources()}),
+        "observables.residual_mass": (O.residual_mass, {"D": edges, "sources": edges.sources()}),
         "observables.staggered_correlator": (
             O.staggered_correlator,
             {"D": taste, "gamma": "5", "source": None, "momentum": None},
