@@ -401,7 +401,7 @@ BAD = {
     ),
     "pq.HMC(pq.actions.Pseudofermion(DomainWall(0.1, m5=1.0, ls=4))).step(U, rng=1)": (ValueError, "Pauli-Villars"),
     "pq.smear.asqtad(pq.GaugeField.cold((4, 4)))": (ValueError, "4 dimensions"),
-    "pq.smear.asqtad(U, u0=0)": (ValueError, "greater than 0"),
+    "pq.smear.asqtad(U, u0=0)": (ValueError, "u0"),
     "pq.smear.hisq(U, epsilon=math.inf)": (ValueError, "finite"),
     "pq.observables.staggered_correlator(D)": (ValueError, "staggered"),
     "D.smear(D.source(), kind='x')": (ValueError, "jacobi"),

@@ -61,7 +61,7 @@ def asqtad(U: GaugeField, u0: float = 1.0) -> tuple[GaugeField, GaugeField]:
     Raises
     ------
     TypeError, ValueError
-        No gauge field of four dimensions; u0 that is not positive.
+        No gauge field of four dimensions; u0 outside of 1e-3 to 1e3.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def asqtad(U: GaugeField, u0: float = 1.0) -> tuple[GaugeField, GaugeField]:
     >>> D = pq.dirac.Staggered(mass=0.1, fat=fat, long=long).on(U)
     """
     links = _links(U)
-    u0 = number("u0", u0, above=0.0)
+    u0 = number("u0", u0, least=1e-3, most=1e3)
     paths = Paths(5 / 8, 1 / 16 / u0**2, 1 / 64 / u0**4, 1 / 384 / u0**6, -1 / 16 / u0**4)
     return _field(_fattened(links, paths)), _field(_long(links, NAIK / u0**2))
 
