@@ -82,6 +82,16 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
                 group::name(N)
             )));
         }
+        if spec.slices().is_some() {
+            return Err(Error::value(
+                "domain walls are for propagators: their pseudofermion needs a Pauli-Villars field, which is not there",
+            ));
+        }
+        if matches!(spec, DiracSpec::Staggered { long: true, .. }) {
+            return Err(Error::value(
+                "fat and long links are for propagators: the force through the fattening is not there",
+            ));
+        }
         let (halves, staggered) = (lattice.order().has_halves(), matches!(spec, DiracSpec::Staggered { .. }));
         let plain = matches!(spec, DiracSpec::Wilson { csw, mu, .. } if *csw == 0.0 && *mu == 0.0);
         let twisted = matches!(spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);

@@ -13,6 +13,7 @@ use crate::memory;
 use crate::number::Real;
 use crate::solver::{Eigen, EigenParams, Method, SolveInfo, SolveParams, eigenvalues, solve};
 use num_complex::Complex64;
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 /// How a solve is done.
@@ -83,6 +84,8 @@ pub struct Spectrum {
 pub trait AnyDirac: Send + Sync {
     /// Components of a spinor, and colours.
     fn components(&self) -> (usize, usize);
+    /// Extent of a fifth dimension: arrays are `[column][site][slice][spin][colour]` with one.
+    fn slices(&self) -> Option<usize>;
     /// D x or D^dagger x.
     fn apply(&self, x: &[Complex64], columns: usize, adjoint: bool) -> Result<Vec<Complex64>>;
     /// D x = b.
@@ -97,14 +100,16 @@ pub trait AnyDirac: Send + Sync {
     fn eigenvalues(&self, of: SpectrumOf, params: EigenParams, vectors: bool) -> Result<Spectrum>;
 }
 
-/// The operator of a description on a field.
-pub fn bind(spec: &DiracSpec, field: &AnyGauge) -> Result<Box<dyn AnyDirac>> {
-    with_gauge!(field, field => typed(spec, field))
+/// The operator of a description on a field, or on fat links and long ones.
+pub fn bind(spec: &DiracSpec, field: &AnyGauge, long: Option<&AnyGauge>) -> Result<Box<dyn AnyDirac>> {
+    let long = long.map(|long| with_gauge!(long, long => long as &dyn Any));
+    with_gauge!(field, field => typed(spec, field, long))
 }
 
 fn typed<R: Real<Total = f64, Value = R>, const N: usize>(
     spec: &DiracSpec,
     field: &GaugeField<R, N>,
+    long: Option<&dyn Any>,
 ) -> Result<Box<dyn AnyDirac>>
 where
     R::Single: Real<Total = f64>,
@@ -120,8 +125,17 @@ where
         "a Dirac operator",
         memory::product(&[field.lattice().volume(), per_site], size_of::<Complex64>()),
     )?;
-    let quark = Family::new(spec, field.lattice())?.on(field)?;
-    Ok(Box::new(Bound { spec: spec.clone(), field: field.clone(), quark, single: OnceLock::new() }))
+    let long = long.map(|long| long.downcast_ref::<GaugeField<R, N>>().ok_or_else(unequal)).transpose()?;
+    if long.is_some_and(|long| long.lattice().extents() != field.lattice().extents()) {
+        return Err(unequal());
+    }
+    let quark = Family::new(spec, field.lattice())?.on_fat(field, long)?;
+    let (spec, field, long) = (spec.clone(), field.clone(), long.cloned());
+    Ok(Box::new(Bound { spec, field, long, quark, single: OnceLock::new() }))
+}
+
+fn unequal() -> Error {
+    Error::value("fat and long links have different shapes")
 }
 
 type Single<R, const N: usize> = Option<Box<dyn LinkQuark<<R as Real>::Single, N>>>;
@@ -129,6 +143,7 @@ type Single<R, const N: usize> = Option<Box<dyn LinkQuark<<R as Real>::Single, N
 struct Bound<R: Real, const N: usize> {
     spec: DiracSpec,
     field: GaugeField<R, N>,
+    long: Option<GaugeField<R, N>>,
     quark: Box<dyn LinkQuark<R, N>>,
     single: OnceLock<Single<R, N>>,
 }
@@ -151,7 +166,7 @@ where
         let make = || {
             let lattice = Lattice::new(self.field.lattice().extents(), <R::Single as Real>::LANES).ok()?;
             let family = Family::<R::Single>::new(&self.spec, &lattice).ok()?;
-            family.on(&self.field).ok()
+            family.on_fat(&self.field, self.long.as_ref()).ok()
         };
         self.single.get_or_init(make).as_deref()
     }
@@ -208,7 +223,11 @@ where
     R::Single: Real<Total = f64>,
 {
     fn components(&self) -> (usize, usize) {
-        (self.quark.space().components / N, N)
+        (self.spec.spins(self.field.lattice().ndim()), N)
+    }
+
+    fn slices(&self) -> Option<usize> {
+        self.spec.slices()
     }
 
     fn apply(&self, x: &[Complex64], columns: usize, adjoint: bool) -> Result<Vec<Complex64>> {
@@ -240,6 +259,7 @@ where
         let has_inverse = self.quark.constant().is_none_or(|c| c != 0.0);
         let even_odd = options.even_odd && has_inverse && self.quark.space().lattice.order().has_halves();
         let positive = even_odd && EvenOdd::new(&*self.quark as &dyn Quark<R>)?.is_positive();
+        let walls = self.spec.slices().is_some();
         let methods = match options.method {
             Some(Method::Cg) if !positive => {
                 return Err(Error::value(
@@ -248,7 +268,8 @@ where
             }
             Some(method) => vec![method],
             None if positive => vec![Method::Cg],
-            None if self.quark.is_staggered() => vec![Method::Cgnr],
+            // Their eigenvalues surround zero, where BiCGStab stagnates.
+            None if self.quark.is_staggered() || walls => vec![Method::Cgnr],
             None => vec![Method::BiCgStab, Method::Cgnr],
         };
         let whole = Whole(&*self.quark as &dyn Quark<R>);
@@ -295,7 +316,7 @@ where
         let twisted = matches!(&self.spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
         let found: Eigen<R> = match of {
             SpectrumOf::Normal => eigenvalues(&Normal(&whole), params)?,
-            SpectrumOf::Hermitian if quark.is_staggered() || twisted => {
+            SpectrumOf::Hermitian if quark.is_staggered() || twisted || self.spec.slices().is_some() => {
                 return Err(Error::value(
                     "gamma_5 D is Hermitian for Wilson fermions without a twisted mass; take of=\"normal\" or, for \
                      staggered ones, of=\"staggered\"",

@@ -3,6 +3,7 @@
 use super::clover;
 use super::hopping::{Geometry, Hopping};
 use super::stencil::{Diagonal, Quark, Stencil};
+use super::wall::{DomainWall, Wall};
 use crate::error::{Error, Result};
 use crate::field::{Space, Vector};
 use crate::gauge::{GaugeField, LinkAlgebra};
@@ -45,6 +46,27 @@ pub enum DiracSpec {
         /// As of Wilson fermions.
         #[serde(default)]
         boundary: Vec<f64>,
+        /// Whether there are links of three steps beside those of one.
+        #[serde(default)]
+        long: bool,
+    },
+    /// Domain-wall fermions.
+    DomainWall {
+        /// Quark mass.
+        mass: f64,
+        /// Height of the wall.
+        m5: f64,
+        /// Extent of the fifth dimension.
+        ls: usize,
+        /// Coefficients of the Moebius kernel.
+        #[serde(default = "one")]
+        b: f64,
+        /// As `b`.
+        #[serde(default)]
+        c: f64,
+        /// As of Wilson fermions.
+        #[serde(default)]
+        boundary: Vec<f64>,
     },
 }
 
@@ -55,7 +77,9 @@ fn one() -> f64 {
 impl DiracSpec {
     fn boundary(&self, ndim: usize) -> Vec<f64> {
         match self {
-            Self::Wilson { boundary, .. } | Self::Staggered { boundary, .. } if !boundary.is_empty() => {
+            Self::Wilson { boundary, .. } | Self::Staggered { boundary, .. } | Self::DomainWall { boundary, .. }
+                if !boundary.is_empty() =>
+            {
                 boundary.clone()
             }
             _ => (0..ndim).map(|mu| if mu + 1 == ndim { std::f64::consts::PI } else { 0.0 }).collect(),
@@ -65,7 +89,7 @@ impl DiracSpec {
     pub fn weights(&self, ndim: usize) -> Vec<f64> {
         let spatial = match self {
             Self::Wilson { spatial, .. } => *spatial,
-            Self::Staggered { .. } => 1.0,
+            Self::Staggered { .. } | Self::DomainWall { .. } => 1.0,
         };
         (0..ndim).map(|mu| if mu + 1 == ndim { 1.0 } else { spatial }).collect()
     }
@@ -75,22 +99,34 @@ impl DiracSpec {
             Self::Wilson { mass, kappa, .. } => {
                 mass.unwrap_or_else(|| kappa.map_or(0.0, |kappa| 0.5 / kappa - ndim as f64))
             }
-            Self::Staggered { mass, .. } => *mass,
+            Self::Staggered { mass, .. } | Self::DomainWall { mass, .. } => *mass,
         }
     }
     /// Components of a spinor in some dimensions: 4 or 2, 1 for staggered fermions.
-    pub fn components(&self, ndim: usize) -> usize {
+    pub fn spins(&self, ndim: usize) -> usize {
         match self {
             Self::Staggered { .. } => 1,
-            Self::Wilson { .. } if ndim == 2 => 2,
-            Self::Wilson { .. } => 4,
+            _ if ndim == 2 => 2,
+            _ => 4,
         }
+    }
+    /// Extent of a fifth dimension.
+    pub fn slices(&self) -> Option<usize> {
+        match self {
+            Self::DomainWall { ls, .. } => Some(*ls),
+            _ => None,
+        }
+    }
+    /// Spinors in all slices at a site.
+    pub fn components(&self, ndim: usize) -> usize {
+        self.slices().unwrap_or(1) * self.spins(ndim)
     }
     /// What messages call it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Wilson { .. } => "Wilson",
             Self::Staggered { .. } => "Staggered",
+            Self::DomainWall { .. } => "DomainWall",
         }
     }
     fn check(&self, ndim: usize) -> Result<()> {
@@ -103,6 +139,16 @@ impl DiracSpec {
         }
         if matches!(self, Self::Wilson { .. }) && ndim == 1 {
             return Err(Error::value("Wilson fermions need 2, 3 or 4 dimensions; the field has 1 (Staggered can)"));
+        }
+        if let Self::DomainWall { ls, .. } = self {
+            if ndim != 2 && ndim != 4 {
+                return Err(Error::value(format!(
+                    "domain walls are between fermions with a chirality, in 2 or 4 dimensions; the field has {ndim}"
+                )));
+            }
+            if *ls == 0 {
+                return Err(Error::value("ls = 0; a domain wall has at least one slice"));
+            }
         }
         Ok(())
     }
@@ -124,6 +170,8 @@ impl<R: Real, const N: usize, const S: usize> LinkQuark<R, N> for Stencil<R, N, 
 pub struct Family<R> {
     spec: DiracSpec,
     geometry: Arc<Geometry<R>>,
+    /// Of steps of three sites.
+    long: Option<Arc<Geometry<R>>>,
 }
 
 /// Largest N of SU(N) that fermions are compiled for.
@@ -142,35 +190,65 @@ impl<R: Real> Family<R> {
                 "staggered fermions need even extents; direction {mu} has {extent} sites"
             )));
         }
-        let factor = |x: &[usize], mu: usize| {
-            let sign = if staggered && x[..mu].iter().sum::<usize>() % 2 == 1 { -1.0 } else { 1.0 };
-            let angle = if x[mu] + 1 == extents[mu] { angles[mu] } else { 0.0 };
-            phase(angle) * sign * weights[mu]
+        let geometry = |length: usize| {
+            let factor = |x: &[usize], mu: usize| {
+                let sign = if staggered && x[..mu].iter().sum::<usize>() % 2 == 1 { -1.0 } else { 1.0 };
+                phase(angles[mu] * ((x[mu] + length) / extents[mu]) as f64) * sign * weights[mu]
+            };
+            Arc::new(Geometry::new(lattice, length as i32, factor))
         };
-        Ok(Self { spec: spec.clone(), geometry: Arc::new(Geometry::new(lattice, 1, factor)) })
+        let long = matches!(spec, DiracSpec::Staggered { long: true, .. }).then(|| geometry(3));
+        Ok(Self { spec: spec.clone(), geometry: geometry(1), long })
     }
 
     /// The operator on a field.
     pub fn on<const N: usize, Q: Real>(&self, field: &GaugeField<Q, N>) -> Result<Box<dyn LinkQuark<R, N>>> {
+        self.on_fat(field, None)
+    }
+
+    /// The operator on links of one step and, where it has them, of three; they need not be unitary.
+    pub fn on_fat<const N: usize, Q: Real>(
+        &self,
+        field: &GaugeField<Q, N>,
+        long: Option<&GaugeField<Q, N>>,
+    ) -> Result<Box<dyn LinkQuark<R, N>>> {
+        if self.long.is_some() != long.is_some() {
+            return Err(Error::value("improved staggered fermions have fat and long links, others neither"));
+        }
         if N > MOST_COLORS {
             return Err(Error::value(format!(
                 "fermions are known for U(1), SU(2), SU(3) and SU({MOST_COLORS}); the field is of {}",
                 group::name(N)
             )));
         }
-        match self.spec.components(self.geometry.lattice().ndim()) {
-            1 => Ok(Box::new(self.bind::<N, 1, Q>(field)?)),
-            2 => Ok(Box::new(self.bind::<N, 2, Q>(field)?)),
-            _ => Ok(Box::new(self.bind::<N, 4, Q>(field)?)),
+        let ndim = self.geometry.lattice().ndim();
+        let quark: Box<dyn LinkQuark<R, N>> = match self.spec.spins(ndim) {
+            1 => Box::new(self.bind::<N, 1, Q>(field, long)?),
+            2 => Box::new(self.bind::<N, 2, Q>(field, None)?),
+            _ => Box::new(self.bind::<N, 4, Q>(field, None)?),
+        };
+        match self.spec {
+            DiracSpec::DomainWall { mass, m5, ls, b, c, .. } => {
+                let wall = Wall { mass, ls, kernel: [b, c], at_site: ndim as f64 - m5 };
+                Ok(Box::new(DomainWall::new(quark, wall)?))
+            }
+            _ => Ok(quark),
         }
     }
 
-    fn bind<const N: usize, const S: usize, Q: Real>(&self, field: &GaugeField<Q, N>) -> Result<Stencil<R, N, S>> {
+    fn bind<const N: usize, const S: usize, Q: Real>(
+        &self,
+        field: &GaugeField<Q, N>,
+        long: Option<&GaugeField<Q, N>>,
+    ) -> Result<Stencil<R, N, S>> {
         let lattice = self.geometry.lattice();
         let space = Space::new(lattice, Sites::All, N * S);
-        let hopping = Hopping::new(&self.geometry, field);
+        let both = [(Some(&self.geometry), Some(field)), (self.long.as_ref(), long)];
+        let hoppings = both.into_iter().filter_map(|(geometry, links)| Some(Hopping::new(geometry?, links?))).collect();
         let diagonal = match &self.spec {
             DiracSpec::Staggered { mass, .. } => Diagonal::Constant(*mass),
+            // Not used: the part at the site is that of the wall.
+            DiracSpec::DomainWall { .. } => Diagonal::Constant(1.0),
             DiracSpec::Wilson { csw, mu, .. } => {
                 let mass = self.spec.mass(lattice.ndim()) + self.spec.weights(lattice.ndim()).iter().sum::<f64>();
                 match (*csw == 0.0, *mu == 0.0) {
@@ -181,7 +259,7 @@ impl<R: Real> Family<R> {
                 }
             }
         };
-        Ok(Stencil::new(space, vec![hopping], diagonal))
+        Ok(Stencil::new(space, hoppings, diagonal))
     }
 
     /// The clover term in the storage of this operator.

@@ -96,7 +96,7 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
             first: space.range().0,
             x: spinors(&x.values),
             x_first: x.space.range().0,
-            columns: space.columns,
+            columns: width / (N * S),
             sign: R::splat(if adjoint { -1.0 } else { 1.0 }),
             scale: R::splat(scale * if S == 1 { 0.5 } else { -0.5 }),
             weight: R::splat(weight),
@@ -113,7 +113,7 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
             hopping: self,
             left: spinors(&left.values),
             right: spinors(&right.values),
-            columns: left.space.columns,
+            columns: left.space.width() / (N * S),
             factor: R::splat(factor),
         };
         field::for_each::<R, _, _>(&kernel, self.geometry.lattice.ndim(), &mut out.elements);

@@ -1,4 +1,4 @@
-//! Dirac operators: Wilson, clover, twisted mass, staggered, as a whole and in their even-odd form.
+//! Dirac operators: Wilson, clover, twisted mass, staggered, domain walls, as a whole and in their even-odd form.
 
 mod clover;
 mod family;
@@ -6,6 +6,7 @@ pub mod gamma;
 mod hermitian;
 mod hopping;
 mod stencil;
+mod wall;
 
 pub use family::{DiracSpec, Family, LinkQuark, MOST_COLORS};
 pub use hermitian::{Hermitian, MinusSquare};

@@ -165,28 +165,45 @@ impl<R: Real> LinearOperator<R> for Whole<'_, R> {
     }
 }
 
+/// Vectors between two steps, kept from one application to the next.
+#[derive(Debug)]
+pub struct Pool<R>(Mutex<Vec<Vector<R>>>);
+
+impl<R> Default for Pool<R> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<R: Real> Pool<R> {
+    /// Runs `work` with a vector whose content is of no interest.
+    pub fn with<T>(&self, space: &Space, work: impl FnOnce(&mut Vector<R>) -> T) -> T {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let fits = |v: &Vector<R>| v.space.sites == space.sites && v.space.columns == space.columns;
+        let mut vector = kept.filter(fits).unwrap_or_else(|| Vector::zero(space));
+        let result = work(&mut vector);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(vector);
+        result
+    }
+}
+
 /// A_ee - H_eo A_oo^-1 H_oe on the even sites.
 pub struct EvenOdd<'a, R> {
     quark: &'a dyn Quark<R>,
     space: Space,
-    spare: Mutex<Vec<Vector<R>>>,
+    spare: Pool<R>,
 }
 
 impl<'a, R: Real> EvenOdd<'a, R> {
     /// An error where even and odd sites share site vectors.
     pub fn new(quark: &'a dyn Quark<R>) -> Result<Self> {
         quark.space().lattice.order().range(Sites::Even)?;
-        Ok(Self { quark, space: quark.space().on(Sites::Even), spare: Mutex::default() })
+        Ok(Self { quark, space: quark.space().on(Sites::Even), spare: Pool::default() })
     }
 
     /// Runs `work` with a vector on the odd sites whose content is of no interest.
     fn with_spare<T>(&self, like: &Space, work: impl FnOnce(&mut Vector<R>) -> T) -> T {
-        let space = like.on(Sites::Odd);
-        let kept = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut vector = kept.filter(|v| v.space.columns == space.columns).unwrap_or_else(|| Vector::zero(&space));
-        let result = work(&mut vector);
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(vector);
-        result
+        self.spare.with(&like.on(Sites::Odd), work)
     }
 
     /// `odd = scale A_oo^-1 H_oe even`, or of the adjoints.

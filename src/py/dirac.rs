@@ -21,10 +21,14 @@ pub(crate) struct DiracCore {
 }
 
 impl DiracCore {
-    /// Number of columns of an array `[column, x.., spin, colour]`.
-    fn columns(&self, shape: &[usize]) -> Result<usize> {
+    /// Shape of a vector: `x.., spin, colour`, and the slices of a fifth dimension before the spin.
+    fn one(&self) -> Vec<usize> {
         let (spins, colors) = self.operator.components();
-        let one = [self.extents.as_slice(), &[spins, colors]].concat();
+        self.extents.iter().copied().chain(self.operator.slices()).chain([spins, colors]).collect()
+    }
+    /// Number of columns of an array of vectors.
+    fn columns(&self, shape: &[usize]) -> Result<usize> {
+        let one = self.one();
         match shape.split_first() {
             Some((columns, rest)) if rest == one && *columns > 0 => Ok(*columns),
             _ => Err(Error::value(format!("vectors have shape {shape:?}; (columns, {one:?}) is needed"))),
@@ -35,11 +39,12 @@ impl DiracCore {
 #[pymethods]
 impl DiracCore {
     #[new]
-    fn new(py: Python<'_>, spec: &str, field: &Gauge) -> PyResult<Self> {
+    #[pyo3(signature = (spec, field, long=None))]
+    fn new(py: Python<'_>, spec: &str, field: &Gauge, long: Option<&Gauge>) -> PyResult<Self> {
         let spec = parse(spec)?;
-        let field = field.field.clone();
+        let (field, long) = (field.field.clone(), long.map(|long| long.field.clone()));
         let extents = field.extents().to_vec();
-        enter(py, move || Ok(Self { operator: any::bind(&spec, &field)?.into(), extents }))
+        enter(py, move || Ok(Self { operator: any::bind(&spec, &field, long.as_deref())?.into(), extents }))
     }
     /// Components of a spinor, and colours.
     #[getter]
@@ -107,8 +112,7 @@ impl DiracCore {
         info.set_item("degree", found.degree)?;
         info.set_item("restarts", found.info.iterations)?;
         info.set_item("applications", found.info.applications)?;
-        let (spins, colors) = self.operator.components();
-        let shape = [&[count], self.extents.as_slice(), &[spins, colors]].concat();
+        let shape = [vec![count], self.one()].concat();
         let vectors = if vectors { Some(array(py, found.vectors, shape)?) } else { None };
         Ok((found.values, vectors, info))
     }

@@ -2,13 +2,14 @@
 
 import itertools
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
 import plaq as pq
 import pytest
 
-Wilson, Staggered = pq.dirac.Wilson, pq.dirac.Staggered
+Wilson, Staggered, DomainWall = pq.dirac.Wilson, pq.dirac.Staggered, pq.dirac.DomainWall
 DATA = Path(__file__).parents[1] / "data"
 
 X, Y = np.array([[0, 1], [1, 0]]), np.array([[0, -1j], [1j, 0]])
@@ -24,9 +25,9 @@ def gammas(ndim):
     return [*space, np.kron(raising + lowering, ONE)][:ndim]
 
 
-def dense(U, *, mass, kind="wilson", csw=0.0, mu=0.0, boundary=None, weights=None):
+def dense(U, *, mass, kind="wilson", csw=0.0, mu=0.0, boundary=None, weights=None, fat=None, long=None):
     """The matrix of the formula of docs/dirac.md on index (site, spin, colour)."""
-    links, shape, n = np.asarray(U), U.shape, U.n_colors
+    links, shape, n = np.asarray(U if fat is None else fat), U.shape, U.n_colors
     ndim, volume = len(shape), math.prod(shape)
     boundary = boundary or (1,) * (ndim - 1) + (-1,)
     weights = weights or (1.0,) * ndim
@@ -57,12 +58,46 @@ def dense(U, *, mass, kind="wilson", csw=0.0, mu=0.0, boundary=None, weights=Non
                 eta = (-1) ** sum(x[:nu])
                 D[block(x, y)] += eta * u / 2
                 D[block(y, x)] -= eta * u.conj().T / 2
+                if long is not None:
+                    y = tuple((c + 3 * (k == nu)) % shape[k] for k, c in enumerate(x))
+                    u = np.asarray(long)[(nu, *x)] * boundary[nu] ** ((x[nu] + 3) // shape[nu])
+                    D[block(x, y)] += eta * u / 2
+                    D[block(y, x)] -= eta * u.conj().T / 2
     if csw:
         for x in sites:
             for a, b in itertools.combinations(range(ndim), 2):
                 F = clover(links, shape, x, a, b)
                 D[block(x, x)] -= csw / 2 * np.kron(g[a] @ g[b], F)
     return D
+
+
+def dense_wall(U, *, mass, m5, ls, b=1.0, c=0.0, boundary=None):
+    """(1 + b D_W) psi_s - (1 - c D_W) [P_- psi_(s+1) + P_+ psi_(s-1)] on index (s, site, spin, colour)."""
+    W = dense(U, mass=-m5, boundary=boundary)
+    size = len(W)
+    left = np.tile(np.repeat(chirality(U), U.n_colors), math.prod(U.shape)) > 0
+    D = np.zeros((ls, size, ls, size), complex)
+    for s in range(ls):
+        D[s, :, s] += np.eye(size) + b * W
+        for to, around, kept in (((s + 1) % ls, s + 1 == ls, ~left), ((s - 1) % ls, s == 0, left)):
+            D[s, :, to] -= (-mass if around else 1) * (np.eye(size) - c * W) * kept
+    return D.reshape(ls * size, ls * size)
+
+
+def chirality(U):
+    """The diagonal of gamma_5."""
+    return np.array([1, -1]) if U.ndim == 2 else np.array([1, 1, -1, -1])
+
+
+def matrix_of(family, U):
+    """The dense matrix of a family."""
+    facts = {name: value for name, value in vars(family).items() if value is not None}
+    if isinstance(family, DomainWall):
+        return dense_wall(U, **facts)
+    nu, xi = facts.pop("nu", 1.0), facts.pop("xi", 1.0)
+    weights = (nu / xi,) * (U.ndim - 1) + (1.0,)
+    kind = "staggered" if isinstance(family, Staggered) else "wilson"
+    return dense(U, kind=kind, weights=weights, **facts)
 
 
 def clover(links, shape, x, a, b):
@@ -87,32 +122,99 @@ def clover(links, shape, x, a, b):
 
 TWIST = {2: (1, -1), 3: (np.exp(0.3j), 1, -1), 4: (1, -1, np.exp(-0.7j), -1)}
 CASES = [
-    (Wilson(mass=0.3), {}),
-    (Wilson(mass=-0.1, mu=0.2), {"mu": 0.2}),
-    (Wilson(mass=0.3, csw=1.2), {"csw": 1.2}),
-    (Wilson(mass=0.3, csw=1.2, mu=0.3), {"csw": 1.2, "mu": 0.3}),
-    (Wilson(mass=0.3, nu=1.2, xi=2.0), {"weights": 0.6}),
-    (Staggered(mass=0.3), {"kind": "staggered"}),
+    Wilson(mass=0.3),
+    Wilson(mass=-0.1, mu=0.2),
+    Wilson(mass=0.3, csw=1.2),
+    Wilson(mass=0.3, csw=1.2, mu=0.3),
+    Wilson(mass=0.3, nu=1.2, xi=2.0),
+    Staggered(mass=0.3),
+    DomainWall(mass=0.2, m5=1.4, ls=4),
+    DomainWall(mass=0.2, m5=0.9, ls=3, b=1.5, c=0.5),
+    DomainWall(mass=-0.3, m5=1.1, ls=1, b=1.5, c=0.25),
+    DomainWall(mass=0.1, m5=1.4, ls=2, b=0.5, c=1.0),
 ]
+SHAPES = [(2, 4), (3, 5), (4, 2, 2), (2, 2, 2, 2), (2, 2, 2, 4), (2, 3, 2, 4)]
+
+
+def cases(shape, n_colors=3):
+    """The operators that a lattice allows."""
+    rng = np.random.default_rng(8)
+    fat, long = rng.normal(size=(2, len(shape), *shape, n_colors, n_colors, 2)) @ [1, 1j]
+    improved = [] if any(extent % 2 for extent in shape) else [Staggered(mass=0.3, fat=fat, long=long)]
+    for family in CASES + improved:
+        odd = isinstance(family, Staggered) and any(extent % 2 for extent in shape)
+        if not odd and not (isinstance(family, DomainWall) and len(shape) == 3):
+            yield family
 
 
 @pytest.mark.parametrize("group", ["U(1)", "SU(2)", "SU(3)", "SU(4)"])
-@pytest.mark.parametrize("shape", [(2, 4), (4, 2, 2), (2, 2, 2, 2), (2, 2, 2, 4)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_operators_are_their_formulas(group, shape):
+    if group == "SU(4)" and math.prod(shape) > 32:
+        pytest.skip("the matrix is too large")
     U = pq.GaugeField.hot(shape, group, rng=3)
     rng = np.random.default_rng(5)
-    for family, words in CASES:
-        more = dict(words)
-        if "weights" in more:
-            more["weights"] = (more["weights"],) * (len(shape) - 1) + (1.0,)
+    for family in cases(shape, U.n_colors):
         for boundary in (None, TWIST[len(shape)]):
             bound = type(family)(**{**vars(family), "boundary": boundary})
             D = bound.on(U)
-            matrix = dense(U, mass=family.mass, boundary=boundary, **more)
+            matrix = matrix_of(bound, U)
             psi = rng.normal(size=(2, *D.shape)) + 1j * rng.normal(size=(2, *D.shape))
             flat = psi.reshape(2, -1)
             assert np.allclose((D @ psi).reshape(2, -1), flat @ matrix.T, atol=1e-12)
             assert np.allclose((D.H @ psi).reshape(2, -1), flat @ matrix.conj(), atol=1e-12)
+
+
+@pytest.mark.parametrize("family", CASES, ids=repr)
+def test_operators_are_covariant(family):
+    U = pq.GaugeField.hot((4, 2, 2, 4), "SU(3)", rng=3)
+    g = np.asarray(pq.GaugeField.hot(U.shape, U.group, rng=4))[0]
+    rng = np.random.default_rng(5)
+    D, E = family.on(U), family.on(U.gauge_transform(g))
+    psi = rng.normal(size=D.shape) + 1j * rng.normal(size=D.shape)
+
+    def turn(psi):
+        return np.einsum("...ab,...sb->...sa", g, psi) if D.n_spins > 1 else np.einsum("...ab,...b->...a", g, psi)
+
+    assert np.abs(E @ turn(psi) - turn(D @ psi)).max() < 1e-12 * np.abs(psi).max()
+
+
+@pytest.mark.parametrize("improve", [pq.smear.asqtad, pq.smear.hisq])
+def test_improved_staggered_fermions(improve):
+    """Covariance through the fattening; -D^2 is Hermitian and positive; all solves agree."""
+    U = pq.GaugeField.hot((4, 4, 4, 4), "SU(3)", rng=3)
+    g = np.asarray(pq.GaugeField.hot(U.shape, U.group, rng=4))[0]
+    D, E = (Staggered(0.2, None, *improve(links)).on(links) for links in (U, U.gauge_transform(g)))
+    assert D.family.fat.unitarity_violation() > 0.1
+    rng = np.random.default_rng(5)
+    psi, chi = rng.normal(size=(2, *D.shape, 2)) @ [1, 1j]
+    turn = np.einsum("...ab,...b->...a", g, psi)
+    assert np.abs(E @ turn - np.einsum("...ab,...b->...a", g, D @ psi)).max() < 1e-12 * np.abs(psi).max()
+    hop = [(D @ v) - 0.2 * v for v in (psi, chi)]
+    assert np.vdot(chi, hop[0]) == pytest.approx(-np.vdot(hop[1], psi), rel=1e-12)
+    values = D.eigenvalues(2, of="staggered").values
+    assert (values > 0).all()
+    x, info = D.solve(psi, tol=1e-11)
+    assert "even-odd cg, mixed" in info.method
+    assert np.allclose(x, D.solve(psi, tol=1e-12, precision="double", even_odd=False)[0], atol=1e-8)
+    again = pickle.loads(pickle.dumps(D))
+    assert np.array_equal(again @ psi, D @ psi)
+    assert again.family == D.family
+
+
+def test_free_improved_staggered_fermions():
+    """-D^2 of a plane wave is sum (9/8 sin p - 1/24 sin 3p)^2, whose difference from p^2 is of order p^6."""
+    shape = (8, 6, 4, 12)
+    U = pq.GaugeField.cold(shape, "SU(2)")
+    for fat, long in (pq.smear.asqtad(U), pq.smear.hisq(U)):
+        D = Staggered(0.0, boundary=(1, 1, 1, 1), fat=fat, long=long).on(U)
+        for n in ((1, 0, 0, 0), (1, 2, 1, 0), (0, 0, 0, 1), (3, 1, 0, 5)):
+            p = 2 * np.pi * np.array(n) / shape
+            wave = np.exp(1j * np.tensordot(p, np.indices(shape), 1))[..., None] * np.ones(2)
+            size = np.sum((9 / 8 * np.sin(p) - np.sin(3 * p) / 24) ** 2)
+            assert np.allclose(D.H @ (D @ wave), size * wave, atol=1e-12)
+    p = 0.05
+    assert (9 / 8 * np.sin(p) - np.sin(3 * p) / 24) / p - 1 == pytest.approx(-3 / 640 * p**4 * 16, rel=1e-2)
 
 
 def test_clover_lets_the_pion_get_lighter():
@@ -209,7 +311,8 @@ def test_a_pion_of_another_library():
 def test_solves_agree_and_say_what_they_did():
     U = pq.GaugeField.hot((4, 4, 4, 8), rng=2)
     rng = np.random.default_rng(1)
-    for family in (Wilson(mass=0.5), Wilson(mass=0.5, csw=1.0), Staggered(mass=0.3)):
+    walls = DomainWall(mass=0.3, m5=1.4, ls=4, b=1.5, c=0.5)
+    for family in (Wilson(mass=0.5), Wilson(mass=0.5, csw=1.0), Staggered(mass=0.3), walls):
         D = family.on(U)
         b = rng.normal(size=(3, *D.shape)) + 1j * rng.normal(size=(3, *D.shape))
         x, info = D.solve(b, tol=1e-11, precision="double")
@@ -284,6 +387,39 @@ BAD = {
     "Wilson(mass=0.1).on(pq.GaugeField.cold((4, 4), 'SU(5)'))": (ValueError, "SU(5)"),
     "Staggered(mass=0.1).on(pq.GaugeField.cold((4, 3), 'SU(2)'))": (ValueError, "even extents"),
     "Staggered(mass=0.1).on(None)": (TypeError, "GaugeField"),
+    "Staggered(0.1, fat=U)": (ValueError, "both of them"),
+    "Staggered(0.1, long=U)": (ValueError, "both of them"),
+    "Staggered(0.1, fat=U, long=pq.GaugeField.cold((4, 4)))": (ValueError, "must agree"),
+    "Staggered(0.1, fat=U, long=np.full((4, 4, 4, 4, 4, 3, 3), np.nan))": (ValueError, "long: "),
+    "Staggered(0.1, fat=U, long=np.zeros((4, 4)))": (ValueError, "long: "),
+    "Staggered(0.1, fat='x', long=U)": (TypeError, "fat: "),
+    "Staggered(0.1, fat=U, long=U).on(pq.GaugeField.cold((4, 4)))": (ValueError, "must agree"),
+    "Staggered(0.1, fat=U, long=U).on(pq.GaugeField.cold((4, 4, 4, 4), 'SU(2)'))": (ValueError, "must agree"),
+    "pq.HMC(pq.actions.Pseudofermion(Staggered(0.1, fat=U, long=U), 4)).step(U, rng=1)": (
+        ValueError,
+        "fattening",
+    ),
+    "pq.HMC(pq.actions.Pseudofermion(DomainWall(0.1, m5=1.0, ls=4))).step(U, rng=1)": (ValueError, "Pauli-Villars"),
+    "pq.smear.asqtad(pq.GaugeField.cold((4, 4)))": (ValueError, "4 dimensions"),
+    "pq.smear.asqtad(U, u0=0)": (ValueError, "u0"),
+    "pq.smear.hisq(U, epsilon=math.inf)": (ValueError, "finite"),
+    "pq.observables.staggered_correlator(D)": (ValueError, "staggered"),
+    "D.smear(D.source(), kind='x')": (ValueError, "jacobi"),
+    "DomainWall(0.1, m5=2.0, ls=4)": (ValueError, "between 0 and 2"),
+    "DomainWall(0.1, m5=math.nan, ls=4)": (ValueError, "finite"),
+    "DomainWall(math.nan, m5=1.0, ls=4)": (ValueError, "finite"),
+    "DomainWall(0.1, m5=1.0, ls=0)": (ValueError, "at least 1"),
+    "DomainWall(0.1, m5=1.0, ls=2.5)": (TypeError, "ls"),
+    "DomainWall(0.1, m5=1.0, ls=4, b=1.0, c=-1.0)": (ValueError, "b + c"),
+    "DomainWall(0.1, m5=1.0, ls=4).on(pq.GaugeField.cold((8,), 'U(1)'))": (ValueError, "2 or 4 dimensions"),
+    "DomainWall(0.1, m5=1.0, ls=4).on(pq.GaugeField.cold((4, 4, 4), 'U(1)'))": (ValueError, "2 or 4 dimensions"),
+    "DomainWall(0.1, m5=1.0, ls=4).on(pq.GaugeField.cold((4, 4), 'SU(5)'))": (ValueError, "SU(5)"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U).midpoint(np.zeros((3, 4, 4, 4, 4, 4, 3)))": (ValueError, "even ls"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U) @ np.zeros((4, 4, 4, 4, 4, 3))": (ValueError, "is needed"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U).quark_field(np.zeros((4, 4)))": (ValueError, "is needed"),
+    "DomainWall(0.1, m5=1.0, ls=3).on(U).eigenvalues(1, of='hermitian')": (ValueError, "normal"),
+    "pq.observables.residual_mass(D)": (TypeError, "domain walls"),
+    "pq.observables.residual_mass(DomainWall(0.1, m5=1.0, ls=3).on(U))": (ValueError, "even ls"),
     "D @ np.zeros((4, 4))": (ValueError, "is needed"),
     "D @ np.array('x')": (TypeError, "complex numbers"),
     "D.solve(D.source(), tol=0.0)": (ValueError, "greater than 0"),
@@ -305,6 +441,7 @@ def test_bad_input_is_refused_in_words(call):
     kind, words = BAD[call]
     U = pq.GaugeField.hot((4, 4, 4, 4), rng=1)
     D = Wilson(mass=0.5).on(U)
+    known = {"Wilson": Wilson, "Staggered": Staggered, "DomainWall": DomainWall}
     with pytest.raises(kind) as caught:
-        eval(call, {"pq": pq, "np": np, "math": math, "U": U, "D": D, "Wilson": Wilson, "Staggered": Staggered})
+        eval(call, {"pq": pq, "np": np, "math": math, "U": U, "D": D, **known})
     assert words in str(caught.value)

@@ -216,3 +216,94 @@ def test_demo_prints_and_draws(tmp_path):
     assert found.correlators["nucleon"].shape == (2, 8)
     assert found.spectrum.values.shape == (4,)
     assert (tmp_path / "demo.png").stat().st_size > 20_000
+
+
+def test_local_staggered_mesons_have_the_phases_of_their_matrices():
+    """s(x) = epsilon(x) tr(g_x^dagger Gamma g_x Gamma^dagger)/4 from products of the matrices themselves."""
+    from plaq.observables.hadrons import GAMMAS, _gamma
+
+    U = pq.GaugeField.hot((4, 2, 2, 4), "SU(2)", rng=3)
+    _, V = rotation(U)
+    D, E = (Staggered(mass=0.4).on(links) for links in (U, V))
+    G, _ = D.propagator(tol=1e-13)
+    H, _ = E.propagator(tol=1e-13)
+    g = gammas(4)
+    density = (np.abs(G) ** 2).sum(axis=(0, -1))
+    for name in GAMMAS:
+        matrix = _gamma(name, 4)
+        expected = np.zeros(4, complex)
+        for x in np.ndindex(U.shape):
+            turn = np.eye(4)
+            for nu in range(4):
+                turn = turn @ np.linalg.matrix_power(g[nu], x[nu])
+            phase = np.trace(turn.conj().T @ matrix @ turn @ matrix.conj().T) / 4 * (-1) ** sum(x)
+            expected[x[-1]] += phase * density[x] * np.exp(-1j * np.pi * x[0] / 2)
+        C = pq.observables.staggered_correlator(D, name, G, momentum=(1, 0, 0))
+        assert np.allclose(C, expected, atol=1e-12), name
+        assert np.allclose(C, pq.observables.staggered_correlator(E, name, H, momentum=(1, 0, 0)), atol=1e-10)
+    assert np.allclose(pq.observables.staggered_correlator(D, "5", G), pq.observables.pion_correlator(D, G))
+    # The others are bounded by the Goldstone pion.
+    assert (np.abs(pq.observables.staggered_correlator(D, "0", G)) <= pq.observables.pion_correlator(D, G)).all()
+
+
+def test_jacobi_smearing_is_the_series_of_the_inverse():
+    U = pq.GaugeField.hot((2, 3, 4), "SU(2)", rng=3)
+    g, V = rotation(U)
+    for family in (Wilson(mass=0.5), pq.dirac.Wilson(mass=0.5, csw=1.0)):
+        D = family.on(U)
+        size, alpha = int(np.prod(D.shape)), 0.2
+        basis = np.eye(size).reshape(size, *D.shape)
+        # 1 + alpha H is what one Gaussian step is, without its norm.
+        H = ((D.smear(basis, alpha=alpha, steps=1) * (1 + 4 * alpha)).reshape(size, size).T - np.eye(size)) / alpha
+        b = D.source(at=(1, 1, 1))
+        for steps in (0, 1, 4):
+            series = sum(np.linalg.matrix_power(alpha * H, n) for n in range(steps + 1)) @ b.reshape(-1)
+            found = D.smear(b, kind="jacobi", alpha=alpha, steps=steps)
+            assert np.allclose(found.reshape(-1), series, atol=1e-12)
+        whole = np.linalg.solve(np.eye(size) - alpha * H, b.reshape(-1))
+        found = D.smear(b, kind="jacobi", alpha=alpha, steps=200)
+        assert np.allclose(found.reshape(-1), whole, atol=1e-9)
+        turned = np.einsum("...ab,...sb->...sa", g, D.smear(b, kind="jacobi", alpha=alpha, steps=5))
+        assert np.allclose(
+            family.on(V).smear(np.einsum("...ab,...sb->...sa", g, b), kind="jacobi", alpha=alpha, steps=5), turned
+        )
+
+
+FAMILIES = {
+    "wilson": lambda U: Wilson(mass=0.6, csw=1.0),
+    "staggered": lambda U: Staggered(mass=0.5),
+    "improved": lambda U: Staggered(0.5, fat=0.9 * np.asarray(U), long=-0.04 * np.asarray(U)),
+    "walls": lambda U: pq.dirac.DomainWall(0.3, m5=1.2, ls=4),
+}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_propagators_come_back_from_their_files(kind, tmp_path):
+    U = pq.GaugeField.hot((4, 4), "SU(2)", rng=3)
+    D = FAMILIES[kind](U).on(U)
+    G, _ = D.propagator()
+    path = tmp_path / "quark.npz"
+    pq.dirac.write_propagator(path, G, D)
+    assert np.array_equal(pq.dirac.read_propagator(path), G)
+    assert np.array_equal(pq.dirac.read_propagator(path, D), G)
+    assert np.array_equal(np.load(path)["propagator"], G)
+    elsewhere = FAMILIES[kind](U).on(pq.GaugeField.hot((4, 4), "SU(2)", rng=4))
+    with pytest.raises(ValueError, match="another operator: links"):
+        pq.dirac.read_propagator(path, elsewhere)
+    with pytest.raises(ValueError, match="family"):
+        pq.dirac.read_propagator(path, Wilson(mass=0.7).on(U))
+    with pytest.raises(ValueError, match="is needed"):
+        pq.dirac.write_propagator(path, G[0], D)
+    with pytest.raises(ValueError, match="not finite"):
+        pq.dirac.write_propagator(path, np.full_like(G, np.nan), D)
+    content = path.read_bytes()
+    start = content.index(G.tobytes()[:64])
+    for spot in (start, start + G.nbytes - 1, content.index('"operator"'.encode("utf-32-le")) + 80):
+        damaged = bytearray(content)
+        damaged[spot] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(pq.FormatError, match="damaged"):
+            pq.dirac.read_propagator(path)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(pq.FormatError):
+        pq.dirac.read_propagator(path)

@@ -275,6 +275,9 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     D = wilson.on(pq.GaugeField.hot((2, 2), "U(1)", rng=1))
     four = wilson.on(pq.GaugeField.cold((2, 2, 2, 2)))
     staggered = pq.dirac.Staggered(0.5).on(pq.GaugeField.hot((2, 2), "U(1)", rng=1))
+    taste = pq.dirac.Staggered(0.5).on(pq.GaugeField.cold((2, 2, 2, 2), "U(1)"))
+    walls = pq.dirac.DomainWall(0.3, m5=1.0, ls=2)
+    edges = walls.on(pq.GaugeField.hot((2, 2), "U(1)", rng=1))
     solve = {
         "tol": 1e-8,
         "method": "auto",
@@ -641,7 +644,40 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             },
         ),
         "dirac.Wilson": (lambda **a: pq.dirac.Wilson(**a), {"mass": 0.3, "kappa": None, **masses}),
-        "dirac.Staggered": (pq.dirac.Staggered, {"mass": 0.3, "boundary": None}),
+        "dirac.Staggered": (pq.dirac.Staggered, {"mass": 0.3, "boundary": None, "fat": U, "long": U}),
+        "dirac.DomainWall": (
+            pq.dirac.DomainWall,
+            {"mass": 0.3, "m5": 1.0, "ls": 2, "b": 1.0, "c": 0.0, "boundary": None},
+        ),
+        "dirac.DomainWall.on": (walls.on, {"U": pq.GaugeField.hot((2, 2), "U(1)", rng=1)}),
+        "dirac.DomainWall.kernel": (walls.kernel, {}),
+        "dirac.DomainWallOperator": (
+            pq.dirac.DomainWallOperator,
+            {"family": walls, "U": pq.GaugeField.hot((2, 2), "U(1)", rng=1)},
+        ),
+        "dirac.DomainWallOperator.eigenvalues": (edges.eigenvalues, {**modes, "max_applications": 1000}),
+        "dirac.DomainWallOperator.noise": (edges.noise, {"n": 2, "kind": "Z2", "dilute": ("time",), "rng": 1}),
+        "dirac.DomainWallOperator.propagator": (edges.propagator, {"source": "point", "at": None}),
+        "dirac.DomainWallOperator.smear": (
+            edges.smear,
+            {"psi": edges.source(), "alpha": 0.25, "steps": 2, "links": None, "kind": "gaussian"},
+        ),
+        "dirac.DomainWallOperator.solve": (edges.solve, {"b": np.ones(edges.shape), **solve}),
+        "dirac.DomainWallOperator.source": (
+            edges.source,
+            {"kind": "wall", "at": None, "spin": 0, "color": 0, "momentum": None},
+        ),
+        "dirac.DomainWallOperator.sources": (edges.sources, {"kind": "wall", "at": None, "momentum": (1,)}),
+        "dirac.DomainWallOperator.at_walls": (edges.at_walls, {"psi": np.ones(edges.shape)}),
+        "dirac.DomainWallOperator.boundary": (edges.boundary, {"eta": edges.source()}),
+        "dirac.DomainWallOperator.effective": (edges.effective, {}),
+        "dirac.DomainWallOperator.midpoint": (edges.midpoint, {"psi": np.ones(edges.shape)}),
+        "dirac.DomainWallOperator.quark_field": (edges.quark_field, {"b": edges.source()}),
+        "dirac.EffectiveOperator": (pq.dirac.EffectiveOperator, {"D": edges}),
+        "dirac.EffectiveOperator.solve": (edges.effective().solve, {"b": edges.source()}),
+        "dirac.Operator.quark_field": (D.quark_field, {"b": D.source()}),
+        "dirac.read_propagator": (pq.dirac.read_propagator, {"path": "missing", "D": D}),
+        "dirac.write_propagator": (pq.dirac.write_propagator, {"path": "quark", "G": D.sources(), "D": D}),
         "dirac.Family.on": (wilson.on, {"U": pq.GaugeField.hot((2, 2), "U(1)", rng=1)}),
         "dirac.Wilson.bare_mass": (wilson.bare_mass, {"ndim": 4}),
         "dirac.Adjoint": (pq.dirac.Adjoint, {"operator": D}),
@@ -650,7 +686,10 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "dirac.Operator.solve": (D.solve, {"b": D.source(), **solve}),
         "dirac.Operator.source": (D.source, {"kind": "wall", "at": None, "spin": 0, "color": 0, "momentum": None}),
         "dirac.Operator.sources": (D.sources, {"kind": "wall", "at": None, "momentum": (1,)}),
-        "dirac.Operator.smear": (D.smear, {"psi": D.source(), "alpha": 0.25, "steps": 2, "links": None}),
+        "dirac.Operator.smear": (
+            D.smear,
+            {"psi": D.source(), "alpha": 0.25, "steps": 2, "links": None, "kind": "jacobi"},
+        ),
         "dirac.Operator.noise": (D.noise, {"n": 2, "kind": "Z2", "dilute": ("time",), "rng": 1}),
         "dirac.Operator.eigenvalues": (D.eigenvalues, {**modes, "max_applications": 1000}),
         "dirac.Spectrum": (
@@ -681,6 +720,11 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             {"D": four, "source": four.propagator()[0], "parity": 1, "momentum": None},
         ),
         "observables.pcac_mass": (O.pcac_mass, {"D": D, "source": None}),
+        "observables.residual_mass": (O.residual_mass, {"D": edges, "sources": edges.sources()}),
+        "observables.staggered_correlator": (
+            O.staggered_correlator,
+            {"D": taste, "gamma": "5", "source": None, "momentum": None},
+        ),
         "observables.effective_mass_error": (
             O.effective_mass_error,
             {"correlators": [[2.0, 1.0], [2.1, 1.0]], "form": "log"},
@@ -1074,6 +1118,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "every": 1,
             },
         ),
+        "smear.asqtad": (pq.smear.asqtad, {"U": four.U, "u0": 1.0}),
+        "smear.hisq": (pq.smear.hisq, {"U": four.U, "epsilon": 0.0}),
         "smear.hyp": (pq.smear.hyp, {"U": U, "alphas": (0.6, 0.3), "n": 1}),
         "smear.stout": (pq.smear.stout, {"U": U, "rho": 0.1, "n": 1, "loops": ["plaquette"], "directions": None}),
         "smear.t0": (pq.smear.t0, {"t": t, "energy": energy, "level": 0.3}),

@@ -1,5 +1,6 @@
 """Smearing, flow and covariant networks against recorded values and laws."""
 
+import itertools
 import json
 import struct
 from collections.abc import Callable
@@ -321,3 +322,66 @@ def test_flow_control_that_cannot_hold_is_stated() -> None:
     for tolerance in (0.0, 0.4):
         with pytest.raises(ValueError, match=r"allowed is above 0 to 0\.01"):
             pq.smear.flow(U, 0.1, adaptive=True, tolerance=tolerance)
+
+
+def walk(links, x, path):
+    """The product of links along a path."""
+    at, product, shape = list(x), np.eye(links.shape[-1]), links.shape[1:-2]
+    for step in path:
+        nu = abs(step) - 1
+        if step < 0:
+            at[nu] = (at[nu] - 1) % shape[nu]
+        u = links[(nu, *at)]
+        product = product @ (u if step > 0 else u.conj().T)
+        if step > 0:
+            at[nu] = (at[nu] + 1) % shape[nu]
+    return product
+
+
+def path_sums(links, coefficients):
+    """Every path of one, three, five and seven links around each link, and the straight one of five, one by one."""
+    one, *staples, straight = coefficients
+    total = one * links
+    for index in np.ndindex(links.shape[:-2]):
+        mu, x = index[0], index[1:]
+        others = [nu + 1 for nu in range(4) if nu != mu]
+        for n, weight in enumerate(staples, 1):
+            for order in itertools.permutations(others, n):
+                for signs in itertools.product((1, -1), repeat=n):
+                    out = [sign * nu for sign, nu in zip(signs, order, strict=True)]
+                    total[index] += weight * walk(links, x, [*out, mu + 1, *(-nu for nu in reversed(out))])
+        for step in (*others, *(-nu for nu in others)):
+            total[index] += straight * walk(links, x, [step, step, mu + 1, -step, -step])
+    return total
+
+
+def long_paths(links):
+    return np.array([walk(links, i[1:], [i[0] + 1] * 3) for i in np.ndindex(links.shape[:-2])]).reshape(links.shape)
+
+
+@pytest.mark.parametrize("group", ["U(1)", "SU(3)"])
+def test_fat_links_are_sums_over_their_paths(group):
+    U = pq.GaugeField.hot((3, 2, 2, 3), group, rng=3)
+    links, u0 = np.array(U), 0.9
+    fat, long = pq.smear.asqtad(U, u0)
+    weights = [5 / 8, 1 / 16 / u0**2, 1 / 64 / u0**4, 1 / 384 / u0**6, -1 / 16 / u0**4]
+    assert np.allclose(fat, path_sums(links, weights), atol=1e-13)
+    assert np.allclose(long, -long_paths(links) / 24 / u0**2, atol=1e-13)
+    epsilon = -0.1
+    fat, long = pq.smear.hisq(U, epsilon)
+    first = path_sums(links, [1 / 8, 1 / 16, 1 / 64, 1 / 384, 0])
+    values, vectors = np.linalg.eigh(np.swapaxes(first.conj(), -1, -2) @ first)
+    unitary = first @ (vectors / np.sqrt(values)[..., None, :]) @ np.swapaxes(vectors.conj(), -1, -2)
+    assert np.allclose(unitary @ np.swapaxes(unitary.conj(), -1, -2), np.eye(U.n_colors))
+    weights = [1 + epsilon / 8, 1 / 16, 1 / 64, 1 / 384, -1 / 8]
+    assert np.allclose(fat, path_sums(unitary, weights), atol=1e-11)
+    assert np.allclose(long, -(1 + epsilon) / 24 * long_paths(unitary), atol=1e-11)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -0.2])
+def test_fat_and_long_links_keep_the_momentum(epsilon):
+    """Unit links: fat + 3 long = 1, and 9/8 of it from the link and its staples."""
+    U = pq.GaugeField.cold((4, 4, 4, 4), "SU(2)")
+    for fat, long in (pq.smear.asqtad(U), pq.smear.hisq(U, epsilon)):
+        assert np.allclose(np.asarray(fat) + 3 * np.asarray(long), np.eye(2), atol=1e-14)
+    assert np.allclose(pq.smear.asqtad(U)[0], 9 / 8 * np.eye(2), atol=1e-14)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plaq.concepts import DiracFamily
 from plaq.dirac.operator import Operator
@@ -60,7 +61,7 @@ class Family(DiracFamily):
         return [cmath.phase(phase) for phase in self.boundary or ()]
 
 
-def _boundary(values: Any) -> tuple[complex, ...] | None:
+def phases_of(values: Any) -> tuple[complex, ...] | None:
     if values is None:
         return None
     phases = sequence(
@@ -70,6 +71,16 @@ def _boundary(values: Any) -> tuple[complex, ...] | None:
         if not abs(abs(phase) - 1.0) < 1e-12:
             raise ValueError(f"boundary has the phase {shown(phase)}; each is 1, -1 or a complex number of size one")
     return tuple(complex(phase) for phase in phases)
+
+
+def _links(name: str, links: Any) -> GaugeField:
+    """A copy of links inside or outside of a group."""
+    if isinstance(links, GaugeField):
+        return links.copy()
+    try:
+        return GaugeField.from_numpy(links, allow_nonunitary=True)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ class Wilson(Family):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         for name in ("nu", "xi"):
             object.__setattr__(self, name, number(name, getattr(self, name), above=0.0))
-        object.__setattr__(self, "boundary", _boundary(self.boundary))
+        object.__setattr__(self, "boundary", phases_of(self.boundary))
 
     def bare_mass(self, ndim: int) -> float:
         """The bare mass in `ndim` dimensions."""
@@ -166,7 +177,17 @@ class Staggered(Family):
         - U_\mu^\dagger(x - \hat\mu) \psi(x - \hat\mu)\right], \quad
         \eta_\mu(x) = (-1)^{x_0 + \dots + x_{\mu - 1}}
 
-    Vectors have colours only. One field stands for :math:`2^{d/2}` tastes.
+    Vectors have colours only. One field stands for :math:`2^{d/2}` tastes. Improved staggered fermions (S. Naik, 1989)
+    have fat links F in place of U, and a second term of the same form with long links L that go three steps,
+
+    .. math::
+
+        D\psi(x) = m \psi(x) + \tfrac12 \sum_\mu \eta_\mu(x) \left[F_\mu(x) \psi(x + \hat\mu)
+        + L_\mu(x) \psi(x + 3\hat\mu) - F_\mu^\dagger(x - \hat\mu) \psi(x - \hat\mu)
+        - L_\mu^\dagger(x - 3\hat\mu) \psi(x - 3\hat\mu)\right].
+
+    The coefficient -1/24 of the free Naik term is part of L, as those of :func:`plaq.smear.asqtad` and
+    :func:`plaq.smear.hisq` have it.
 
     Parameters
     ----------
@@ -174,11 +195,14 @@ class Staggered(Family):
         Bare mass in lattice units.
     boundary : sequence of complex, optional
         As of :class:`Wilson`.
+    fat, long : GaugeField or array_like, shape (d, x.., N, N), optional
+        Both or neither; they need not be unitary. ``on(U)`` asks U for the lattice, the group and what smears sources.
 
     Raises
     ------
     TypeError, ValueError
-        A mass that is not finite, phases not of size one.
+        A mass that is not finite, phases not of size one; one of `fat` and `long` alone, or of another shape than the
+        other or the field.
 
     Examples
     --------
@@ -190,11 +214,22 @@ class Staggered(Family):
 
     mass: float
     boundary: Sequence[complex] | None = None  # type: ignore[assignment]
+    fat: GaugeField | ArrayLike | None = None
+    long: GaugeField | ArrayLike | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mass", number("mass", self.mass))
-        object.__setattr__(self, "boundary", _boundary(self.boundary))
+        if (self.fat is None) != (self.long is None):
+            raise ValueError("give fat and long links of improved staggered fermions, both of them (long may be zero)")
+        if self.fat is not None and self.long is not None:
+            fat, long = _links("fat", self.fat), _links("long", self.long)
+            if np.asarray(fat).shape != np.asarray(long).shape:
+                raise ValueError(f"fat has links of shape {np.shape(fat)}, long of {np.shape(long)}; they must agree")
+            object.__setattr__(self, "fat", fat)
+            object.__setattr__(self, "long", long)
+        object.__setattr__(self, "boundary", phases_of(self.boundary))
 
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""
-        return {"kind": "staggered", "mass": self.mass, "boundary": self._angles()}
+        facts = {"kind": "staggered", "mass": self.mass, "boundary": self._angles()}
+        return facts if self.fat is None else {**facts, "long": True}

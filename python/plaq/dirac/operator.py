@@ -27,6 +27,7 @@ ROUNDING = 1e-15
 SPECTRA = ("normal", "hermitian", "staggered")
 ENDS = ("smallest", "largest")
 DILUTIONS = ("time", "spin", "color")
+SMEARINGS = ("gaussian", "jacobi")
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,52 @@ class Spectrum:
     vectors: Spinors | None = field(default=None, repr=False)
 
 
-class Operator(Rebuilt):
+class Applied:
+    """What is applied to arrays of a shape, with its adjoint: ``D @ psi``, ``D.H @ psi``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a vector."""
+        raise NotImplementedError
+
+    def _apply(self, psi: ArrayLike, adjoint: bool) -> Spinors:
+        raise NotImplementedError
+
+    @property
+    def H(self) -> Adjoint:
+        """The adjoint: ``D.H @ psi``."""
+        return Adjoint(self)
+
+    def __matmul__(self, psi: ArrayLike) -> Spinors:
+        return self._apply(psi, False)
+
+    def as_linear_operator(self) -> Any:
+        """The operator as a :class:`scipy.sparse.linalg.LinearOperator` on flat vectors in C order.
+
+        Raises
+        ------
+        ImportError
+            Without SciPy.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> D = pq.dirac.Wilson(mass=0.2).on(pq.GaugeField.cold((4, 4), "U(1)"))
+        >>> D.as_linear_operator().shape
+        (32, 32)
+        """
+        linalg = require("scipy.sparse.linalg", "analysis")
+        size = int(np.prod(self.shape))
+
+        def flat(adjoint: bool) -> Any:
+            return lambda x: self._apply(np.reshape(x, self.shape), adjoint).reshape(-1)
+
+        return linalg.LinearOperator(
+            (size, size), matvec=flat(False), rmatvec=flat(True), dtype=np.dtype(np.complex128)
+        )
+
+
+class Operator(Applied, Rebuilt):
     r"""A Dirac operator on a field, made by ``family.on(U)``.
 
     Vectors are arrays ``[x.., spin, colour]`` (staggered: ``[x.., colour]``) with any number of leading axes for
@@ -127,7 +173,17 @@ class Operator(Rebuilt):
 
     def _rebuild(self) -> None:
         inside = self.U.inside("a Dirac operator")
-        self._core = _plaq.DiracCore(json.dumps(self.family.spec()), inside)
+        fat, long = (getattr(self.family, name, None) for name in ("fat", "long"))
+        spec = json.dumps(self.family.spec())
+        if fat is None or long is None:
+            self._core = _plaq.DiracCore(spec, inside)
+            return
+        if fat.shape != self.U.shape or fat.n_colors != self.U.n_colors:
+            raise ValueError(
+                f"fat links are {fat.n_colors} x {fat.n_colors} matrices on {fat.shape}, the field is of "
+                f"{self.U.group} on {self.U.shape}; they must agree"
+            )
+        self._core = _plaq.DiracCore(spec, fat._core, long._core)
 
     def __repr__(self) -> str:
         return f"<{self.family!r} on {self.U.group} {self.U.shape}>"
@@ -138,39 +194,74 @@ class Operator(Rebuilt):
         return self._core.components[0]
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of a vector."""
+    def quark_shape(self) -> tuple[int, ...]:
+        """Shape of a quark field: ``(x.., spin, colour)``, staggered ``(x.., colour)``; that of sources."""
         spins, colors = self._core.components
         inner = (colors,) if spins == 1 else (spins, colors)
         return (*self.U.shape, *inner)
 
     @property
-    def H(self) -> Adjoint:
-        """The adjoint: ``D.H @ psi``."""
-        return Adjoint(self)
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a vector: that of a quark field, of domain walls with the slices in front."""
+        return self.quark_shape
 
-    def __matmul__(self, psi: ArrayLike) -> Spinors:
-        return self._apply(psi, False)
-
-    def _columns(self, name: str, psi: Any) -> tuple[Spinors, tuple[int, ...]]:
-        """A vector or several as ``[column, x.., spin, colour]``, and the leading axes."""
+    def _vectors(self, name: str, psi: Any, one: tuple[int, ...]) -> tuple[Spinors, tuple[int, ...]]:
+        """A vector or several of shape `one` as ``[column, *one]``, and the leading axes."""
         try:
             array = np.asarray(psi)
         except ValueError:
-            raise ValueError(f"{name} is an array of shape {self.shape}; got rows of different lengths") from None
+            raise ValueError(f"{name} is an array of shape {one}; got rows of different lengths") from None
         if array.dtype.kind not in "biufc":
             raise TypeError(f"{name} is an array of complex numbers; got {shown(psi)}")
-        leading, one = array.shape[: array.ndim - len(self.shape)], self.shape
+        leading = array.shape[: array.ndim - len(one)]
         if array.shape[array.ndim - len(one) :] != one or array.size == 0:
             raise ValueError(f"{name} has shape {array.shape}; {one} is needed, with any leading axes")
+        return np.ascontiguousarray(array, dtype=np.complex128).reshape(-1, *one), leading
+
+    def _columns(self, name: str, psi: Any) -> tuple[Spinors, tuple[int, ...]]:
+        """A vector or several as the core takes them, ``[column, x.., spin, colour]``, and the leading axes."""
+        columns, leading = self._vectors(name, psi, self.shape)
         spins, colors = self._core.components
-        columns = np.ascontiguousarray(array, dtype=np.complex128).reshape(-1, *self.U.shape, spins, colors)
-        return columns, leading
+        return columns.reshape(-1, *self.U.shape, spins, colors), leading
+
+    def _returned(self, columns: Spinors, leading: tuple[int, ...]) -> Spinors:
+        """What the core returns as vectors with their leading axes."""
+        return columns.reshape(*leading, *self.shape)
 
     def _apply(self, psi: ArrayLike, adjoint: bool) -> Spinors:
         columns, leading = self._columns("psi", psi)
         image: Spinors = self._core.apply(columns, adjoint)
-        return image.reshape(*leading, *self.shape)
+        return self._returned(image, leading)
+
+    def quark_field(self, b: ArrayLike, **options: Any) -> tuple[Spinors, SolveInfo]:
+        """The quark fields of sources: ``D.solve(b)``, of domain walls the fields at the walls.
+
+        Parameters
+        ----------
+        b : array_like, shape (.., x.., spin, colour)
+            Sources.
+        **options
+            Of :meth:`solve`.
+
+        Returns
+        -------
+        q : ndarray
+            Like `b`.
+        info : SolveInfo
+
+        Raises
+        ------
+        TypeError, ValueError, plaq.ConvergenceError
+            As :meth:`solve`.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> D = pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4).on(pq.GaugeField.cold((4, 4), "U(1)"))
+        >>> D.quark_field(D.source())[0].shape
+        (4, 4, 2, 1)
+        """
+        return self.solve(b, **options)
 
     def solve(
         self,
@@ -255,12 +346,12 @@ class Operator(Rebuilt):
         except _plaq.ConvergenceError as error:
             failure: Any = error
             if failure.best is not None:
-                failure.best = failure.best.reshape(*leading, *self.shape)
+                failure.best = self._returned(np.reshape(failure.best, columns.shape), leading)
             failure.history = np.asarray(failure.history)
             raise
         history = np.asarray(info.pop("history"))
         found = SolveInfo(seconds=time.perf_counter() - began, history=history, **info)
-        return x.reshape(*leading, *self.shape), found
+        return self._returned(x, leading), found
 
     def _low_modes(self, columns: Spinors, deflate: Any) -> Spinors:
         """sum over v of v <v, D^dagger b> / value."""
@@ -269,7 +360,7 @@ class Operator(Rebuilt):
             raise ValueError('deflate needs D.eigenvalues(k, of="normal", vectors=True) of this operator')
         if not (deflate.values > 0).all():
             raise ValueError("deflate has eigenvalues that are zero: the operator is singular")
-        v = deflate.vectors.reshape(len(deflate.values), -1)
+        v = self._columns("deflate.vectors", deflate.vectors)[0].reshape(len(deflate.values), -1)
         image: Spinors = self._core.apply(columns, True).reshape(len(columns), -1)
         return np.asarray(((image @ v.conj().T) / deflate.values) @ v).reshape(columns.shape)
 
@@ -344,7 +435,7 @@ class Operator(Rebuilt):
             values=np.array(values),
             residuals=np.array(info.pop("residuals")),
             seconds=time.perf_counter() - began,
-            vectors=None if found is None else found.reshape(k, *self.shape),
+            vectors=None if found is None else self._returned(found, (k,)),
             **info,
         )
 
@@ -390,7 +481,7 @@ class Operator(Rebuilt):
         site = self._site(at)
         spins, colors = self._core.components
         spin, color = whole_number("spin", spin, 0, spins - 1), whole_number("color", color, 0, colors - 1)
-        b = np.zeros(self.shape, np.complex128)
+        b = np.zeros(self.quark_shape, np.complex128)
         where: tuple[Any, ...] = site if kind == "point" else (..., site[-1])
         lattice = b[..., color] if spins == 1 else b[..., spin, color]
         lattice[where] = 1.0
@@ -437,27 +528,38 @@ class Operator(Rebuilt):
         each = [
             self.source(kind, at=at, spin=s, color=c, momentum=momentum) for s in range(spins) for c in range(colors)
         ]
-        return np.array(each).reshape(*self.shape[self.U.ndim :], *self.shape)
+        return np.array(each).reshape(*self.quark_shape[self.U.ndim :], *self.quark_shape)
 
     def smear(
-        self, psi: ArrayLike, *, alpha: float = 0.25, steps: int = 20, links: GaugeField | None = None
+        self,
+        psi: ArrayLike,
+        *,
+        alpha: float = 0.25,
+        steps: int = 20,
+        links: GaugeField | None = None,
+        kind: str = "gaussian",
     ) -> Spinors:
-        r"""Gaussian smearing (S. Güsken, 1990; Wuppertal) of a source, or of the sink of a propagator, in space.
+        r"""Smearing of a source, or of the sink of a propagator, in space.
+
+        Gaussian (S. Güsken, 1990; Wuppertal) and Jacobi smearing (UKQCD, hep-lat/9303009), with
+        :math:`H\psi(x) = \sum_{k=1}^{n_s} U_k(x) \psi(x + \hat k) + U_k^\dagger(x - \hat k) \psi(x - \hat k)`:
 
         .. math::
 
-            \psi(x) \leftarrow \frac{1}{1 + 2 n_s \alpha}\Big[\psi(x) + \alpha \sum_{k=1}^{n_s} U_k(x)
-            \psi(x + \hat k) + U_k^\dagger(x - \hat k) \psi(x - \hat k)\Big]
+            \psi \leftarrow \frac{(1 + \alpha H) \psi}{1 + 2 n_s \alpha} \quad \text{(steps times)}, \qquad
+            \psi \leftarrow \sum_{n=0}^{steps} (\alpha H)^n \psi \to (1 - \alpha H)^{-1} \psi.
 
         Parameters
         ----------
         psi : array_like, shape (.., x.., spin, colour)
         alpha : float
-            Weight of the neighbours.
+            Weight of the neighbours. The Jacobi series has a limit below :math:`1/2n_s` (free field).
         steps : int
-            Applications; the radius grows with the root of ``steps``.
+            Applications of H. The Gaussian radius grows with the root of ``steps``.
         links : GaugeField, optional
             Smeared links, as ``plaq.smear.ape(U, alpha=0.5)``; by default those of the operator.
+        kind : {"gaussian", "jacobi"}
+            The Gaussian one is divided by its weight on a constant field, the Jacobi one is not.
 
         Returns
         -------
@@ -467,7 +569,7 @@ class Operator(Rebuilt):
         Raises
         ------
         TypeError, ValueError
-            Wrong shapes; negative `alpha`; links of another shape or group.
+            Wrong shapes; negative `alpha`; links of another shape or group; an unknown kind.
 
         Examples
         --------
@@ -477,23 +579,25 @@ class Operator(Rebuilt):
         >>> bool(np.isclose(b.sum(), 1.0)), bool(np.abs(b[..., 1, :, :]).max() == 0)
         (True, True)
         """
-        columns, leading = self._columns("psi", psi)
+        one_of("kind of smearing", kind, SMEARINGS)
+        columns, leading = self._vectors("psi", psi, self.quark_shape)
+        columns = columns.reshape(-1, *self.U.shape, *self._core.components)
         alpha = number("alpha", alpha, least=0.0)
         steps = whole_number("steps", steps, 0)
         U = self.U if links is None else instance("links", links, GaugeField, "a GaugeField, as plaq.smear.ape(U)")
         if U.shape != self.U.shape or U.n_colors != self.U.n_colors:
             raise ValueError(f"links are of {U.group} on {U.shape}; {self.U.group} on {self.U.shape} is needed")
         matrices = np.asarray(U)[:, None]
-        space = self.U.ndim - 1
+        space, source = self.U.ndim - 1, columns
         for _ in range(steps):
-            total = columns.copy()
+            total = (columns if kind == "gaussian" else source).copy()
             for k in range(space):
                 forward = np.roll(columns, -1, axis=k + 1)
                 backward = np.swapaxes(matrices[k].conj(), -1, -2) @ np.swapaxes(columns, -1, -2)
                 total += alpha * np.swapaxes(matrices[k] @ np.swapaxes(forward, -1, -2), -1, -2)
                 total += alpha * np.roll(np.swapaxes(backward, -1, -2), 1, axis=k + 1)
-            columns = total / (1 + 2 * space * alpha)
-        return columns.reshape(*leading, *self.shape)
+            columns = total / (1 + 2 * space * alpha) if kind == "gaussian" else total
+        return columns.reshape(*leading, *self.quark_shape)
 
     def noise(self, n: int = 1, kind: str = "Z2", *, dilute: Any = (), rng: Rng | None = None) -> Spinors:
         """Noise sources of mean zero, cut into pieces (dilution).
@@ -536,19 +640,19 @@ class Operator(Rebuilt):
             raise ValueError(f"dilute = {shown(dilute)} names a dilution twice")
         spins, colors = self._core.components
         extents = {"time": self.U.shape[-1], "spin": spins, "color": colors}
-        inner = len(self.shape) - self.U.ndim
+        inner = len(self.quark_shape) - self.U.ndim
         axes = {"time": -1 - inner, "spin": -2, "color": -1}
         pieces = int(np.prod([extents[name] for name in names], dtype=int))
-        require_memory(f"noise of {n} vectors in {pieces} pieces", n * pieces * int(np.prod(self.shape)), 16)
-        cut = noise_vectors(self.shape, n, kind, rng)[:, None]
+        require_memory(f"noise of {n} vectors in {pieces} pieces", n * pieces * int(np.prod(self.quark_shape)), 16)
+        cut = noise_vectors(self.quark_shape, n, kind, rng)[:, None]
         for name in names:
             if extents[name] == 1:
                 continue
-            parts = np.zeros((n, cut.shape[1], extents[name], *self.shape), np.complex128)
+            parts = np.zeros((n, cut.shape[1], extents[name], *self.quark_shape), np.complex128)
             for index in range(extents[name]):
                 where: tuple[Any, ...] = (..., index, *(slice(None),) * (-1 - axes[name]))
                 parts[:, :, index][where] = cut[where]
-            cut = parts.reshape(n, -1, *self.shape)
+            cut = parts.reshape(n, -1, *self.quark_shape)
         return cut
 
     def _site(self, at: Any) -> tuple[int, ...]:
@@ -599,36 +703,11 @@ class Operator(Rebuilt):
         (4, 3, 4, 4, 4, 4, 4, 3)
         """
         if isinstance(source, np.ndarray):
-            wanted = (*self.shape[self.U.ndim :], *self.shape)
+            wanted = (*self.quark_shape[self.U.ndim :], *self.quark_shape)
             if source.shape != wanted or at is not None:
                 raise ValueError(f"sources have shape {wanted}, as of D.sources, and no `at`; got {source.shape}")
-            return self.solve(source, **options)
-        return self.solve(self.sources(source, at=at), **options)  # type: ignore[arg-type]
-
-    def as_linear_operator(self) -> Any:
-        """The operator as a :class:`scipy.sparse.linalg.LinearOperator` on flat vectors in C order.
-
-        Raises
-        ------
-        ImportError
-            Without SciPy.
-
-        Examples
-        --------
-        >>> import plaq as pq
-        >>> D = pq.dirac.Wilson(mass=0.2).on(pq.GaugeField.cold((4, 4), "U(1)"))
-        >>> D.as_linear_operator().shape
-        (32, 32)
-        """
-        linalg = require("scipy.sparse.linalg", "analysis")
-        size = int(np.prod(self.shape))
-
-        def flat(adjoint: bool) -> Any:
-            return lambda x: self._apply(np.reshape(x, self.shape), adjoint).reshape(-1)
-
-        return linalg.LinearOperator(
-            (size, size), matvec=flat(False), rmatvec=flat(True), dtype=np.dtype(np.complex128)
-        )
+            return self.quark_field(source, **options)
+        return self.quark_field(self.sources(source, at=at), **options)  # type: ignore[arg-type]
 
 
 class Adjoint:
@@ -642,8 +721,13 @@ class Adjoint:
     True
     """
 
-    def __init__(self, operator: Operator) -> None:
-        self.operator: Operator = instance("operator", operator, Operator, "a Dirac operator")
+    def __init__(self, operator: Applied) -> None:
+        self.operator: Applied = instance("operator", operator, Applied, "a Dirac operator")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a vector."""
+        return self.operator.shape
 
     def __matmul__(self, psi: ArrayLike) -> Spinors:
         return self.operator._apply(psi, True)

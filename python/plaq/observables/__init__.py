@@ -8,6 +8,8 @@ from plaq.observables.hadrons import (
     nucleon_correlator,
     pcac_mass,
     pion_correlator,
+    residual_mass,
+    staggered_correlator,
 )
 from plaq.observables.links import (
     loop,
@@ -47,6 +49,8 @@ __all__ = [
     "polyakov_density",
     "rectangle",
     "rectangle_density",
+    "residual_mass",
+    "staggered_correlator",
     "topological_charge",
     "topological_charge_density",
     "wilson_loop",

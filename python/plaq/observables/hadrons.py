@@ -21,6 +21,8 @@ __all__ = [
     "nucleon_correlator",
     "pcac_mass",
     "pion_correlator",
+    "residual_mass",
+    "staggered_correlator",
 ]
 
 Reals = NDArray[np.float64]
@@ -38,15 +40,15 @@ class Solvable(Protocol):
     @property
     def propagator(self) -> Any: ...
     @property
-    def solve(self) -> Any: ...
+    def quark_field(self) -> Any: ...
     @property
     def n_spins(self) -> int: ...
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def quark_shape(self) -> tuple[int, ...]: ...
 
 
 def _operator(D: Any) -> Any:
-    if not all(hasattr(D, name) for name in ("propagator", "n_spins", "U")):
+    if not all(hasattr(D, name) for name in ("propagator", "quark_field", "quark_shape", "n_spins", "U")):
         raise TypeError(f"a Dirac operator is needed, made by family.on(U); got {shown(D)}")
     return D
 
@@ -93,9 +95,10 @@ def _propagator(D: Any, G: Any, options: dict[str, Any]) -> Complexes:
     if G is None:
         return np.asarray(D.propagator(**options)[0])
     G = np.asarray(G)
-    inner = D.shape[len(D.U.shape) :]
-    if G.shape != (*inner, *D.shape):
-        raise ValueError(f"the propagator has shape {G.shape}; {(*inner, *D.shape)} is needed, as of D.propagator")
+    one = D.quark_shape
+    wanted = (*one[len(D.U.shape) :], *one)
+    if G.shape != wanted:
+        raise ValueError(f"the propagator has shape {G.shape}; {wanted} is needed, as of D.propagator")
     return np.asarray(G, np.complex128)
 
 
@@ -179,7 +182,7 @@ def meson_correlator(
     True
     """
     if _operator(D).n_spins == 1:
-        raise ValueError("meson_correlator is for Wilson fermions; staggered ones have pion_correlator")
+        raise ValueError("meson_correlator is for Wilson fermions; staggered ones have staggered_correlator")
     G = _propagator(D, source, options)
     spins, ndim = D.n_spins, len(D.U.shape)
     five = _gamma("5", spins)
@@ -191,6 +194,71 @@ def meson_correlator(
     return np.asarray(
         np.einsum("xtacsd,sp,xtbcpd,ab->t", along.conj(), first.conj(), weighted, last.conj(), optimize=True)
     )
+
+
+def staggered_correlator(
+    D: Solvable, gamma: str = "5", source: Any = None, *, momentum: Any = None, **options: Any
+) -> Complexes:
+    r"""A local, taste-diagonal meson of staggered fermions.
+
+    .. math::
+
+        C(t) = \sum_{\vec x} s_\Gamma(x)\, e^{-ipx} \sum_{\text{colour}} |G(x)|^2
+
+    The sixteen operators :math:`\bar\chi(x) \phi_\Gamma(x) \chi(x)` of one site have spin and taste
+    :math:`\Gamma \otimes \xi_\Gamma` (H. Kluberg-Stern et al., 1983; M. Golterman, 1986). With
+    :math:`\gamma_x = \gamma_0^{x_0} \gamma_1^{x_1} \gamma_2^{x_2} \gamma_3^{x_3}` their phases are
+    :math:`\phi_\Gamma(x) = \tfrac14 \mathrm{tr}(\gamma_x^\dagger \Gamma \gamma_x \Gamma^\dagger)`, and the antiquark
+    adds :math:`\epsilon(x) = (-1)^{x_0 + x_1 + x_2 + x_3}`: :math:`s_\Gamma = \phi_\Gamma \epsilon`. It is 1
+    for ``"5"`` (the Goldstone pion, :func:`pion_correlator`), :math:`(-1)^{x_k}` for ``"k"`` (the local :math:`\rho`,
+    "VT"), :math:`\epsilon` for ``"I"`` (:math:`\sigma`), and so on; every correlator but that of the pion has a parity
+    partner that oscillates in time.
+
+    Parameters
+    ----------
+    D : plaq.dirac.Operator
+        Of staggered fermions in four dimensions.
+    gamma : str
+        Name of :math:`\Gamma`, as of :func:`meson_correlator`.
+    source : ndarray, optional
+        A propagator; by default from a point source at the origin, to which the phases refer.
+    momentum : sequence of int, optional
+        As of :func:`meson_correlator`.
+    **options
+        Of ``D.solve``.
+
+    Returns
+    -------
+    ndarray, shape (L_t,)
+
+    Raises
+    ------
+    TypeError, ValueError, plaq.ConvergenceError
+        Other fermions or dimensions; unknown matrices; as ``D.solve``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> D = pq.dirac.Staggered(mass=0.3).on(pq.GaugeField.hot((4, 4, 4, 4), "SU(2)", rng=1))
+    >>> G, _ = D.propagator()
+    >>> pion = pq.observables.staggered_correlator(D, "5", G)
+    >>> bool(np.allclose(pion, pq.observables.pion_correlator(D, G)))
+    True
+    """
+    if _operator(D).n_spins != 1 or len(D.U.shape) != 4:
+        raise ValueError("taste-diagonal mesons are those of staggered fermions in four dimensions")
+    one_of("gamma", gamma, GAMMAS)
+    phases = _phases(D, momentum)
+    G = _propagator(D, source, options)
+    # The matrices in a name, of which each anticommutes with all others: gamma_nu passes Gamma with a sign.
+    inside = {int(name) for name in gamma if name in "0123"}
+    flips = [(len(inside) - (nu in inside)) % 2 for nu in range(4)]
+    if "5" in gamma:
+        flips = [1 - flip for flip in flips]
+    x = np.indices(D.U.shape)
+    sign = (-1.0) ** sum((1 + flip) * at for flip, at in zip(flips, x, strict=True))
+    site = sign * (np.abs(G) ** 2).sum(axis=(0, -1))
+    return np.asarray((phases * site).reshape(-1, D.U.shape[-1]).sum(axis=0))
 
 
 def nucleon_correlator(
@@ -246,7 +314,7 @@ def nucleon_correlator(
     >>> bool((C.real[:4] > 0).all()), bool(np.abs(C.imag).max() < 1e-8 * C.real.max())
     (True, True)
     """
-    if _operator(D).n_spins != 4 or D.shape[-1] != 3 or len(D.U.shape) != 4:
+    if _operator(D).n_spins != 4 or D.quark_shape[-1] != 3 or len(D.U.shape) != 4:
         raise ValueError("the nucleon is made of Wilson fermions of SU(3) in four dimensions")
     parity = whole_number("parity", parity, -1, 1)
     if parity == 0:
@@ -311,6 +379,59 @@ def pcac_mass(D: Solvable, source: Any = None, **options: Any) -> Reals:
     return np.asarray((axial[2:] - axial[:-2]) / (4 * pion[1:-1]))
 
 
+def residual_mass(D: Solvable, sources: Any = None, **options: Any) -> Reals:
+    r"""What is left of chiral symmetry breaking at a finite extent of the fifth dimension.
+
+    .. math::
+
+        R(t) = \frac{\sum_{\vec x} |q_{mid}(\vec x, t)|^2}{\sum_{\vec x} |q(\vec x, t)|^2}, \quad
+        q_{mid} = P_- \psi_{L_s/2} + P_+ \psi_{L_s/2 - 1}
+
+    of domain walls, with the solution :math:`\psi` of the source of the quark fields, summed over the spins and colours
+    of the source (T. Blum et al., hep-lat/0007038). The sum in the numerator is
+    :math:`|D_{eff}^{-1} \eta|^2` with the weight :math:`\Delta = (1 - \epsilon(H)^2)/4` (R. Brower, H. Neff and
+    K. Orginos, arXiv:1206.5214), also for Moebius fermions. The residual mass is its plateau, averaged over
+    configurations.
+
+    Parameters
+    ----------
+    D : plaq.dirac.DomainWallOperator
+        With an even `ls`.
+    sources : ndarray, optional
+        As of ``D.sources``; by default of a point at the origin.
+    **options
+        Of ``D.solve``.
+
+    Returns
+    -------
+    ndarray, shape (L_t,)
+
+    Raises
+    ------
+    TypeError, ValueError, plaq.ConvergenceError
+        No domain walls, an odd `ls`, sources of another shape; as ``D.solve``.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> U = pq.GaugeField.cold((4, 4, 4, 8), "SU(2)")
+    >>> R = [pq.observables.residual_mass(pq.dirac.DomainWall(0.1, m5=1.2, ls=ls).on(U))[4] for ls in (4, 8)]
+    >>> bool(R[1] < 0.1 * R[0])
+    True
+    """
+    walls: Any = _operator(D)
+    if not hasattr(walls, "midpoint"):
+        raise TypeError(f"the residual mass is one of domain walls, pq.dirac.DomainWall(..).on(U); got {shown(D)}")
+    one = D.quark_shape
+    b = walls.sources() if sources is None else np.asarray(sources)
+    if b.shape != (*one[len(D.U.shape) :], *one):
+        raise ValueError(f"sources have shape {b.shape}; {(*one[len(D.U.shape) :], *one)} is needed, as of D.sources")
+    walls.midpoint(np.zeros(walls.shape))
+    psi, _ = walls.solve(walls.boundary(b), **options)
+    axes = tuple(axis for axis in range(b.ndim) if axis != b.ndim - 3)
+    return np.asarray((np.abs(walls.midpoint(psi)) ** 2).sum(axes) / (np.abs(walls.at_walls(psi)) ** 2).sum(axes))
+
+
 def chiral_condensate(
     D: Solvable, *, noise: str | None = None, n_noise: int = 16, rng: Rng | None = None, **options: Any
 ) -> float | Estimate:
@@ -344,18 +465,18 @@ def chiral_condensate(
     >>> round(pq.observables.chiral_condensate(D), 9)
     0.825974026
     """
-    shape, volume = _operator(D).shape, int(np.prod(D.U.shape))
+    shape, volume = _operator(D).quark_shape, int(np.prod(D.U.shape))
     if noise is None:
         total, size = 0.0, int(np.prod(shape))
         for start in range(0, size, 48):
             rows = np.zeros((min(48, size - start), size))
             rows[np.arange(len(rows)), start + np.arange(len(rows))] = 1.0
-            x, _ = D.solve(rows.reshape(-1, *shape), **options)
+            x, _ = D.quark_field(rows.reshape(-1, *shape), **options)
             total += float(x.reshape(len(rows), size)[np.arange(len(rows)), start + np.arange(len(rows))].real.sum())
         return total / volume
     count = whole_number("n_noise", n_noise, 2)
     eta = noise_vectors(shape, count, noise, rng)
-    x, _ = D.solve(eta, **options)
+    x, _ = D.quark_field(eta, **options)
     return _mean(np.sum((eta.conj() * x).real.reshape(count, -1), axis=1) / volume)
 
 

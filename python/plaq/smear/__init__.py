@@ -1,8 +1,22 @@
 """Smearing, gradient flow, and networks that are smearing with trainable coefficients."""
 
+from plaq.smear.fat import asqtad, hisq
 from plaq.smear.fixed import ape, hyp, stout
 from plaq.smear.flow import Flow, flow, t0, w0
 from plaq.smear.layers import AttentionLayer, StoutLayer
 from plaq.smear.network import CovariantNet
 
-__all__ = ["AttentionLayer", "CovariantNet", "Flow", "StoutLayer", "ape", "flow", "hyp", "stout", "t0", "w0"]
+__all__ = [
+    "AttentionLayer",
+    "CovariantNet",
+    "Flow",
+    "StoutLayer",
+    "ape",
+    "asqtad",
+    "flow",
+    "hisq",
+    "hyp",
+    "stout",
+    "t0",
+    "w0",
+]
