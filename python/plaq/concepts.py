@@ -180,6 +180,8 @@ class Action:
 class DiracFamily(ABC):
     """A Dirac operator without a field, as plain data: what actions know of :mod:`plaq.dirac`."""
 
+    __repr__ = call_text
+
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""

@@ -290,6 +290,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "on_failure": "raise",
             },
         ),
+        "HMC.tune": (hmc.tune, {"state": U, "trajectories": 2, "acceptance": 0.8, "rng": 1}),
         "HMC.check": (hmc.check, {"state": U, "rng": 1}),
         "HMC.advance": (hmc.advance, {"state": U, **step}),
         "HMC.default_observables": (hmc.default_observables, {"state": U}),
@@ -307,6 +308,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "on_failure": "raise",
             },
         ),
+        "SelfLearningHMC.tune": (learner.tune, {"state": U, "trajectories": 2, "acceptance": 0.8, "rng": 1}),
         "SelfLearningHMC.train": (
             learner.train,
             {

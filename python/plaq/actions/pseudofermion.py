@@ -11,7 +11,7 @@ from plaq.ground.arguments import array, number, shown, whole_number
 __all__ = ["Pseudofermion"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pseudofermion(Action):
     r"""Dynamical quarks, :math:`\phi^\dagger K^{-1} \phi` with a pseudofermion drawn at the start of every trajectory.
 

@@ -72,7 +72,7 @@ def _boundary(values: Any) -> tuple[complex, ...] | None:
     return tuple(complex(phase) for phase in phases)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Wilson(Family):
     r"""Wilson fermions, with clover term, twisted mass and anisotropy.
 
@@ -156,7 +156,7 @@ class Wilson(Family):
         return found | masses | {"boundary": self._angles()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Staggered(Family):
     r"""Staggered fermions (L. Susskind, 1977).
 

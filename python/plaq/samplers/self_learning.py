@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq.concepts import Action, Vector
+from plaq.concepts import Action, Sum, Vector
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import instance, one_of, sequence, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.hmc import HMC
+from plaq.samplers.tuning import Tuning
 from plaq.training.batches import batch_size, held_back
 from plaq.training.checkpoint import checkpoint_path
 from plaq.training.history import History
@@ -99,9 +101,11 @@ class SelfLearningHMC(HMC):
             raise TypeError("target and proposal are actions of gauge fields")
         self.proposal: Action = proposal.with_parameters(proposal.parameters)
         self._numbers, self._terms = _matched(target, proposal)
+        self._named = proposal
         super().__init__(
             target, length=length, steps=steps, integrator=integrator, levels=levels, on_failure=on_failure
         )
+        del self._named
 
     @property
     def target(self) -> Action:
@@ -129,19 +133,65 @@ class SelfLearningHMC(HMC):
         return self.action.functions() + [f for n in proposed for f in self.proposal.terms()[n].functions()]
 
     def _time_scales(self) -> list[tuple[list[int], int | None, str]]:
-        scales = self._scales_of(self.proposal)
+        # Levels name terms as they were given: the copies have networks of their own.
+        scales = self._scales_of(self._named)
         return [([self._numbers[n] for n in terms], steps, name) for terms, steps, name in scales]
 
     def tuning(self, state: Any, seed: int) -> dict[str, Any] | None:
         """Steps at which a trial trajectory of the proposal keeps its energy to 1; None if they were given."""
         if self.steps is not None:
             return None
-        alone = HMC(self.proposal, length=self.length, integrator=self.integrator, levels=self.levels)
-        return alone.tuning(state, seed)
+        return self._alone().tuning(state, seed)
 
     def learn(self, facts: dict[str, Any], info: Any) -> dict[str, Any]:
         """The same steps: delta_h of the target does not vanish with them."""
         return facts
+
+    def tune(self, state: GaugeField, *, trajectories: int = 10, acceptance: float | None = None, rng: Rng) -> Tuning:
+        """Steps at which the proposal keeps its own energy; see :meth:`plaq.HMC.tune`.
+
+        More steps do not make the target's delta_h vanish, so `acceptance` is the one that a
+        :class:`plaq.HMC` of the proposal alone would have; that of this sampler is at most about as large.
+
+        Parameters
+        ----------
+        state, trajectories, acceptance, rng
+            As of :meth:`plaq.HMC.tune`.
+
+        Returns
+        -------
+        plaq.sampler.Tuning
+
+        Raises
+        ------
+        TypeError, ValueError, ConvergenceError
+            As of :meth:`plaq.HMC.tune`.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> sampler = pq.SelfLearningHMC(pq.actions.Wilson(2.0), pq.actions.Wilson(1.8), steps=5)
+        >>> found = sampler.tune(pq.GaugeField.cold((8, 8), "U(1)"), rng=1)
+        >>> type(found.sampler).__name__
+        'SelfLearningHMC'
+        """
+        found = self._alone().tune(self._checked(state), trajectories=trajectories, acceptance=acceptance, rng=rng)
+        note = "energies of the proposal; the target decides on the acceptance of the chain"
+        return replace(found, sampler=self._with_steps(found.steps), note=note)
+
+    def _alone(self) -> HMC:
+        """The proposal by itself, with the same levels."""
+        terms = self.proposal.terms()
+        back = {number: terms[n] for n, number in enumerate(self._numbers)}
+        levels = [(Sum(tuple(back[n] for n in numbers)), steps or 1) for numbers, steps, _ in self._scales[1:]]
+        return HMC(
+            self.proposal,
+            length=self.length,
+            steps=self.steps,
+            integrator=self.integrator,
+            levels=levels,
+            on_failure=self.on_failure,
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """The physics input; the proposal with its coefficients is part of it."""
