@@ -186,6 +186,10 @@ class DiracFamily(ABC):
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""
 
+    @abstractmethod
+    def with_mass(self, value: float) -> DiracFamily:
+        """The same operator with another mass."""
+
 
 def _core_of(field: Any, kind: type) -> Any:
     if not isinstance(field, kind):

@@ -1,12 +1,14 @@
 //! Dirac operators: Wilson, clover, twisted mass, staggered, as a whole and in their even-odd form.
 
 mod clover;
+mod clover_force;
 mod family;
 pub mod gamma;
 mod hermitian;
 mod hopping;
 mod stencil;
 
+pub use clover_force::Slopes;
 pub use family::{DiracSpec, Family, LinkQuark, MOST_COLORS};
 pub use hermitian::{Hermitian, MinusSquare};
 pub use hopping::{Geometry, Hopping, Onto};

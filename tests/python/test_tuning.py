@@ -6,7 +6,7 @@ import math
 import numpy as np
 import plaq as pq
 import pytest
-from plaq.samplers.tuning import SHARE, Scan, first_inner, scanned, width_at
+from plaq.samplers.tuning import SHARE, first_inner, scanned, width_at
 
 Wilson, Quark = pq.actions.Wilson, pq.actions.Pseudofermion
 U1 = pq.HMC(Wilson(2.0), steps=6).run(pq.GaugeField.hot((8, 8), "U(1)", rng=1), 30, rng=1, progress=False).state

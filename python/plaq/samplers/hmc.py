@@ -181,22 +181,22 @@ class HMC(FieldSampler):
 
         1. A few trajectories measure the force of every term. Inner levels start with steps at which step size times
            force is the same on all levels (C. Urbach et al., hep-lat/0506011).
-        2. A scan: `trajectories` trajectories, and the same (field, momenta, pseudofermions) with the steps of one level
-           doubled, for each level. At small steps :math:`\delta H = \sum_l x_l \epsilon_l^p` with p the order of the
-           integrator, so that the scan finds what each level adds to :math:`\delta H`.
+        2. A scan: `trajectories` trajectories, and the same ones (field, momenta, pseudofermions) with the steps of one
+           level doubled, for each level. At small steps :math:`\delta H = \sum_l x_l \epsilon_l^p` with p the order of
+           the integrator, so that the scan finds what each level adds to :math:`\delta H`.
         3. Proposed: inner levels with the fewest steps at which they add at most half of what the outermost one adds;
            outermost steps such that :math:`\mathrm{erfc}(\sigma/\sqrt8)` is the acceptance asked for, with the
            measured :math:`\sigma` of :math:`\delta H` scaled to these steps. If that is more than a factor of two
            away, another scan is made there.
-        4. The trajectories of the scan are run with the proposed steps, and with more of them where the law of small steps
-           promised too much. What is seen there is the prediction.
+        4. The trajectories of the scan are run with the proposed steps, and with more of them where the law of small
+           steps promised too much. What is seen there is the prediction.
 
         Parameters
         ----------
         state : GaugeField or ScalarField
             A field in equilibrium; the chain of the scan starts here.
         trajectories : int
-            Of a scan, 2 to 1000; :math:`\sigma` has a relative error of about :math:`1/\sqrt{2\,\mathrm{trajectories}}`.
+            Of a scan, 2 to 1000; their number n leaves :math:`\sigma` a relative error of about :math:`1/\sqrt{2n}`.
         acceptance : float, optional
             Between 0 and 1; by default 0.8, 0.9 for integrators of order 4.
         rng : int, numpy.random.Generator or numpy.random.SeedSequence

@@ -26,7 +26,7 @@ from plaq.training.optimizers import Adam, Optimizer, Schedule, scheduled
 
 __all__ = ["SelfLearningHMC"]
 
-STORED = ["mean_square", "variance"]
+STORED = ["mean_square", "variance", "force"]
 """Losses that need no trajectory."""
 
 
@@ -223,9 +223,11 @@ class SelfLearningHMC(HMC):
         ----------
         start : GaugeField
             Start of the chain; ``history`` has no fields, ``sampler.trained`` is the last one, a start for :meth:`run`.
-        loss : {"mean_square", "variance", "change"}
+        loss : {"mean_square", "variance", "change", "force"}
             Mean of :math:`d^2` over a batch (as published); its variance, which does not see a constant (batch at least
-            2); mean square of d at the end minus d at the start, the error that the Metropolis test sees.
+            2); mean square of d at the end minus d at the start, the error that the Metropolis test sees; mean of
+            :math:`|F_\mathrm{proposal} - F_\mathrm{target}|^2` per link at the end, with :math:`\langle F, F\rangle` of
+            :meth:`plaq.actions.Action.force`; its derivative takes four more solves.
         steps, batch : int
             Steps of the optimiser, and trajectories in each.
         optimizer : SGD, Adam, AdamW or AMSGrad, optional
@@ -301,8 +303,9 @@ class SelfLearningHMC(HMC):
         ----------
         fields : sequence of GaugeField
             Configurations.
-        loss : {"variance", "mean_square"}
-            Of :math:`d = S_\mathrm{proposal} - S_\mathrm{target}` over a batch.
+        loss : {"variance", "mean_square", "force"}
+            Of :math:`d = S_\mathrm{proposal} - S_\mathrm{target}` over a batch; mean square difference of the forces,
+            as of :meth:`train`.
         epochs, batch, optimizer, schedule, validation, patience, checkpoint, progress, rng
             As of :meth:`plaq.CovariantNet.fit`; `rng` also fixes the pseudofermions. By default ``Adam(1e-3)``.
 
@@ -387,7 +390,8 @@ class SelfLearningHMC(HMC):
     ) -> tuple[float, Vector]:
         """The loss on stored fields, each with the pseudofermion of its number, and its derivative."""
         fields, draws = [field._core for field, _ in numbered], [(seed, int(n)) for _, n in numbered]
-        return loss_of(loss, [(None, end) for end in pairs(self._core.lessons(fields, draws, parameters))])
+        found = pairs(self._core.lessons(fields, draws, parameters, loss == "force"))
+        return loss_of(loss, [(None, end) for end in found])
 
     def _facts(self, loss: str, seed: int) -> dict[str, Any]:
         """What a checkpoint of a training must agree with: everything but the coefficients."""
@@ -438,6 +442,12 @@ def _check_partner(term: Action, partner: Action) -> None:
             if mine["dirac"].get(name) != other["dirac"].get(name):
                 given, wanted = mine["dirac"].get(name), other["dirac"].get(name)
                 raise ValueError(f"the quarks of the proposal have other {what} ({given}) than the target ({wanted})")
+        if ("over" in mine) != ("over" in other):
+            one, two = ("a ratio" if "over" in each else "no ratio" for each in (mine, other))
+            raise ValueError(
+                f"the quarks of the proposal are {one}, those of the target {two}: take the same number of masses in "
+                "hasenbusch= for both"
+            )
         if mine["n_flavors"] != other["n_flavors"]:
             raise ValueError(
                 f"the quarks of the proposal have n_flavors = {mine['n_flavors']}, those of the target "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ FARTHEST = 2.0
 
 Steps = tuple[int, ...]
 Advance = Callable[[Steps, Any, int], tuple[Any, Info]]
-"""Steps of each level, state and number of the trajectory: a trajectory whose random numbers are those of its number."""
+"""Steps of each level, state and number of the trajectory, which fixes its random numbers."""
 
 
 def width_at(acceptance: float) -> float:
@@ -72,9 +73,10 @@ class TunedTerm:
 class Tuning:
     """Result of :meth:`plaq.HMC.tune`; prints as a table.
 
-    ``sampler`` has the proposed steps; ``terms`` are :class:`TunedTerm`; ``delta_h`` is the width sigma of delta_h in `trajectories`
-    trajectories with the proposed steps (whose mean square is sigma^2 + sigma^4/4 where <exp(-delta_h)> = 1),
-    ``predicted`` the acceptance erfc(sigma/sqrt 8) that belongs to it and ``seen`` the mean of min(1, exp(-delta_h)) in these trajectories; ``aim`` is the acceptance asked for.
+    ``sampler`` has the proposed steps; ``terms`` are :class:`TunedTerm`; ``delta_h`` is the width sigma of delta_h in
+    ``trajectories`` trajectories with the proposed steps (whose mean square is sigma^2 + sigma^4/4 where
+    <exp(-delta_h)> = 1), ``predicted`` the acceptance erfc(sigma/sqrt 8) that belongs to it and ``seen`` the mean of
+    min(1, exp(-delta_h)) in these trajectories; ``aim`` is the acceptance asked for.
 
     Examples
     --------
@@ -182,7 +184,7 @@ class Scan:
 
 def first_inner(forces: Sequence[float], drift: float) -> list[int]:
     """Steps of the inner levels such that step size times force is the same on all of them (hep-lat/0506011)."""
-    ratios = [drift * inner / max(outer, 1e-300) for outer, inner in zip(forces, forces[1:], strict=False)]
+    ratios = [drift * inner / max(outer, 1e-300) for outer, inner in itertools.pairwise(forces)]
     return [min(max(1, math.ceil(ratio - 0.1)), MOST_INNER) for ratio in ratios]
 
 
@@ -216,8 +218,8 @@ def scanned(
         # Too coarse for a law of small steps.
         if base[0] >= most:
             raise ValueError(
-                f"delta_h is {rows[-1][0]:g} with {base[0]} steps: start from a field in equilibrium, or take a shorter "
-                "length"
+                f"delta_h is {rows[-1][0]:g} with {base[0]} steps: start from a field in equilibrium, or take a "
+                "shorter length"
             )
         base = (min(2 * base[0], most), *base[1:])
     while True:
