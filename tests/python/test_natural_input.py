@@ -577,6 +577,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "over": None,
             },
         ),
+        "dirac.Family.with_mass": (wilson.with_mass, {"value": 0.5}),
         "dirac.Wilson.with_mass": (wilson.with_mass, {"value": 0.5}),
         "dirac.Staggered.with_mass": (pq.dirac.Staggered(0.3).with_mass, {"value": 0.5}),
         "dirac.Wilson": (lambda **a: pq.dirac.Wilson(**a), {"mass": 0.3, "kappa": None, **masses}),
