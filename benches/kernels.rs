@@ -13,7 +13,7 @@ use plaq::field::{Vector, set_num_threads};
 use plaq::gauge::{GaugeField, LinkAlgebra};
 use plaq::lattice::{Lattice, path};
 use plaq::lcnn::{Function, Layer, Network};
-use plaq::map::{AttentionLayer, Flow, StoutLayer, StoutTerm, ape, hyp};
+use plaq::map::{AttentionLayer, Flow, Form, StoutLayer, StoutTerm, ape, hyp};
 use plaq::matrix::Matrix;
 use plaq::model::flux::{Flux, Torus, Worm, adapted};
 use plaq::number::{Real, Work};
@@ -186,7 +186,7 @@ fn smearing<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &s
     let loops = path::family("plaquette", u.lattice().extents()).expect("two or more dimensions");
     let term = StoutTerm { loops: loops.clone(), directions: u8::MAX };
     let (layer, flow) = (StoutLayer::new(u.lattice(), vec![term.clone()]), Flow::new(u.lattice(), &loops));
-    let attention = AttentionLayer::new(u.lattice(), vec![term], 3).expect("two dimensions");
+    let attention = AttentionLayer::new(u.lattice(), vec![term], 3, Form::Symmetric).expect("two dimensions");
     let action = wilson(u, 6.0);
     let (mut p, mut momenta, mut field) = (u.zero(), u.noise(Draws::new(1, 0)), u.clone());
     let mut force = || kick(&action, u, &mut p);
@@ -277,7 +277,7 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     let loops = path::family("plaquette", u.lattice().extents()).expect("two or more dimensions");
     let term = StoutTerm { loops: loops.clone(), directions: u8::MAX };
     let (layer, flow) = (StoutLayer::new(u.lattice(), vec![term.clone()]), Flow::new(u.lattice(), &loops));
-    let attention = AttentionLayer::new(u.lattice(), vec![term], 3).expect("two dimensions");
+    let attention = AttentionLayer::new(u.lattice(), vec![term], 3, Form::Symmetric).expect("two dimensions");
     let action = wilson(u, 6.0);
     let heatbath = |overrelaxation| Heatbath::new(wilson(u, 6.0), u.lattice(), overrelaxation).expect("linear action");
     let (sweep, relaxed) = (heatbath(0), heatbath(1));

@@ -9,12 +9,20 @@ use crate::number::Real;
 use crate::random::{Draws, Purpose, Stream};
 use num_complex::Complex64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Links of a gauge field, stored `[site vector][mu]`.
 #[derive(Debug, Clone)]
 pub struct GaugeField<R, const N: usize> {
     lattice: Arc<Lattice>,
     links: Vec<Matrix<R, N>>,
+    stamp: u64,
+}
+
+/// A number that no field has had.
+fn fresh_stamp() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Lie algebra elements on the links, stored like the links: momenta and forces.
@@ -30,7 +38,7 @@ impl<R: Real, const N: usize> GaugeField<R, N> {
     /// A field from its links `[site vector][mu]`.
     pub fn new(lattice: Arc<Lattice>, links: Vec<Matrix<R, N>>) -> Self {
         assert_eq!(links.len(), lattice.vectors() * lattice.ndim());
-        Self { lattice, links }
+        Self { lattice, links, stamp: fresh_stamp() }
     }
     /// All links one.
     pub fn cold(lattice: Arc<Lattice>) -> Self {
@@ -66,8 +74,13 @@ impl<R: Real, const N: usize> GaugeField<R, N> {
     pub fn links(&self) -> &[Matrix<R, N>] {
         &self.links
     }
+    /// Fields with the same stamp have the same links: copies keep it, whatever changes links gives a new one.
+    pub fn stamp(&self) -> u64 {
+        self.stamp
+    }
     /// The links, to be changed.
     pub fn links_mut(&mut self) -> &mut [Matrix<R, N>] {
+        self.stamp = fresh_stamp();
         &mut self.links
     }
     /// Calls `f(site, mu, link)` for every link.
@@ -86,13 +99,13 @@ impl<R: Real, const N: usize> GaugeField<R, N> {
         field::for_each::<R, _, _>(
             &Transform { lattice: &lattice, shifts: &shifts, g },
             lattice.ndim(),
-            &mut self.links,
+            self.links_mut(),
         );
     }
     /// Brings every link back to the group (`group::reunitarize`).
     pub fn reunitarize(&mut self) {
         let ndim = self.lattice.ndim();
-        field::update::<R, _>(&Reunitarize, ndim, &mut self.links);
+        field::update::<R, _>(&Reunitarize, ndim, self.links_mut());
     }
     /// The time slice whose temporal links are all zero, if it is the only one: open boundaries between it and the next.
     pub fn open_slice(&self) -> Option<usize> {
@@ -132,7 +145,7 @@ impl<R: Real, const N: usize> Configuration for GaugeField<R, N> {
     /// U <- exp(step P) U on every link.
     fn drift(&mut self, step: f64, momenta: &mut LinkAlgebra<R, N>) {
         let kernel = Drift { step, momenta: &momenta.elements };
-        field::update::<R, _>(&kernel, self.lattice.ndim(), &mut self.links);
+        field::update::<R, _>(&kernel, self.lattice.ndim(), self.links_mut());
     }
     fn restore(&mut self) {
         self.reunitarize();

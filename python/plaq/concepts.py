@@ -180,9 +180,15 @@ class Action:
 class DiracFamily(ABC):
     """A Dirac operator without a field, as plain data: what actions know of :mod:`plaq.dirac`."""
 
+    __repr__ = call_text
+
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""
+
+    @abstractmethod
+    def with_mass(self, value: float) -> DiracFamily:
+        """The same operator with another mass."""
 
 
 def _core_of(field: Any, kind: type) -> Any:

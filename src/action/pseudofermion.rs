@@ -1,9 +1,12 @@
 //! Pseudofermion actions phi^dagger K^-a phi (Weingarten, Petcher 1981), K = D^dagger D of Wilson fermions (two flavours, even-odd form
 //! where there is one) or of staggered ones on the even sites (four tastes) or on all sites (eight). a = 1, or for fewer flavours a
 //! rational approximation of K^-a (RHMC: Clark, Kennedy, hep-lat/0309084).
+//!
+//! Ratios (Hasenbusch, hep-lat/0107019): phi^dagger W K^-1 W^dagger phi with the operator W of a heavier quark, whose integral is
+//! det K / det W^dagger W. The even-odd form of a clover operator A + H leaves det A_oo: the action has -2 a ln |det A_oo| beside it.
 
 use crate::concept::{Action, Auxiliary, Configuration, Drawn, Effort, LinearOperator, Normal, Number};
-use crate::dirac::{DiracSpec, EvenOdd, Family, LinkQuark, MOST_COLORS, Quark, Whole};
+use crate::dirac::{DiracSpec, EvenOdd, Family, LinkQuark, MOST_COLORS, Quark, Slopes, Whole};
 use crate::error::{Error, Result};
 use crate::field::{self, ItemKernel, Space, Vector};
 use crate::gauge::{GaugeField, LinkAlgebra};
@@ -13,7 +16,7 @@ use crate::matrix::Complex;
 use crate::number::Real;
 use crate::random::{Draws, Purpose, Stream};
 use crate::solver::{BEST_ACCURACY, Method, Rational, SolveInfo, SolveParams, multishift_through, solve_through};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the pseudofermion lives and what K is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +31,26 @@ enum Form {
     Masked,
 }
 
+/// A rational approximation with its partial fractions.
+struct Fractions {
+    rational: Rational,
+    constant: f64,
+    /// Residues with their poles.
+    terms: Vec<(f64, f64)>,
+}
+
+impl Fractions {
+    fn new(power: f64, accuracy: f64, range: [f64; 2]) -> Result<Self> {
+        let rational = Rational::to_accuracy(power, accuracy, range)?;
+        let (constant, terms) = rational.partial_fractions();
+        Ok(Self { rational, constant, terms })
+    }
+}
+
 /// Rational approximations for a < 1: of K^(a/2) to draw, and of K^-a for the action and for the force.
 struct Fraction {
-    draw: Rational,
-    action: [Rational; 2],
+    draw: Fractions,
+    action: [Fractions; 2],
 }
 
 /// How a pseudofermion is solved for.
@@ -45,12 +64,24 @@ pub struct Accuracy {
     pub range: Option<[f64; 2]>,
 }
 
-/// phi^dagger K^-a phi.
+/// The heavier quark of a ratio.
+struct Heavier<R: Real> {
+    family: Family<R>,
+    /// m_W^2 - m^2 of staggered fermions, where W K^-1 W^dagger = 1 + (m_W^2 - m^2) K^-1.
+    difference: Option<f64>,
+}
+
+/// phi^dagger K^-a phi, or phi^dagger W K^-1 W^dagger phi.
 pub struct Pseudofermion<R: Real, const N: usize> {
     family: Family<R>,
+    over: Option<Heavier<R>>,
     form: Form,
+    /// a
+    power: f64,
+    csw: f64,
     accuracy: Accuracy,
     fraction: Option<Fraction>,
+    kept: Mutex<Option<(u64, Arc<Quarks<R, N>>)>>,
 }
 
 /// r(K) phi = constant phi + sum_k weight_k x_k.
@@ -74,8 +105,15 @@ impl<R: Real> Solution<R> {
 }
 
 impl<R: Real, const N: usize> Pseudofermion<R, N> {
-    /// For a lattice; an error says which numbers of flavours the operator can do.
-    pub fn new(spec: &DiracSpec, n_flavors: u32, lattice: &Arc<Lattice>, accuracy: Accuracy) -> Result<Self> {
+    /// For a lattice, with the operator `over` of a heavier quark if it is a ratio; an error says which numbers of flavours the
+    /// operator can do.
+    pub fn new(
+        spec: &DiracSpec,
+        over: Option<&DiracSpec>,
+        n_flavors: u32,
+        lattice: &Arc<Lattice>,
+        accuracy: Accuracy,
+    ) -> Result<Self> {
         if N > MOST_COLORS {
             return Err(Error::value(format!(
                 "fermions are known up to SU({MOST_COLORS}); this is {}",
@@ -93,12 +131,12 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
             ));
         }
         let (halves, staggered) = (lattice.order().has_halves(), matches!(spec, DiracSpec::Staggered { .. }));
-        let plain = matches!(spec, DiracSpec::Wilson { csw, mu, .. } if *csw == 0.0 && *mu == 0.0);
-        let twisted = matches!(spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
+        let is_twisted = |spec: &DiracSpec| matches!(spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
+        let twisted = is_twisted(spec) || over.is_some_and(is_twisted);
         let (form, power) = match (n_flavors, staggered) {
-            (1 | 2, false) if halves && plain => (Form::Reduced, 0.5 * f64::from(n_flavors)),
-            (1, false) if !twisted => (Form::Whole, 0.5),
-            (2, false) => (Form::Whole, 1.0),
+            (1 | 2, false) if n_flavors == 2 || !twisted => {
+                (if halves { Form::Reduced } else { Form::Whole }, 0.5 * f64::from(n_flavors))
+            }
             (1..=4, true) => (if halves { Form::Even } else { Form::Masked }, 0.25 * f64::from(n_flavors)),
             (8, true) => (Form::Whole, 1.0),
             (given, _) => {
@@ -111,14 +149,28 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
                 return Err(Error::value(format!("n_flavors = {given} of {name} fermions; {allowed} can be done")));
             }
         };
-        if matches!(spec, DiracSpec::Wilson { csw, .. } if *csw != 0.0) {
-            return Err(Error::value("the force of the clover term is not known: take csw = 0 in an action"));
-        }
+        let csw = if let DiracSpec::Wilson { csw, .. } = spec { *csw } else { 0.0 };
+        let over = over.map(|over| Heavier::new(spec, over, lattice)).transpose()?;
         let fraction = match power < 1.0 {
+            true if over.is_some() => {
+                return Err(Error::value(format!(
+                    "n_flavors = {n_flavors} with a ratio of quarks (hasenbusch=): it needs 2 flavours of Wilson, 4 or 8 of \
+                     staggered fermions"
+                )));
+            }
             true => Some(Fraction::new(power, range_of(spec, form, accuracy.range, lattice.ndim())?, &accuracy)?),
             false => None,
         };
-        Ok(Self { family: Family::new(spec, lattice)?, form, accuracy, fraction })
+        Ok(Self {
+            family: Family::new(spec, lattice)?,
+            over,
+            form,
+            power,
+            csw,
+            accuracy,
+            fraction,
+            kept: Mutex::default(),
+        })
     }
 
     fn space(&self, quark: &dyn Quark<R>) -> Space {
@@ -159,30 +211,25 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         &self,
         quark: &dyn LinkQuark<R, N>,
         phi: &Vector<R>,
-        (tolerance, rational): (f64, Option<&Rational>),
+        (tolerance, fractions): (f64, Option<&Fractions>),
         effort: &mut Effort,
     ) -> Result<Solution<R>> {
         let params = SolveParams { tolerance, max_iterations: self.accuracy.max_iterations };
-        let mut note = |info: SolveInfo| {
-            effort.solves += 1;
-            effort.iterations += info.iterations as u64;
-            effort.worst_residual = effort.worst_residual.max(info.residual);
-        };
+        let mut note = |info: SolveInfo| count(effort, &info);
         self.with_operator(quark, |a, scale| {
-            let Some(rational) = rational else {
+            let Some(Fractions { rational, constant, terms }) = fractions else {
                 let (mut x, info) = solve_through(a, Method::Cg, phi, params)?;
                 note(info);
                 x.scale(1.0 / scale);
                 return Ok(Solution { constant: 0.0, terms: vec![(1.0, x)] });
             };
             // 1 / (K + b) = (1/s) / (A + b/s).
-            let (constant, terms) = rational.partial_fractions();
             let shifts: Vec<f64> = terms.iter().map(|(_, pole)| pole / scale).collect();
             let (mut x, info) = multishift_through(a, phi, &shifts, params)?;
             check_range(&info, scale, rational)?;
             note(info);
             x.iter_mut().for_each(|x| x.scale(1.0 / scale));
-            Ok(Solution { constant, terms: terms.iter().map(|(residue, _)| *residue).zip(x).collect() })
+            Ok(Solution { constant: *constant, terms: terms.iter().map(|(residue, _)| *residue).zip(x).collect() })
         })
     }
 
@@ -208,32 +255,151 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         })
     }
 
+    /// `work` with D or D_hat.
+    fn with_root<T>(&self, quark: &dyn Quark<R>, work: impl FnOnce(&dyn LinearOperator<R>) -> T) -> Result<T> {
+        Ok(match self.form {
+            Form::Reduced => work(&EvenOdd::new(quark)?),
+            _ => work(&Whole(quark)),
+        })
+    }
+
+    /// The solution that value and force are made of: K^-1 phi, r(K) phi, or K^-1 W^dagger phi.
+    fn solution(&self, quarks: &Quarks<R, N>, phi: &Vector<R>, which: usize, effort: &mut Effort) -> Result<Solved<R>> {
+        let settings =
+            (self.accuracy.tolerances[which], self.fraction.as_ref().map(|fraction| &fraction.action[which]));
+        let source = match (&quarks.heavy, &self.over) {
+            (Some(heavy), Some(Heavier { difference: None, .. })) => {
+                let mut source = Vector::zero(&phi.space);
+                self.with_root(&**heavy, |w| w.apply_adjoint(phi, &mut source))?;
+                Some(source)
+            }
+            _ => None,
+        };
+        let mut solution = self.solve(&*quarks.light, source.as_ref().unwrap_or(phi), settings, effort)?;
+        if let Some(Heavier { difference: Some(difference), .. }) = &self.over {
+            solution.constant = 1.0;
+            solution.terms.iter_mut().for_each(|(weight, _)| *weight *= difference);
+        }
+        Ok(Solved { solution, source })
+    }
+
+    /// S(q; phi) of a solution.
+    fn energy(&self, quarks: &Quarks<R, N>, phi: &Vector<R>, solved: &Solved<R>) -> R::Total {
+        solved.solution.value(solved.source.as_ref().unwrap_or(phi)) - self.log_det(quarks)
+    }
+
+    /// 2 a ln |det A_oo|, minus that of W, where it depends on the field.
+    fn log_det(&self, quarks: &Quarks<R, N>) -> R::Total {
+        let mut sum = R::Total::zero();
+        for (quark, sign) in self.reduced(quarks) {
+            if let Some((_, log_det)) = quark.clover() {
+                sum += log_det * R::Total::splat(2.0 * sign * self.power);
+            }
+        }
+        sum
+    }
+
+    /// The operators whose determinant on the odd sites is apart, with their signs in the logarithm.
+    fn reduced<'a>(&self, quarks: &'a Quarks<R, N>) -> impl Iterator<Item = (&'a dyn LinkQuark<R, N>, f64)> {
+        let all = std::iter::once((&*quarks.light, 1.0)).chain(quarks.heavy.as_deref().map(|heavy| (heavy, -1.0)));
+        all.filter(|_| self.form == Form::Reduced)
+    }
+
     /// p <- p - step F for a solution.
     fn push(
         &self,
-        quark: &dyn LinkQuark<R, N>,
-        solution: &Solution<R>,
+        q: &GaugeField<R, N>,
+        quarks: &Quarks<R, N>,
+        (phi, solved): (&Vector<R>, &Solved<R>),
         step: f64,
         p: &mut LinkAlgebra<R, N>,
     ) -> Result<()> {
-        for (weight, x) in &solution.terms {
-            let [left, right] = self.sides(quark, x)?;
-            quark.add_force(&left, &right, 2.0 * step * weight, p);
+        let light = &*quarks.light;
+        let mut slopes = (self.csw != 0.0).then(|| Slopes::new(light.space(), self.csw));
+        let mut add = |quark: &dyn LinkQuark<R, N>, [left, right]: [Vector<R>; 2], weight: f64| {
+            quark.add_force(&left, &right, weight, p);
+            slopes.iter_mut().for_each(|slopes| slopes.add_product(&left, &right, weight));
+        };
+        for (weight, x) in &solved.solution.terms {
+            add(light, self.sides(light, x)?, 2.0 * step * weight);
         }
+        if let (Some(heavy), Some(_), Some((_, x))) = (&quarks.heavy, &solved.source, solved.solution.terms.first()) {
+            // W in W^dagger phi: + 2 Re <phi, dW x>.
+            let sides = match self.form {
+                Form::Reduced => {
+                    let reduced = EvenOdd::new(&**heavy as &dyn Quark<R>)?;
+                    [reduced.extend(phi, true), reduced.extend(x, false)]
+                }
+                _ => [phi.clone(), x.clone()],
+            };
+            add(&**heavy, sides, -2.0 * step);
+        }
+        let Some(mut slopes) = slopes else { return Ok(()) };
+        for (quark, sign) in self.reduced(quarks) {
+            if let Some((inverse, _)) = quark.clover() {
+                slopes.add_log_det(inverse, sign * step * 2.0 * self.power);
+            }
+        }
+        slopes.add_force(q, p);
         Ok(())
     }
 
-    /// What solves use for the action (0) and for the force (1).
-    fn settings(&self, which: usize) -> (f64, Option<&Rational>) {
-        (self.accuracy.tolerances[which], self.fraction.as_ref().map(|fraction| &fraction.action[which]))
+    /// The operators on a field; those of the last field are kept, since value and force are asked for one after the other.
+    fn bind(&self, q: &GaugeField<R, N>) -> Result<Arc<Quarks<R, N>>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stamp, quarks)) = &*kept
+            && *stamp == q.stamp()
+        {
+            return Ok(quarks.clone());
+        }
+        *kept = None;
+        let heavy = self.over.as_ref().map(|over| over.family.on(q)).transpose()?;
+        let quarks = Arc::new(Quarks { light: self.family.on(q)?, heavy });
+        *kept = Some((q.stamp(), quarks.clone()));
+        Ok(quarks)
+    }
+}
+
+/// The operator of an action on a field, and W of a ratio.
+struct Quarks<R: Real, const N: usize> {
+    light: Box<dyn LinkQuark<R, N>>,
+    heavy: Option<Box<dyn LinkQuark<R, N>>>,
+}
+
+/// A solution with W^dagger phi, if that was its source.
+struct Solved<R> {
+    solution: Solution<R>,
+    source: Option<Vector<R>>,
+}
+
+impl<R: Real> Heavier<R> {
+    fn new(spec: &DiracSpec, over: &DiracSpec, lattice: &Arc<Lattice>) -> Result<Self> {
+        let difference = match (spec, over) {
+            (DiracSpec::Staggered { mass, boundary }, DiracSpec::Staggered { mass: heavy, boundary: other })
+                if boundary == other =>
+            {
+                Some(heavy * heavy - mass * mass)
+            }
+            (
+                DiracSpec::Wilson { csw, boundary, spatial, .. },
+                DiracSpec::Wilson { csw: other_csw, boundary: other, spatial: other_spatial, .. },
+            ) if (csw, boundary, spatial) == (other_csw, other, other_spatial) => None,
+            _ => {
+                return Err(Error::value(
+                    "the quarks of a ratio (hasenbusch=) differ in more than their masses: they need operators of one kind with the \
+                     same csw, boundary and anisotropy",
+                ));
+            }
+        };
+        Ok(Self { family: Family::new(over, lattice)?, difference })
     }
 }
 
 impl Fraction {
     fn new(power: f64, range: [f64; 2], accuracy: &Accuracy) -> Result<Self> {
         let [fine, coarse] = accuracy.tolerances.map(|tolerance| tolerance.max(BEST_ACCURACY));
-        let action = [Rational::to_accuracy(-power, fine, range)?, Rational::to_accuracy(-power, coarse, range)?];
-        Ok(Self { draw: Rational::to_accuracy(0.5 * power, fine, range)?, action })
+        let action = [Fractions::new(-power, fine, range)?, Fractions::new(-power, coarse, range)?];
+        Ok(Self { draw: Fractions::new(0.5 * power, fine, range)?, action })
     }
 }
 
@@ -260,9 +426,15 @@ fn range_of(spec: &DiracSpec, form: Form, given: Option<[f64; 2]>, ndim: usize) 
     if let DiracSpec::Staggered { .. } = spec {
         return Ok([mass * mass, mass * mass + h * h]);
     }
+    // The clover term adds at most c_sw/2 for each plane (|F| <= 1), which may make A_oo as small as half of what it is without.
+    let clover = match spec {
+        DiracSpec::Wilson { csw, .. } => 0.25 * csw.abs() * (ndim * (ndim - 1)) as f64,
+        DiracSpec::Staggered { .. } => 0.0,
+    };
+    let site = (mass + h).abs();
     let largest = match form {
-        Form::Reduced => (mass + h).abs() + h * h / (mass + h).abs(),
-        _ => (mass + h).abs() + h,
+        Form::Reduced => site + clover + h * h / (site - clover).max(0.5 * site),
+        _ => site + clover + h,
     };
     // The gap of the free theory is m^2, that of a field is not known: a solve that meets smaller eigenvalues says so.
     Ok([1e-4f64.min(0.1 * mass * mass).max(1e-8), largest * largest])
@@ -273,10 +445,11 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
         1
     }
 
-    /// phi = D^dagger eta, or K^(a/2) eta, with density exp(-|eta|^2) of eta.
+    /// phi = D^dagger eta, W^-dagger D^dagger eta, or K^(a/2) eta, with density exp(-|eta|^2) of eta.
     fn draw(&self, q: &GaugeField<R, N>, draws: Draws, effort: &mut Effort) -> Result<Drawn<GaugeField<R, N>>> {
-        let quark = self.family.on(q)?;
-        let base: &dyn Quark<R> = &*quark;
+        let quarks = self.bind(q)?;
+        let quark = &*quarks.light;
+        let base: &dyn Quark<R> = quark;
         let stream = draws.stream(Purpose::Pseudofermion);
         let noise = |space: &Space| {
             let mut eta = Vector::zero(space);
@@ -285,40 +458,46 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
             eta
         };
         let space = self.space(base);
+        let log_det = self.log_det(&quarks);
         if let Some(Fraction { draw, .. }) = &self.fraction {
             let mut eta = noise(&space);
             if self.form == Form::Masked {
                 eta.keep_even();
             }
-            let phi = self.solve(&*quark, &eta, (self.accuracy.tolerances[0], Some(draw)), effort)?.sum(&eta);
-            return Ok(Drawn { fields: vec![phi], value: Some(eta.norm2()) });
+            let phi = self.solve(quark, &eta, (self.accuracy.tolerances[0], Some(draw)), effort)?.sum(&eta);
+            return Ok(Drawn { fields: vec![phi], value: Some(eta.norm2() - log_det) });
         }
-        let (phi, value) = match self.form {
-            Form::Whole => {
-                let (eta, mut phi) = (noise(&space), Vector::zero(&space));
-                Whole(base).apply_adjoint(&eta, &mut phi);
-                (phi, Some(eta.norm2()))
+        // On the even sites alone D^dagger needs noise of all sites.
+        let halved = matches!(self.form, Form::Even | Form::Masked);
+        let eta = noise(if halved { base.space() } else { &space });
+        let mut phi = Vector::zero(&eta.space);
+        self.with_root(base, |d| d.apply_adjoint(&eta, &mut phi))?;
+        if let Some(heavy) = &quarks.heavy {
+            phi = self.with_root(&**heavy, |w| -> Result<_> {
+                // W^-dagger = W (W^dagger W)^-1
+                let params = SolveParams {
+                    tolerance: self.accuracy.tolerances[0],
+                    max_iterations: self.accuracy.max_iterations,
+                };
+                let (x, info) = solve_through(&Normal(w), Method::Cg, &phi, params)?;
+                count(effort, &info);
+                let mut image = Vector::zero(&x.space);
+                w.apply(&x, &mut image);
+                Ok(image)
+            })??;
+        }
+        match self.form {
+            Form::Even => {
+                let mut even = Vector::zero(&space);
+                even.copy_part(&phi);
+                Ok(Drawn { fields: vec![even], value: None })
             }
-            Form::Reduced => {
-                let (eta, mut phi) = (noise(&space), Vector::zero(&space));
-                EvenOdd::new(base)?.apply_adjoint(&eta, &mut phi);
-                (phi, Some(eta.norm2()))
+            Form::Masked => {
+                phi.keep_even();
+                Ok(Drawn { fields: vec![phi], value: None })
             }
-            Form::Even | Form::Masked => {
-                let (eta, mut whole) = (noise(base.space()), Vector::zero(base.space()));
-                Whole(base).apply_adjoint(&eta, &mut whole);
-                let mut phi = Vector::zero(&space);
-                match self.form {
-                    Form::Even => phi.copy_part(&whole),
-                    _ => {
-                        whole.keep_even();
-                        phi = whole;
-                    }
-                }
-                (phi, None)
-            }
-        };
-        Ok(Drawn { fields: vec![phi], value })
+            _ => Ok(Drawn { fields: vec![phi], value: Some(eta.norm2() - log_det) }),
+        }
     }
 
     fn value(
@@ -327,9 +506,10 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
         phi: &[Auxiliary<GaugeField<R, N>>],
         effort: &mut Effort,
     ) -> Result<Number<GaugeField<R, N>>> {
-        let quark = self.family.on(q)?;
-        self.check(phi, &self.space(&*quark as &dyn Quark<R>))?;
-        Ok(self.solve(&*quark, &phi[0], self.settings(0), effort)?.value(&phi[0]))
+        let quarks = self.bind(q)?;
+        self.check(phi, &self.space(&*quarks.light))?;
+        let solved = self.solution(&quarks, &phi[0], 0, effort)?;
+        Ok(self.energy(&quarks, &phi[0], &solved))
     }
 
     fn kick(
@@ -340,10 +520,10 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
         p: &mut LinkAlgebra<R, N>,
         effort: &mut Effort,
     ) -> Result<()> {
-        let quark = self.family.on(q)?;
-        self.check(phi, &self.space(&*quark as &dyn Quark<R>))?;
-        let solution = self.solve(&*quark, &phi[0], self.settings(1), effort)?;
-        self.push(&*quark, &solution, step, p)
+        let quarks = self.bind(q)?;
+        self.check(phi, &self.space(&*quarks.light))?;
+        let solved = self.solution(&quarks, &phi[0], 1, effort)?;
+        self.push(q, &quarks, (&phi[0], &solved), step, p)
     }
 
     fn derivatives(
@@ -353,13 +533,19 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
         _gradient: &mut [Number<GaugeField<R, N>>],
         effort: &mut Effort,
     ) -> Result<(Number<GaugeField<R, N>>, LinkAlgebra<R, N>)> {
-        let quark = self.family.on(q)?;
-        self.check(phi, &self.space(&*quark as &dyn Quark<R>))?;
-        let solution = self.solve(&*quark, &phi[0], self.settings(0), effort)?;
+        let quarks = self.bind(q)?;
+        self.check(phi, &self.space(&*quarks.light))?;
+        let solved = self.solution(&quarks, &phi[0], 0, effort)?;
         let mut force = q.zero();
-        self.push(&*quark, &solution, -1.0, &mut force)?;
-        Ok((solution.value(&phi[0]), force))
+        self.push(q, &quarks, (&phi[0], &solved), -1.0, &mut force)?;
+        Ok((self.energy(&quarks, &phi[0], &solved), force))
     }
+}
+
+fn count(effort: &mut Effort, info: &SolveInfo) {
+    effort.solves += 1;
+    effort.iterations += info.iterations as u64;
+    effort.worst_residual = effort.worst_residual.max(info.residual);
 }
 
 /// Complex numbers with density exp(-|z|^2), the same for any cut of the lattice.

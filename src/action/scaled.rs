@@ -35,6 +35,8 @@ impl<Q: Configuration + 'static> Action<Q> for Scaled<Q> {
             return Err(Error::value(format!("{c} times an action with pseudofermions: the factor must be positive")));
         }
         drawn.fields.iter_mut().for_each(|phi| phi.scale(self.coefficient.powf(-0.5)));
+        // The noise tells the part that is quadratic in phi; what else there is (a log det) is scaled.
+        drawn.value = drawn.value.filter(|_| self.coefficient == 1.0);
         Ok(drawn)
     }
 

@@ -78,7 +78,7 @@ impl<R: Real, const N: usize> Described for GaugeField<R, N> {
                 let weights = network.sum_of_channel(lattice, *channel, *coefficient)?.into();
                 Box::new(ReadoutAction { readout: Arc::new(network), theta: theta.as_slice().into(), weights })
             }
-            ActionSpec::Pseudofermion { dirac, n_flavors, tolerance, force_tolerance, max_iterations, range } => {
+            ActionSpec::Pseudofermion { dirac, over, n_flavors, tolerance, force_tolerance, max_iterations, range } => {
                 if const { N > MOST_COLORS } {
                     let name = group::name(N);
                     return Err(Error::value(format!("fermions are known up to SU({MOST_COLORS}); this is {name}")));
@@ -88,7 +88,7 @@ impl<R: Real, const N: usize> Described for GaugeField<R, N> {
                 }
                 let (tolerances, max_iterations, range) = ([*tolerance, *force_tolerance], *max_iterations, *range);
                 let accuracy = Accuracy { tolerances, max_iterations, range };
-                Box::new(Pseudofermion::<R, N>::new(dirac, *n_flavors, lattice, accuracy)?)
+                Box::new(Pseudofermion::<R, N>::new(dirac, over.as_ref(), *n_flavors, lattice, accuracy)?)
             }
             ActionSpec::Scalar { .. } => return Err(wrong_field("gauge", spec)),
         })
@@ -164,11 +164,11 @@ pub fn stack<R: Real, const N: usize>(spec: &StackSpec, lattice: &Arc<Lattice>) 
     let layer = |layer: &LayerSpec| -> Result<Box<dyn Map<GaugeField<R, N>>>> {
         Ok(match layer {
             LayerSpec::Stout { terms } => Box::new(StoutLayer::new(lattice, stout_terms(terms, lattice)?)),
-            LayerSpec::Attention { terms, reach } => {
+            LayerSpec::Attention { terms, reach, form } => {
                 if const { !Capability::Attention.of(N) } {
                     return Err(Capability::Attention.missing(N));
                 }
-                Box::new(AttentionLayer::new(lattice, stout_terms(terms, lattice)?, *reach)?)
+                Box::new(AttentionLayer::new(lattice, stout_terms(terms, lattice)?, *reach, *form)?)
             }
         })
     };

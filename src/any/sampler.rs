@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gauge::GaugeField;
 use crate::number::Real;
 use crate::random::Draws;
-use crate::sampler::{Heatbath, Hmc, HmcInfo};
+use crate::sampler::{Heatbath, Hmc, HmcInfo, Lesson};
 use crate::scalar::ScalarField;
 use std::sync::Arc;
 
@@ -90,9 +90,10 @@ impl AnySampler {
         field: &AnyGauge,
         draws: Draws,
         theta: &[f64],
+        lesson: Lesson,
     ) -> Result<(AnyGauge, HmcInfo, Vec<Objective<f64>>)> {
         with_gauge!(field, field => {
-            let (field, info, lessons) = self.hmc(field)?.with_parameters(theta)?.step_and_learn(field, draws)?;
+            let (field, info, lessons) = self.hmc(field)?.with_parameters(theta)?.step_and_learn(field, draws, lesson)?;
             Ok((field.into(), info, lessons))
         })
     }
@@ -115,10 +116,16 @@ impl AnySampler {
     }
 
     /// What trajectories that start at these fields would teach there about a proposal with these parameters.
-    pub fn lessons(&self, fields: &[Arc<AnyGauge>], draws: &[Draws], theta: &[f64]) -> Result<Vec<Objective<f64>>> {
+    pub fn lessons(
+        &self,
+        fields: &[Arc<AnyGauge>],
+        draws: &[Draws],
+        theta: &[f64],
+        lesson: Lesson,
+    ) -> Result<Vec<Objective<f64>>> {
         each(
             fields.len().min(draws.len()),
-            &|n| with_gauge!(&*fields[n], field => self.hmc(field)?.with_parameters(theta)?.lesson(field, draws[n])),
+            &|n| with_gauge!(&*fields[n], field => self.hmc(field)?.with_parameters(theta)?.lesson(field, draws[n], lesson)),
         )
     }
 }

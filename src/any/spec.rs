@@ -5,7 +5,7 @@ use crate::dirac::DiracSpec;
 use crate::error::{Error, Result};
 use crate::lattice::Path;
 use crate::lcnn::Layer;
-use crate::map::Pattern;
+use crate::map::{Form, Pattern};
 use crate::sampler::{OnFailure, Role};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -38,6 +38,9 @@ pub enum LayerSpec {
         terms: StoutSpec,
         /// The longest staple.
         reach: usize,
+        /// Which staples have scores.
+        #[serde(default)]
+        form: Form,
     },
 }
 
@@ -185,6 +188,9 @@ pub enum ActionSpec {
     Pseudofermion {
         /// The operator.
         dirac: DiracSpec,
+        /// That of the heavier quark of a ratio.
+        #[serde(default)]
+        over: Option<DiracSpec>,
         /// Flavours or tastes.
         n_flavors: u32,
         /// Relative residual of the solves for the action.

@@ -3,15 +3,15 @@
 
 use super::gamma;
 use crate::error::{Error, Result};
-use crate::field::{self, SiteKernel};
+use crate::field::{self, SiteKernel, SumKernel};
 use crate::gauge::GaugeField;
-use crate::lattice::{MAX_DIMENSIONS, Program, WeightedPath, path};
+use crate::lattice::{MAX_DIMENSIONS, Program, Sites, WeightedPath, path};
 use crate::matrix::{Complex, Matrix};
 use crate::number::Real;
 use num_complex::Complex64;
 
 /// gamma_mu gamma_nu, `[row][column]`.
-fn product<const S: usize>(mu: usize, nu: usize) -> [[Complex64; S]; S] {
+pub(super) fn product<const S: usize>(mu: usize, nu: usize) -> [[Complex64; S]; S] {
     let numbers = |mu| gamma::matrix::<S>(mu).map(|row| row.map(|(re, im)| Complex64::new(re, im)));
     let (a, b) = (numbers(mu), numbers(nu));
     std::array::from_fn(|i| std::array::from_fn(|j| (0..S).map(|k| a[i][k] * b[k][j]).sum()))
@@ -60,19 +60,21 @@ impl<R: Real, const N: usize, const S: usize> SiteKernel<R, Complex<R>> for Bloc
     }
 }
 
-/// Gauss-Jordan elimination without a choice of pivots: the blocks are Hermitian and positive, or far from singular.
+/// Gauss-Jordan elimination without a choice of pivots: the blocks are Hermitian and positive, or far from singular. Sums |inverse|^2,
+/// and ln |det| over the odd sites.
 struct Invert<'a, R> {
     blocks: &'a [Complex<R>],
     size: usize,
+    first_odd: usize,
 }
 
-impl<R: Real> SiteKernel<R, Complex<R>> for Invert<'_, R> {
+impl<R: Real> SumKernel<R, Complex<R>> for Invert<'_, R> {
     type Scratch = Vec<Complex<R>>;
     fn scratch(&self) -> Self::Scratch {
         field::zeros(self.size * self.size)
     }
     #[inline(always)]
-    fn at(&self, work: &mut Self::Scratch, position: usize, inverse: &mut [Complex<R>]) -> R {
+    fn at(&self, work: &mut Self::Scratch, sums: &mut [R], position: usize, inverse: &mut [Complex<R>]) {
         let (size, width) = (self.size, inverse.len());
         let source = &self.blocks[position * width..(position + 1) * width];
         for (inverse, source) in inverse.chunks_exact_mut(size * size).zip(source.chunks_exact(size * size)) {
@@ -82,6 +84,9 @@ impl<R: Real> SiteKernel<R, Complex<R>> for Invert<'_, R> {
             }
             for k in 0..size {
                 let pivot = work[k * size + k];
+                if position >= self.first_odd {
+                    sums[1] += pivot.norm2().ln() * R::splat(0.5);
+                }
                 let reciprocal = pivot.conj().scale(R::one() / pivot.norm2());
                 for j in 0..size {
                     work[k * size + j] = work[k * size + j] * reciprocal;
@@ -99,19 +104,21 @@ impl<R: Real> SiteKernel<R, Complex<R>> for Invert<'_, R> {
                 }
             }
         }
-        let mut sum = R::zero();
         for z in inverse.iter() {
-            sum += z.norm2();
+            sums[0] += z.norm2();
         }
-        sum
     }
 }
 
-/// The blocks and their inverses, `[position][chirality][row][column]`.
+/// Blocks and their inverses, `[position][chirality][row][column]`, and ln |det| of all blocks of the odd sites together (zero where even
+/// and odd sites share site vectors).
+pub type Inverted<R> = ([Vec<Complex<R>>; 2], <R as Real>::Total);
+
+/// The blocks of a field.
 pub fn blocks<R: Real, const N: usize, const S: usize>(
     field: &GaugeField<R, N>,
     (mass, mu, csw): (f64, f64, f64),
-) -> Result<[Vec<Complex<R>>; 2]> {
+) -> Result<Inverted<R>> {
     let lattice = field.lattice();
     let plane = |(mu, nu): (i8, i8)| {
         let corners = [(mu, nu), (nu, -mu), (-mu, -nu), (-nu, mu)];
@@ -124,11 +131,13 @@ pub fn blocks<R: Real, const N: usize, const S: usize>(
     let mut direct = field::zeros(lattice.vectors() * width);
     field::for_each::<R, _, _>(&Blocks::<R, N, S> { field, planes, csw, mass, mu }, width, &mut direct);
     let mut inverse = field::zeros(direct.len());
-    let sum = field::for_each::<R, _, _>(&Invert { blocks: &direct, size }, width, &mut inverse);
-    if !sum.lane(0).is_finite() {
+    let first_odd = lattice.order().range(Sites::Odd).map_or(lattice.vectors(), |(first, _)| first);
+    let kernel = Invert { blocks: &direct, size, first_odd };
+    let sums = field::for_each_summed::<R, _, _>(&kernel, width, &mut inverse, 2);
+    if !sums.iter().all(|sum| sum.lane(0).is_finite()) {
         return Err(Error::value(format!(
             "the clover term is singular or not finite somewhere (mass {mass}, csw {csw}): take a heavier quark or a smaller csw"
         )));
     }
-    Ok([direct, inverse])
+    Ok(([direct, inverse], sums[1]))
 }

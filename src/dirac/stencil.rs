@@ -13,18 +13,25 @@ use std::sync::{Mutex, PoisonError};
 
 /// The part of a Dirac operator at the site.
 #[derive(Debug, Clone)]
-pub enum Diagonal<R> {
+pub enum Diagonal<R: Real> {
     /// A number.
     Constant(f64),
     /// mass + i mu gamma_5.
     Twisted(f64, f64),
-    /// A block for each chirality: `[position][chirality][row][column]`, and their inverses.
-    Blocks(Vec<Complex<R>>, Vec<Complex<R>>),
+    /// A block for each chirality.
+    Blocks {
+        /// `[position][chirality][row][column]`
+        direct: Vec<Complex<R>>,
+        /// Their inverses.
+        inverse: Vec<Complex<R>>,
+        /// ln |det| of those of the odd sites.
+        log_det: R::Total,
+    },
 }
 
 /// The operator on the links of one field.
 #[derive(Debug, Clone)]
-pub struct Stencil<R, const N: usize, const S: usize> {
+pub struct Stencil<R: Real, const N: usize, const S: usize> {
     space: Space,
     hoppings: Vec<Hopping<R, N, S>>,
     diagonal: Diagonal<R>,
@@ -40,6 +47,8 @@ pub trait Quark<R: Real>: Send + Sync {
     fn constant(&self) -> Option<f64>;
     /// `out = A x`, A^dagger x or their inverses.
     fn diagonal(&self, x: &Vector<R>, adjoint: bool, inverse: bool, out: &mut Vector<R>);
+    /// Inverse blocks of A and ln |det A_oo|, where A is no number.
+    fn clover(&self) -> Option<(&[Complex<R>], R::Total)>;
     /// Whether H^dagger = -H and A is real, as for staggered fermions.
     fn is_staggered(&self) -> bool;
 }
@@ -84,7 +93,9 @@ impl<R: Real, const N: usize, const S: usize> Quark<R> for Stencil<R, N, S> {
         let (factors, blocks) = match &self.diagonal {
             Diagonal::Constant(a) => (factors(*a, 0.0), None),
             Diagonal::Twisted(a, b) => (factors(*a, *b), None),
-            Diagonal::Blocks(direct, inverted) => (factors(1.0, 0.0), Some(if inverse { inverted } else { direct })),
+            Diagonal::Blocks { direct, inverse: inverted, .. } => {
+                (factors(1.0, 0.0), Some(if inverse { inverted } else { direct }))
+            }
         };
         let kernel = AtSite {
             factors,
@@ -95,6 +106,12 @@ impl<R: Real, const N: usize, const S: usize> Quark<R> for Stencil<R, N, S> {
             adjoint,
         };
         field::for_each::<R, _, _>(&kernel, x.space.width(), &mut out.values);
+    }
+    fn clover(&self) -> Option<(&[Complex<R>], R::Total)> {
+        match &self.diagonal {
+            Diagonal::Blocks { inverse, log_det, .. } => Some((inverse, *log_det)),
+            _ => None,
+        }
     }
     fn is_staggered(&self) -> bool {
         S == 1

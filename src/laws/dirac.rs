@@ -268,18 +268,41 @@ fn eigenvalues_of_lanes_scalars_and_whole_spaces() {
     assert!((all.iter().sum::<f64>() - 32.0 * 3.0).abs() < 1e-9);
 }
 
+/// The same operator with heavier quarks.
+fn heavier(spec: &DiracSpec) -> DiracSpec {
+    match spec.clone() {
+        DiracSpec::Staggered { mass, boundary } => DiracSpec::Staggered { mass: mass + 0.4, boundary },
+        DiracSpec::Wilson { mass, kappa, csw, mu, boundary, spatial } => {
+            // A twisted quark is made heavier by its twist.
+            let (more, twist) = if mu == 0.0 { (0.5, 0.0) } else { (0.0, 0.3) };
+            let mass = mass.map(|mass| mass + more);
+            DiracSpec::Wilson { mass, kappa, csw, mu: mu + twist, boundary, spatial }
+        }
+    }
+}
+
+/// Every pseudofermion: operators, flavours, and whether it is a ratio.
+fn pseudofermions(ndim: usize) -> Vec<(DiracSpec, Option<DiracSpec>, u32)> {
+    let flavors =
+        |spec: DiracSpec| [1, 2, 3, 4, 8].map(|n| [(spec.clone(), None, n), (spec.clone(), Some(heavier(&spec)), n)]);
+    specs(ndim).into_iter().flat_map(flavors).flatten().collect()
+}
+
 #[test]
 fn forces_of_pseudofermions_are_derivatives() {
-    fn law<const N: usize>(extents: &[usize]) {
+    fn law<const N: usize>(extents: &[usize]) -> usize {
         let lattice = Lattice::new(extents, 1).unwrap();
         let u = GaugeField::<f64, N>::hot(lattice.clone(), 3);
         let delta = u.noise(Draws::new(12, 0));
         let moved = displaced(&u, &delta);
-        for (spec, flavors) in
-            specs(extents.len()).into_iter().flat_map(|spec| [1, 2, 3, 4, 8].map(|n| (spec.clone(), n)))
-        {
-            let Ok(action) = Pseudofermion::<f64, N>::new(&spec, flavors, &lattice, accuracy(1e-13)) else { continue };
-            let dual = Pseudofermion::<Dual<f64>, N>::new(&spec, flavors, &lattice, accuracy(1e-13)).unwrap();
+        let mut tested = 0;
+        for (spec, over, flavors) in pseudofermions(extents.len()) {
+            let Ok(action) = Pseudofermion::<f64, N>::new(&spec, over.as_ref(), flavors, &lattice, accuracy(1e-13))
+            else {
+                continue;
+            };
+            let dual =
+                Pseudofermion::<Dual<f64>, N>::new(&spec, over.as_ref(), flavors, &lattice, accuracy(1e-13)).unwrap();
             let mut effort = Effort::default();
             let phi = action.draw(&u, Draws::new(7, 1), &mut effort).unwrap().fields;
             let zero = Vector::zero(&phi[0].space);
@@ -290,15 +313,147 @@ fn forces_of_pseudofermions_are_derivatives() {
             let predicted = force.inner(&delta);
             assert!(
                 (slope - predicted).abs() < 1e-9 * slope.abs().max(1.0),
-                "N={N} {extents:?} {flavors} {spec:?}: {slope} {predicted}"
+                "N={N} {extents:?} {flavors} {spec:?} over {over:?}: {slope} {predicted}"
             );
+            tested += 1;
         }
+        tested
     }
     for extents in [&[4, 6][..], &[4, 2, 2], &[2, 2, 2, 4]] {
         law::<1>(extents);
         law::<2>(extents);
         law::<3>(extents);
     }
+    law::<4>(&[4, 2]);
+    // Even and odd sites that share lanes do not exist in scalar code; odd extents have no halves.
+    law::<2>(&[3, 4]);
+    // 1, 2 of Wilson and clover, 2 with a twist; 1 to 4 and 8 of staggered fermions; ratios of 2, 4 and 8.
+    assert_eq!(law::<1>(&[4, 2]), (5 + 2) + 2 * (2 + 1) + 2 * (1 + 1));
+}
+
+/// ln |det| by Gaussian elimination with pivots.
+fn log_det(mut rows: Vec<Vec<Complex64>>) -> f64 {
+    let (size, mut sum) = (rows.len(), 0.0);
+    for k in 0..size {
+        let best = (k..size).max_by(|&i, &j| rows[i][k].norm().total_cmp(&rows[j][k].norm())).unwrap();
+        rows.swap(k, best);
+        let pivot = rows[k][k];
+        sum += pivot.norm().ln();
+        for i in k + 1..size {
+            let factor = rows[i][k] / pivot;
+            for j in k..size {
+                let top = rows[k][j];
+                rows[i][j] -= factor * top;
+            }
+        }
+    }
+    sum
+}
+
+/// The matrix of an operator.
+fn dense(a: &dyn LinearOperator<f64>) -> Vec<Vec<Complex64>> {
+    let count = a.space().range().1 * a.space().width();
+    let column = |n: usize| {
+        let (mut x, mut image) = (Vector::zero(a.space()), Vector::zero(a.space()));
+        x.values[n] = crate::matrix::Complex::real(1.0);
+        a.apply(&x, &mut image);
+        image.values.iter().map(|z| Complex64::new(z.re, z.im)).collect()
+    };
+    (0..count).map(column).collect()
+}
+
+/// det D = det A_oo det(A_ee - H_eo A_oo^-1 H_oe), and S at phi = 0 is the logarithm of the determinant that pseudofermions leave.
+#[test]
+fn the_odd_sites_of_a_clover_operator_are_its_determinant() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 3);
+        for spec in specs(extents.len()).into_iter().filter(|spec| matches!(spec, DiracSpec::Wilson { .. })) {
+            let quark = Family::<f64>::new(&spec, &lattice).unwrap().on(&u).unwrap();
+            let quark: &dyn Quark<f64> = &*quark;
+            let odd = log_det(dense(&Whole(quark))) - log_det(dense(&EvenOdd::new(quark).unwrap()));
+            let clover = matches!(&spec, DiracSpec::Wilson { csw, .. } if *csw != 0.0);
+            let energy = |over: Option<&DiracSpec>, light: &DiracSpec, flavors| {
+                let action = Pseudofermion::<f64, N>::new(light, over, flavors, &lattice, accuracy(1e-10)).unwrap();
+                let phi = [Vector::zero(&quark.space().on(Sites::Even))];
+                action.value(&u, &phi, &mut Effort::default()).unwrap()
+            };
+            let expected = if clover { -2.0 * odd } else { 0.0 };
+            let found = energy(None, &spec, 2);
+            assert!((found - expected).abs() < 1e-9 * odd.abs(), "N={N} {extents:?} {spec:?}: {found} {expected}");
+            if !matches!(&spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0) {
+                assert!((energy(None, &spec, 1) - 0.5 * expected).abs() < 1e-9 * odd.abs());
+            }
+            // Ratios telescope.
+            let heavy = heavier(&spec);
+            let split = energy(Some(&heavy), &spec, 2) + energy(None, &heavy, 2);
+            assert!((split - found).abs() < 1e-9 * odd.abs(), "{split} {found}");
+        }
+    }
+    law::<1>(&[4, 2]);
+    law::<2>(&[4, 4]);
+    law::<3>(&[2, 2, 2]);
+    law::<2>(&[2, 2, 2, 2]);
+}
+
+/// A ratio of equal quarks is one: S = |phi|^2, no force.
+#[test]
+fn ratios_of_equal_quarks_are_one() {
+    let lattice = Lattice::new(&[4, 2, 2], 1).unwrap();
+    let u = GaugeField::<f64, 2>::hot(lattice.clone(), 3);
+    for (spec, flavors) in specs(3).into_iter().flat_map(|spec| [2, 4, 8].map(|n| (spec.clone(), n))) {
+        let Ok(action) = Pseudofermion::<f64, 2>::new(&spec, Some(&spec), flavors, &lattice, accuracy(1e-13)) else {
+            continue;
+        };
+        let mut effort = Effort::default();
+        let phi = action.draw(&u, Draws::new(7, 1), &mut effort).unwrap().fields;
+        let value = action.value(&u, &phi, &mut effort).unwrap();
+        let mut force = u.zero();
+        action.kick(&u, &phi, -1.0, &mut force, &mut effort).unwrap();
+        assert!((value - phi[0].norm2()).abs() < 1e-9 * value, "{spec:?} {flavors}");
+        assert!(force.largest() < 1e-9, "{spec:?} {flavors}: {}", force.largest());
+    }
+}
+
+/// What differs in more than its mass is refused, as are ratios of roots.
+#[test]
+fn ratios_are_of_one_kind() {
+    let lattice = Lattice::new(&[4, 4], 1).unwrap();
+    let all = specs(2);
+    let refused = |light: &DiracSpec, heavy: &DiracSpec, flavors| {
+        Pseudofermion::<f64, 1>::new(light, Some(heavy), flavors, &lattice, accuracy(1e-10)).err().unwrap().to_string()
+    };
+    for (light, heavy) in [(&all[0], &all[1]), (&all[1], &all[0]), (&all[1], &all[3]), (&all[1], &all[2])] {
+        assert!(
+            refused(light, heavy, if matches!(light, DiracSpec::Staggered { .. }) { 4 } else { 2 }).contains("csw")
+        );
+    }
+    assert!(refused(&all[0], &heavier(&all[0]), 2).contains("n_flavors = 2"));
+    assert!(refused(&all[1], &heavier(&all[1]), 1).contains("n_flavors = 1"));
+}
+
+/// The operator that is kept belongs to the field it is asked for.
+#[test]
+fn kept_operators_follow_the_field() {
+    let lattice = Lattice::new(&[4, 4], 1).unwrap();
+    let (spec, mut effort) = (specs(2).remove(3), Effort::default());
+    let new = || Pseudofermion::<f64, 2>::new(&spec, None, 2, &lattice, accuracy(1e-12)).unwrap();
+    let (action, mut u) = (new(), GaugeField::<f64, 2>::hot(lattice.clone(), 3));
+    let phi = action.draw(&u, Draws::new(7, 1), &mut effort).unwrap().fields;
+    let mut values = vec![action.value(&u, &phi, &mut effort).unwrap()];
+    for n in 0..3 {
+        match n {
+            0 => u.drift(0.1, &mut u.noise(Draws::new(12, 0))),
+            1 => u.links_mut().swap(0, 1),
+            _ => u = GaugeField::hot(lattice.clone(), 4),
+        }
+        let value = action.value(&u, &phi, &mut effort).unwrap();
+        assert_eq!(value, new().value(&u, &phi, &mut effort).unwrap());
+        assert_eq!(value, action.value(&u.clone(), &phi, &mut effort).unwrap());
+        values.push(value);
+    }
+    values.sort_by(f64::total_cmp);
+    assert!(values.windows(2).all(|pair| pair[0] < pair[1]), "{values:?}");
 }
 
 /// Settings of a pseudofermion; the range is that of rational approximations for hot fields of `specs`.
@@ -328,7 +483,7 @@ fn powers_are_those_of_the_number_of_flavors() {
             (&plain, 2, wilson, 1.0),
         ] {
             let settings = Accuracy { range: None, ..accuracy(1e-11) };
-            let action = Pseudofermion::<f64, 1>::new(spec, flavors, &lattice, settings).unwrap();
+            let action = Pseudofermion::<f64, 1>::new(spec, None, flavors, &lattice, settings).unwrap();
             let mut phi = action.draw(&u, Draws::new(1, 1), &mut Effort::default()).unwrap().fields;
             let components = phi[0].space.components;
             let wave: Vec<_> = (0..lattice.volume())
@@ -356,37 +511,41 @@ fn a_range_that_is_too_narrow_is_an_error() {
     let u = GaugeField::<f64, 1>::hot(lattice.clone(), 3);
     for range in [[0.5, 200.0], [1e-3, 2.0]] {
         let settings = Accuracy { range: Some(range), ..accuracy(1e-9) };
-        let action = Pseudofermion::<f64, 1>::new(&specs(2)[0], 2, &lattice, settings).unwrap();
+        let action = Pseudofermion::<f64, 1>::new(&specs(2)[0], None, 2, &lattice, settings).unwrap();
         let error = action.draw(&u, Draws::new(1, 1), &mut Effort::default()).err().unwrap().to_string();
         assert!(error.contains("spectral_range"), "{error}");
     }
 }
 
-/// phi^dagger K^-1 phi of a fresh phi is |eta|^2 on average, and exactly where it is known from the draw.
+/// S of a fresh phi is |eta|^2 (and the log det of a clover operator) on average, and exactly where it is known from the draw.
 #[test]
 fn fresh_pseudofermions_have_the_action_of_their_noise() {
     let lattice = Lattice::new(&[4, 4], 1).unwrap();
     let u = GaugeField::<f64, 1>::hot(lattice.clone(), 3);
-    for (spec, flavors, count) in specs(2)
-        .into_iter()
-        .flat_map(|spec| [(1, 8.0), (2, 8.0), (3, 8.0), (4, 8.0), (8, 16.0)].map(|(n, count)| (spec.clone(), n, count)))
-    {
-        let Ok(action) = Pseudofermion::<f64, 1>::new(&spec, flavors, &lattice, accuracy(1e-12)) else { continue };
-        let mut sum = 0.0;
-        let draws = 400;
+    for (spec, over, flavors) in pseudofermions(2) {
+        let Ok(action) = Pseudofermion::<f64, 1>::new(&spec, over.as_ref(), flavors, &lattice, accuracy(1e-12)) else {
+            continue;
+        };
+        let (mut sum, mut known, draws) = (0.0, false, 400);
+        let mut count = 0.0;
         for sweep in 0..draws {
             let mut effort = Effort::default();
             let drawn = action.draw(&u, Draws::new(17, sweep), &mut effort).unwrap();
             let value = action.value(&u, &drawn.fields, &mut effort).unwrap();
-            if let Some(known) = drawn.value {
-                assert!((value - known).abs() < 1e-8 * known, "{spec:?} {flavors}");
+            if let Some(expected) = drawn.value {
+                assert!((value - expected).abs() < 1e-8 * expected.abs().max(1.0), "{spec:?} over {over:?} {flavors}");
+                known = true;
             }
-            sum += value;
+            let zero = [Vector::zero(&drawn.fields[0].space)];
+            sum += value - action.value(&u, &zero, &mut effort).unwrap();
+            let space = &drawn.fields[0].space;
+            // A vector that vanishes on the odd sites.
+            let masked = matches!(spec, DiracSpec::Staggered { .. }) && flavors < 8 && space.sites == Sites::All;
+            count = (space.range().1 * space.width()) as f64 * if masked { 0.5 } else { 1.0 };
         }
-        if count > 0.0 && matches!(spec, DiracSpec::Staggered { .. }) {
-            // |eta|^2 of n complex numbers has mean n and variance n.
-            let error = (count / draws as f64).sqrt();
-            assert!((sum / draws as f64 - count).abs() < 4.0 * error, "{flavors}: {}", sum / draws as f64);
-        }
+        assert!(known || matches!(spec, DiracSpec::Staggered { .. }));
+        // |eta|^2 of n complex numbers has mean n and variance n.
+        let (mean, error) = (sum / draws as f64, (count / draws as f64).sqrt());
+        assert!((mean - count).abs() < 4.0 * error, "{spec:?} over {over:?} {flavors}: {mean} {count}");
     }
 }

@@ -5,6 +5,9 @@
 //!   A = -TA(V_mu sum_b a_b V_b(V)),  U' = exp(A) V:
 //! gauge-invariant scores, so U' transforms like U; the identity when all coefficients vanish. The exponential multiplies V, not
 //! U: only then is the link walked backwards mapped to the inverse, as rotations by 90 degrees need.
+//!
+//! Two other forms are those of the authors: b = (nu, +, s) alone has a score, which also weighs (nu, -, s), and exp(A) multiplies U; and
+//! that field U^A inside a fourth stout-type map whose generator, made of U^A, multiplies U.
 //! Reverse pass: with Lambda = J(-A) F', h_b = Re tr[Lambda V_mu V_b(V)] and M = METRIC, ds = M sum (f'(x_b) h_b dx_b + a_b dh_b).
 
 use super::StoutTerm;
@@ -12,15 +15,29 @@ use super::staples::{Lines, Staples, Weights};
 use super::stout::{StoutLayer, pull_exponential};
 use crate::concept::{Configuration, Map, Tangent as _, Tape};
 use crate::error::Result;
-use crate::field::{self, ItemKernel};
+use crate::field::{self, ItemKernel, SiteKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::Lattice;
 use crate::matrix::{Algebra, Matrix};
 use crate::number::Real;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Keeps |f| finite: |x| <= 2 N.
 const MARGIN: f64 = 0.01;
+
+/// Which staples have scores and what the exponential multiplies.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Every staple has its own score; exp(A) V.
+    #[default]
+    Symmetric,
+    /// One score for both senses of a direction, from the staple ahead; U^A = exp(A) U (steps 1 to 4 of the authors).
+    Score,
+    /// U^A makes the generator of a stout-type map of U (steps 1 to 5, as the authors code it).
+    Authors,
+}
 
 /// An attention layer on one lattice.
 pub struct AttentionLayer {
@@ -29,6 +46,13 @@ pub struct AttentionLayer {
     /// The maps to Q, K and V, which differ in their coefficients.
     map: StoutLayer,
     staples: Staples,
+    form: Form,
+}
+
+/// What the forward pass keeps: scores and, of the third form, U^A with the generator that it makes.
+struct Recorded<R, const N: usize> {
+    scores: Scores<R, N>,
+    output: Option<(GaugeField<R, N>, LinkAlgebra<R, N>)>,
 }
 
 /// What the forward pass finds on the way.
@@ -45,14 +69,22 @@ struct Scores<R, const N: usize> {
 }
 
 impl AttentionLayer {
-    /// A layer whose three maps have the same terms; the parameters are the coefficients of query, key and value.
-    pub fn new(lattice: &Arc<Lattice>, terms: Vec<StoutTerm>, reach: usize) -> Result<Self> {
-        Ok(Self { count: terms.len(), map: StoutLayer::new(lattice, terms), staples: Staples::new(lattice, reach)? })
+    /// A layer whose maps have the same terms; the parameters are the coefficients of query, key and value, after those of the
+    /// output where the form has it.
+    pub fn new(lattice: &Arc<Lattice>, terms: Vec<StoutTerm>, reach: usize, form: Form) -> Result<Self> {
+        let (count, staples) = (terms.len(), Staples::new(lattice, reach)?);
+        Ok(Self { count, map: StoutLayer::new(lattice, terms), staples, form })
+    }
+
+    /// Where the coefficients of query, key and value (0, 1, 2) stand.
+    fn range(&self, k: usize) -> std::ops::Range<usize> {
+        let first = k + usize::from(self.form == Form::Authors);
+        first * self.count..(first + 1) * self.count
     }
 
     /// The coefficients of map `k`.
     fn own<'a>(&self, rho: &'a [f64], k: usize) -> &'a [f64] {
-        &rho[k * self.count..(k + 1) * self.count]
+        &rho[self.range(k)]
     }
 
     /// Q, K and V.
@@ -68,6 +100,9 @@ impl AttentionLayer {
         let mut scores = staples.traces(query.links(), &keys);
         let bare = staples.traces(u.links(), &own);
         field::update::<R, _>(&Subtract(&bare), self.per_site(u), &mut scores);
+        if self.form != Form::Symmetric {
+            field::for_each::<R, _, _>(&Pairs { gather: false }, self.per_site(u), &mut scores);
+        }
         let mut attention = scores.clone();
         field::update::<R, _>(&Tangent(N), self.per_site(u), &mut attention);
         let sums = staples.weighted(&attention, &values);
@@ -76,11 +111,29 @@ impl AttentionLayer {
         Scores { query, own, keys, values, scores, attention, staples: sums, generator }
     }
 
-    /// exp(A) V.
-    fn image<R: Real, const N: usize>(&self, scores: &Scores<R, N>) -> GaugeField<R, N> {
-        let mut image = scores.values.field().clone();
+    /// exp(A) V, or exp(A) U.
+    fn attended<R: Real, const N: usize>(&self, scores: &Scores<R, N>, u: &GaugeField<R, N>) -> GaugeField<R, N> {
+        let base = if self.form == Form::Symmetric { scores.values.field() } else { u };
+        let mut image = base.clone();
         image.drift(1.0, &mut scores.generator.clone());
         image
+    }
+
+    fn run<R: Real, const N: usize>(
+        &self,
+        rho: &[f64],
+        u: &GaugeField<R, N>,
+        mapped: [GaugeField<R, N>; 3],
+    ) -> (GaugeField<R, N>, Recorded<R, N>) {
+        let scores = self.scores(u, mapped);
+        let attended = self.attended(&scores, u);
+        if self.form != Form::Authors {
+            return (attended, Recorded { scores, output: None });
+        }
+        let generator = self.map.generator(&rho[..self.count], &attended);
+        let mut image = u.clone();
+        image.drift(1.0, &mut generator.clone());
+        (image, Recorded { scores, output: Some((attended, generator)) })
     }
 
     fn per_site<R: Real, const N: usize>(&self, u: &GaugeField<R, N>) -> usize {
@@ -106,16 +159,16 @@ impl AttentionLayer {
 
 impl<R: Real, const N: usize> Map<GaugeField<R, N>> for AttentionLayer {
     fn n_parameters(&self) -> usize {
-        3 * self.count
+        self.range(2).end
     }
 
     fn forward(&self, rho: &[f64], u: &GaugeField<R, N>) -> Result<GaugeField<R, N>> {
-        Ok(self.image(&self.scores(u, self.mapped(rho, u)?)))
+        Ok(self.run(rho, u, self.mapped(rho, u)?).0)
     }
 
     fn record(&self, rho: &[f64], u: &GaugeField<R, N>) -> Result<(GaugeField<R, N>, Tape)> {
-        let scores = self.scores(u, self.mapped(rho, u)?);
-        Ok((self.image(&scores), Tape::new(scores)))
+        let (image, recorded) = self.run(rho, u, self.mapped(rho, u)?);
+        Ok((image, Tape::new(recorded)))
     }
 
     fn pullback(
@@ -126,9 +179,38 @@ impl<R: Real, const N: usize> Map<GaugeField<R, N>> for AttentionLayer {
         cotangent: &LinkAlgebra<R, N>,
         mut gradient: Option<&mut [R::Total]>,
     ) -> Result<LinkAlgebra<R, N>> {
-        let s: &Scores<R, N> = tape.get()?;
-        let (mut value, lambda) = pull_exponential(&s.generator, cotangent);
+        let Recorded { scores, output }: &Recorded<R, N> = tape.get()?;
+        let Some((attended, generator)) = output else {
+            return self.pull_scores(rho, u, scores, cotangent, gradient);
+        };
+        // exp(G(W)) U and exp(G(W)) W have the same derivative with respect to the W in G.
+        let (base, _) = pull_exponential(generator, cotangent);
+        let part = gradient.as_deref_mut().map(|gradient| &mut gradient[..self.count]);
+        let mut inner = self.map.pullback(&rho[..self.count], attended, &Tape::new(()), cotangent, part)?;
+        inner.axpy(-1.0, &base);
+        let mut result = self.pull_scores(rho, u, scores, &inner, gradient)?;
+        result.axpy(1.0, &base);
+        Ok(result)
+    }
+}
+
+impl AttentionLayer {
+    /// The cotangent at `u` from that at exp(A) V or exp(A) U.
+    fn pull_scores<R: Real, const N: usize>(
+        &self,
+        rho: &[f64],
+        u: &GaugeField<R, N>,
+        s: &Scores<R, N>,
+        cotangent: &LinkAlgebra<R, N>,
+        mut gradient: Option<&mut [R::Total]>,
+    ) -> Result<LinkAlgebra<R, N>> {
+        let (base, lambda) = pull_exponential(&s.generator, cotangent);
         let metric = Algebra::<R, N>::METRIC;
+        let (mut value, mut result) = (u.zero(), u.zero());
+        match self.form {
+            Form::Symmetric => value = base,
+            Form::Score | Form::Authors => result = base,
+        }
 
         add_projected(&mut value, -1.0, s.values.field().links(), &s.staples, Some(&lambda));
         let pulled = rotated(&lambda, metric, s.values.field().links());
@@ -136,6 +218,9 @@ impl<R: Real, const N: usize> Map<GaugeField<R, N>> for AttentionLayer {
 
         let mut weights = self.staples.traces(&pulled, &s.values);
         field::update::<R, _>(&TangentSlope { scores: &s.scores, n: N }, self.per_site(u), &mut weights);
+        if self.form != Form::Symmetric {
+            field::for_each::<R, _, _>(&Pairs { gather: true }, self.per_site(u), &mut weights);
+        }
 
         let (mut query, mut key) = (u.zero(), u.zero());
         add_projected(&mut query, -1.0 / metric, s.query.links(), &self.staples.weighted(&weights, &s.keys), None);
@@ -145,13 +230,34 @@ impl<R: Real, const N: usize> Map<GaugeField<R, N>> for AttentionLayer {
         add_projected(&mut own, -1.0 / metric, u.links(), &self.staples.weighted(&weights, &s.own), None);
         self.staple_force(&weights, u.links(), &s.own, &mut own);
 
-        let mut result = u.zero();
         result.axpy(-1.0, &own);
         for (k, force) in [query, key, value].iter().enumerate() {
-            let part = gradient.as_deref_mut().map(|g| &mut g[k * self.count..(k + 1) * self.count]);
+            let part = gradient.as_deref_mut().map(|g| &mut g[self.range(k)]);
             result.axpy(1.0, &self.map.pullback(self.own(rho, k), u, &Tape::new(()), force, part)?);
         }
         Ok(result)
+    }
+}
+
+/// Staples ahead and behind, one after the other: the number of the first for both, or in reverse the sum in the first.
+struct Pairs {
+    gather: bool,
+}
+
+impl<R: Real> SiteKernel<R, R> for Pairs {
+    type Scratch = ();
+    fn scratch(&self) {}
+    #[inline(always)]
+    fn at(&self, (): &mut (), _vector: usize, items: &mut [R]) -> R {
+        for pair in items.chunks_exact_mut(2) {
+            if self.gather {
+                pair[0] += pair[1];
+                pair[1] = R::zero();
+            } else {
+                pair[1] = pair[0];
+            }
+        }
+        R::zero()
     }
 }
 
@@ -268,49 +374,117 @@ mod tests {
     use crate::lattice::path;
     use crate::map::{displaced, stout::along_parameter};
 
-    const RHO: [f64; 6] = [0.11, -0.04, 0.07, 0.05, -0.09, 0.03];
+    const RHO: [f64; 8] = [0.11, -0.04, 0.07, 0.05, -0.09, 0.03, 0.06, -0.05];
+    const FORMS: [Form; 3] = [Form::Symmetric, Form::Score, Form::Authors];
 
-    fn layer(lattice: &Arc<Lattice>) -> AttentionLayer {
+    fn layer(lattice: &Arc<Lattice>, form: Form) -> AttentionLayer {
         let term =
             |name: &str| StoutTerm { loops: path::family(name, lattice.extents()).unwrap(), directions: u8::MAX };
         let terms = vec![term("plaquette"), term("polyakov_t")];
-        AttentionLayer::new(lattice, terms, 3).unwrap()
+        AttentionLayer::new(lattice, terms, 3, form).unwrap()
+    }
+
+    fn coefficients(layer: &AttentionLayer) -> &'static [f64] {
+        &RHO[..Map::<GaugeField<f64, 2>>::n_parameters(layer)]
     }
 
     #[test]
     fn parameter_gradient_is_the_derivative() {
-        fn law<const N: usize>(extents: &[usize]) {
+        fn law<const N: usize>(extents: &[usize], form: Form) {
             let lattice = Lattice::new(extents, 1).unwrap();
             let u = GaugeField::<f64, N>::hot(lattice.clone(), 7);
             let (layer, wilson) =
-                (layer(&lattice), LoopAction::new(&lattice, path::family("plaquette", extents).unwrap()));
-            let (image, tape) = layer.record(&RHO, &u).unwrap();
+                (layer(&lattice, form), LoopAction::new(&lattice, path::family("plaquette", extents).unwrap()));
+            let rho = coefficients(&layer);
+            let (image, tape) = layer.record(rho, &u).unwrap();
             let top = force(&wilson, &image).unwrap();
-            let mut gradient = [0.0; 6];
-            layer.pullback(&RHO, &u, &tape, &top, Some(&mut gradient)).unwrap();
+            let mut gradient = [0.0; 8];
+            layer.pullback(rho, &u, &tape, &top, Some(&mut gradient[..rho.len()])).unwrap();
             let still = displaced(&u, &u.zero());
-            for (k, predicted) in gradient.iter().enumerate() {
-                let mut mapped = layer.mapped(&RHO, &still).unwrap();
-                mapped[k / 2] = along_parameter(&layer.map, layer.own(&RHO, k / 2), &u, k % 2);
-                let slope = value(&wilson, &layer.image(&layer.scores(&still, mapped))).unwrap().eps;
-                assert!((slope - predicted).abs() < 1e-10 * slope.abs().max(1.0), "N={N} {k}: {slope} {predicted}");
+            for (k, predicted) in gradient.iter().enumerate().take(rho.len()) {
+                let mut mapped = layer.mapped(rho, &still).unwrap();
+                let part = (0..3).find(|&part| layer.range(part).contains(&k));
+                let image = match part {
+                    Some(part) => {
+                        let own = k - layer.range(part).start;
+                        mapped[part] = along_parameter(&layer.map, layer.own(rho, part), &u, own);
+                        layer.run(rho, &still, mapped).0
+                    }
+                    None => {
+                        // exp(G) U = exp(G) W W^-1 U with W = U^A.
+                        let (_, recorded) = layer.run(rho, &u, layer.mapped(rho, &u).unwrap());
+                        let attended = recorded.output.unwrap().0;
+                        let mut image = along_parameter(&layer.map, &rho[..layer.count], &attended, k);
+                        let (attended, zero) = (displaced(&attended, &u.zero()), still.links());
+                        for ((link, w), u) in image.links_mut().iter_mut().zip(attended.links()).zip(zero) {
+                            *link = link.mul_adjoint(w).mul(u);
+                        }
+                        image
+                    }
+                };
+                let slope = value(&wilson, &image).unwrap().eps;
+                assert!(
+                    (slope - predicted).abs() < 1e-10 * slope.abs().max(1.0),
+                    "N={N} {form:?} {k}: {slope} {predicted}"
+                );
             }
         }
-        for extents in [&[4, 6][..], &[3, 4, 2], &[4, 2, 2, 2]] {
-            law::<1>(extents);
-            law::<2>(extents);
-            law::<3>(extents);
+        for form in FORMS {
+            for extents in [&[4, 6][..], &[3, 4, 2], &[4, 2, 2, 2]] {
+                law::<1>(extents, form);
+                law::<2>(extents, form);
+                law::<3>(extents, form);
+            }
+            law::<4>(&[4, 6], form);
         }
-        law::<4>(&[4, 6]);
     }
 
     #[test]
     fn without_coefficients_it_is_the_identity() {
         let lattice = Lattice::new(&[4, 4, 4], 1).unwrap();
         let u = GaugeField::<f64, 3>::hot(lattice.clone(), 7);
-        let image = layer(&lattice).forward(&[0.0; 6], &u).unwrap();
-        assert!(u.links().iter().zip(image.links()).all(|(a, b)| a.add(&b.scale(-1.0)).norm2() == 0.0));
-        assert!(AttentionLayer::new(&lattice, vec![], 9).is_err());
+        let off = |a: &GaugeField<f64, 3>, b: &GaugeField<f64, 3>| {
+            let squares = a.links().iter().zip(b.links()).map(|(a, b)| a.add(&b.scale(-1.0)).norm2());
+            squares.fold(0.0, f64::max)
+        };
+        for form in FORMS {
+            let layer = layer(&lattice, form);
+            let count = Map::<GaugeField<f64, 3>>::n_parameters(&layer);
+            assert_eq!(off(&u, &layer.forward(&vec![0.0; count], &u).unwrap()), 0.0, "{form:?}");
+        }
+        // Without attention the third form is a stout layer with its first coefficients, and without those the identity.
+        let authors = layer(&lattice, Form::Authors);
+        let rho = [0.1, 0.05, 0.0, 0.0, 0.0, 0.0, 0.2, 0.3];
+        let stout = authors.map.forward(&rho[..2], &u).unwrap();
+        assert!(off(&stout, &authors.forward(&rho, &u).unwrap()) < 1e-26);
+        assert_eq!(off(&u, &authors.forward(&[0.0, 0.0, 0.1, 0.2, 0.3, 0.1, 0.2, 0.3], &u).unwrap()), 0.0);
+        assert!(AttentionLayer::new(&lattice, vec![], 9, Form::Symmetric).is_err());
+    }
+
+    /// Field of the second form by its formula on one link: scores of the staples ahead weigh both.
+    #[test]
+    fn scores_of_the_staples_ahead_weigh_both_senses() {
+        let lattice = Lattice::new(&[4, 4], 1).unwrap();
+        let u = GaugeField::<f64, 2>::hot(lattice.clone(), 7);
+        let layer = layer(&lattice, Form::Score);
+        let rho = coefficients(&layer);
+        let (image, Recorded { scores, .. }) = layer.run(rho, &u, layer.mapped(rho, &u).unwrap());
+        let weight = |b: usize| -> f64 {
+            let trace =
+                |first: &GaugeField<f64, 2>, lines: &Lines<f64, 2>| layer.staples.traces(first.links(), lines)[b];
+            (frequency(2) * (trace(&scores.query, &scores.keys) - trace(&u, &scores.own))).tan()
+        };
+        let per_link = layer.staples.per_link();
+        let mut weights = vec![0.0; scores.attention.len()];
+        (0..per_link).for_each(|b| weights[b] = weight(b - b % 2));
+        let sum = layer.staples.weighted(&weights, &scores.values)[0];
+        let generator = scores.values.field().links()[0].mul(&sum).algebra_part().scale(-1.0);
+        let mut expected = u.clone();
+        let mut move_one = u.zero();
+        move_one.elements[0] = generator;
+        expected.drift(1.0, &mut move_one);
+        assert!(expected.links()[0].add(&image.links()[0].scale(-1.0)).norm2() < 1e-26);
+        assert!(weight(0) != weight(1) && scores.attention[0] == scores.attention[1]);
     }
 
     /// One link of an otherwise cold U(1) field: the sum over staples by hand.
@@ -322,7 +496,7 @@ mod tests {
         u.links_mut()[0] = Matrix::from_fn(|_, _| crate::matrix::Complex::new(angle.cos(), angle.sin()));
         let terms = vec![StoutTerm { loops: path::family("plaquette", &[8, 8]).unwrap(), directions: u8::MAX }];
         let rho = [0.1, 0.0, 0.0];
-        let layer = AttentionLayer::new(&lattice, terms, 2).unwrap();
+        let layer = AttentionLayer::new(&lattice, terms, 2, Form::Symmetric).unwrap();
         let image = layer.forward(&rho, &u).unwrap();
         // Q moves the angle of the link by -2 rho sin; K = V = U; all four staples of the link are cold
         let query = angle - 2.0 * rho[0] * angle.sin();

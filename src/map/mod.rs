@@ -10,7 +10,7 @@ mod stack;
 mod staples;
 mod stout;
 
-pub use attention::AttentionLayer;
+pub use attention::{AttentionLayer, Form};
 pub use blocked::{ape, hyp};
 pub use flow::{Flow, FlowStep};
 pub use masked::{CoefficientNetwork, MAX_TRANSFORMED, MaskedLayer, Pattern, Transformation};

@@ -8,6 +8,7 @@ use crate::any::spec::{ActionSpec, SamplerSpec, parse};
 use crate::any::{AnyAction, AnySampler, Info, KeptForce};
 use crate::error::{Error, Result};
 use crate::random::Draws;
+use crate::sampler::Lesson;
 use num_complex::Complex64;
 use numpy::{PyReadonlyArray1, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -170,7 +171,7 @@ impl SamplerCore {
         })
     }
     /// One trajectory whose proposal has the parameters `theta`: the new field, named numbers, and S(proposal) - S(target) with
-    /// its derivative at the start and at the end.
+    /// its derivative at the start and at the end (with `forces` the mean square difference of their forces at the end).
     fn learn<'py>(
         &self,
         py: Python<'py>,
@@ -178,9 +179,11 @@ impl SamplerCore {
         seed: u64,
         sweep: u64,
         theta: PyReadonlyArray1<'py, f64>,
+        forces: bool,
     ) -> PyResult<(Gauge, Bound<'py, PyDict>, PyObjectives<'py>)> {
         let (field, theta) = (field.field.clone(), numbers(&theta));
-        let (field, info, lessons) = enter(py, || self.0.learn(&field, Draws::new(seed, sweep), &theta))?;
+        let (field, info, lessons) =
+            enter(py, || self.0.learn(&field, Draws::new(seed, sweep), &theta, lesson(forces)))?;
         Ok((Gauge::from(field), named(py, Info::Hmc(info))?, objectives(py, &lessons)?))
     }
     /// S(proposal) - S(target) and its derivatives for many fields, each with auxiliary fields of its own (seed, sweep).
@@ -190,12 +193,17 @@ impl SamplerCore {
         fields: Vec<PyRef<'py, Gauge>>,
         draws: Vec<(u64, u64)>,
         theta: PyReadonlyArray1<'py, f64>,
+        forces: bool,
     ) -> PyResult<PyObjectives<'py>> {
         let fields = inside(&fields);
         let draws: Vec<_> = draws.into_iter().map(|(seed, sweep)| Draws::new(seed, sweep)).collect();
         let theta = numbers(&theta);
-        objectives(py, &enter(py, || self.0.lessons(&fields, &draws, &theta))?)
+        objectives(py, &enter(py, || self.0.lessons(&fields, &draws, &theta, lesson(forces)))?)
     }
+}
+
+fn lesson(forces: bool) -> Lesson {
+    if forces { Lesson::Force } else { Lesson::Energy }
 }
 
 fn named(py: Python<'_>, info: Info) -> PyResult<Bound<'_, PyDict>> {

@@ -68,6 +68,18 @@ pub struct ForceSize {
     pub largest: f64,
 }
 
+/// What a trajectory teaches about its proposal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lesson {
+    /// S(moves) - S(tested) at both ends.
+    Energy,
+    /// |F(moves) - F(tested)|^2 per link or site, at the end.
+    Force,
+}
+
+/// Displacement of the links, root mean square, by which derivatives of forces are taken.
+const DISPLACEMENT: f64 = 3e-3;
+
 /// What happened in one trajectory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HmcInfo {
@@ -117,24 +129,32 @@ where
     }
 
     /// The same trajectory with what it teaches about the proposal at its start and at its end, accepted or not (the end is
-    /// missing where a solve failed): S(moves) - S(tested) for the same auxiliary fields, with its derivative with respect to the
+    /// missing where a solve failed): a [`Lesson`] for the same auxiliary fields, with its derivative with respect to the
     /// parameters of the terms that only move the field, in their order.
-    pub fn step_and_learn(&self, q: &Q, draws: Draws) -> Result<(Q, HmcInfo, Vec<Objective<f64>>)> {
+    pub fn step_and_learn(&self, q: &Q, draws: Draws, lesson: Lesson) -> Result<(Q, HmcInfo, Vec<Objective<f64>>)> {
         let mut lessons = Vec::new();
-        let (q, info) = self.trajectory(q, draws, Some(&mut lessons))?;
+        let (q, info) = self.trajectory(q, draws, Some((lesson, &mut lessons)))?;
         Ok((q, info, lessons))
     }
 
     /// What a trajectory that starts at `q` would teach there.
-    pub fn lesson(&self, q: &Q, draws: Draws) -> Result<Objective<f64>> {
+    pub fn lesson(&self, q: &Q, draws: Draws, lesson: Lesson) -> Result<Objective<f64>> {
         let mut effort = Effort::default();
         self.validate()?;
         let start = self.draw(q, draws, &mut effort)?;
+        if lesson == Lesson::Force {
+            return self.mismatch(q, &start.phi, &mut effort);
+        }
         let tested = self.energies(q, &start.phi, &start.known, &mut effort)?;
         self.compare(q, &start.phi, &tested, &mut effort)
     }
 
-    fn trajectory(&self, q: &Q, draws: Draws, mut lessons: Option<&mut Vec<Objective<f64>>>) -> Result<(Q, HmcInfo)> {
+    fn trajectory(
+        &self,
+        q: &Q,
+        draws: Draws,
+        mut lessons: Option<(Lesson, &mut Vec<Objective<f64>>)>,
+    ) -> Result<(Q, HmcInfo)> {
         self.validate()?;
         let mut effort = Effort::default();
         let mut p = q.noise(draws);
@@ -146,8 +166,12 @@ where
                 "the action of the starting field is NaN; look for NaN in the field or the parameters",
             ));
         }
-        if let Some(lessons) = &mut lessons {
-            lessons.push(self.compare(q, &start.phi, &tested, &mut effort)?);
+        if let Some((lesson, lessons)) = &mut lessons {
+            lessons.push(match lesson {
+                Lesson::Energy => self.compare(q, &start.phi, &tested, &mut effort)?,
+                // The chain has been here before: its end was the last lesson.
+                Lesson::Force => Objective { value: 0.0, gradient: vec![0.0; self.n_parameters()] },
+            });
         }
         let kinetic_before = kinetic(&p);
         let mut proposal = q.clone();
@@ -156,8 +180,11 @@ where
             .integrate(&mut proposal, &mut p, &start.phi, &mut effort, &mut forces)
             .and_then(|()| self.energies(&proposal, &start.phi, &vec![None; self.terms.len()], &mut effort))
             .and_then(|tested| {
-                if let Some(lessons) = lessons {
-                    lessons.push(self.compare(&proposal, &start.phi, &tested, &mut effort)?);
+                if let Some((lesson, lessons)) = lessons {
+                    lessons.push(match lesson {
+                        Lesson::Energy => self.compare(&proposal, &start.phi, &tested, &mut effort)?,
+                        Lesson::Force => self.mismatch(&proposal, &start.phi, &mut effort)?,
+                    });
                 }
                 Ok(tested.iter().sum())
             });
@@ -244,6 +271,44 @@ where
             gradient.extend(own);
         }
         Ok(Objective { value: difference, gradient })
+    }
+
+    /// dS(moves)/dtheta.
+    fn slopes(&self, q: &Q, phi: &[Vec<Auxiliary<Q>>], effort: &mut Effort) -> Result<Vec<f64>> {
+        let mut slopes = Vec::with_capacity(self.n_parameters());
+        for (n, term) in self.students() {
+            let mut own = unused(&*term.action);
+            term.action.derivatives(q, &phi[term.auxiliary.unwrap_or(n)], &mut own, effort)?;
+            slopes.extend(own);
+        }
+        Ok(slopes)
+    }
+
+    /// |v|^2 per link, v = F(moves) - F(tested), and its derivative: since d S = <F, delta>, that of |v|^2/2 is the derivative of
+    /// dS(moves)/dtheta along v, which no second derivative of an action is needed for: five points, exact to the fourth order.
+    fn mismatch(&self, q: &Q, phi: &[Vec<Auxiliary<Q>>], effort: &mut Effort) -> Result<Objective<f64>> {
+        let mut v = q.zero();
+        for (n, term) in self.terms.iter().enumerate().filter(|(_, term)| term.role != Role::Both) {
+            let mut own = unused(&*term.action);
+            let force = term.action.derivatives(q, &phi[term.auxiliary.unwrap_or(n)], &mut own, effort)?.1;
+            v.axpy(if term.role == Role::Moves { 1.0 } else { -1.0 }, &force);
+        }
+        let count = v.count().max(1) as f64;
+        let value = v.inner(&v) / count;
+        let mut gradient = vec![0.0; self.n_parameters()];
+        if value > 0.0 && value.is_finite() {
+            let step = DISPLACEMENT / value.sqrt();
+            for (steps, weight) in [(1.0, 8.0), (-1.0, -8.0), (2.0, -1.0), (-2.0, 1.0)] {
+                let mut displaced = q.clone();
+                displaced.drift(steps * step, &mut v.clone());
+                let slopes = self.slopes(&displaced, phi, effort)?;
+                gradient
+                    .iter_mut()
+                    .zip(slopes)
+                    .for_each(|(g, slope)| *g += slope * weight * 2.0 / (12.0 * step * count));
+            }
+        }
+        Ok(Objective { value, gradient })
     }
 
     fn draw(&self, q: &Q, draws: Draws, effort: &mut Effort) -> Result<Start<Q>> {

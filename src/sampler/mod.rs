@@ -5,5 +5,5 @@ pub mod hmc;
 pub mod integrator;
 
 pub use heatbath::{Heatbath, HeatbathInfo};
-pub use hmc::{ForceSize, Hmc, HmcInfo, OnFailure, Role, Term};
+pub use hmc::{ForceSize, Hmc, HmcInfo, Lesson, OnFailure, Role, Term};
 pub use integrator::{Dynamics, INTEGRATORS, Integrator, Level};

@@ -23,6 +23,15 @@ def net_for(shape: tuple[int, ...]) -> pq.CovariantNet:
     )
 
 
+def net_of_authors() -> pq.CovariantNet:
+    return pq.CovariantNet(
+        [
+            pq.AttentionLayer(["plaquette"], [[0.08], [-0.05], [0.11]], reach=2, form="score"),
+            pq.AttentionLayer(["plaquette"], [[0.1], [0.08], [-0.05], [0.11]], reach=1, form="authors"),
+        ]
+    )
+
+
 def losses() -> list[Any]:
     S, T = pq.actions.Wilson(2.0), pq.actions.Symanzik(2.3)
     return [
@@ -40,7 +49,16 @@ def losses() -> list[Any]:
 @pytest.mark.parametrize(("shape", "group"), CASES)
 @pytest.mark.parametrize("number", range(len(losses())))
 def test_gradients_of_losses_are_derivatives(shape: tuple[int, ...], group: str, number: int) -> None:
-    loss, net = losses()[number], net_for(shape)
+    check_gradients(losses()[number], net_for(shape), shape, group)
+
+
+@pytest.mark.parametrize(("shape", "group"), CASES[:3])
+@pytest.mark.parametrize("number", [0, 3])
+def test_gradients_of_the_forms_of_the_authors_are_derivatives(shape: tuple[int, ...], group: str, number: int) -> None:
+    check_gradients(losses()[number], net_of_authors(), shape, group)
+
+
+def check_gradients(loss: Any, net: pq.CovariantNet, shape: tuple[int, ...], group: str) -> None:
     fields = [pq.GaugeField.hot(shape, group, rng=k) for k in (1, 2)]
     targets = loss.targets(fields)
     _, gradient = loss.of_batch(net, fields, targets)
@@ -62,6 +80,8 @@ def test_gradients_of_losses_are_derivatives(shape: tuple[int, ...], group: str,
 def test_losses_and_scores_do_not_see_the_gauge(shape: tuple[int, ...], group: str) -> None:
     U, net = pq.GaugeField.hot(shape, group, rng=1), net_for(shape)
     V = U.random_gauge_transform(rng=5)
+    other = net_of_authors()
+    assert abs(np.asarray(other(U).random_gauge_transform(rng=5)) - np.asarray(other(V))).max() < 1e-12
     pairs = ([U, pq.GaugeField.hot(shape, group, rng=2)], [V, pq.GaugeField.hot(shape, group, rng=2)])
     a, b = np.asarray(net(U).random_gauge_transform(rng=5)), np.asarray(net(V))
     assert abs(a - b).max() < 1e-12
@@ -112,10 +132,11 @@ def test_maps_commute_with_rotations_and_translations(shape: tuple[int, ...], gr
         assert abs(np.asarray(each(shifted)) - np.roll(image, (1, 3), (1, 2))).max() < tolerance
 
 
-def test_attention_with_reach_one_against_plain_numpy() -> None:
-    """SU(2) on 3 x 4, the six lines of the definition written out."""
+@pytest.mark.parametrize("form", ["symmetric", "score", "authors"])
+def test_attention_with_reach_one_against_plain_numpy(form: str) -> None:
+    """SU(2) on 3 x 4, the lines of the definition written out."""
     U = pq.GaugeField.hot((3, 4), "SU(2)", rng=1)
-    rho = [0.09, -0.06, 0.12]
+    rho, output = [0.09, -0.06, 0.12], 0.07
     Q, K, V = (np.asarray(pq.smear.stout(U, r)) for r in rho)
     links = np.asarray(U)
 
@@ -128,19 +149,39 @@ def test_attention_with_reach_one_against_plain_numpy() -> None:
         side, far = np.roll(W[nu], 1, nu), np.roll(W[mu], 1, nu)
         return [up, dag(np.roll(side, -1, mu)) @ dag(far) @ side]
 
-    expected = []
-    for mu in range(2):
-        total = np.zeros_like(links[mu])
-        for k, s, v in zip(staples(K, mu), staples(links, mu), staples(V, mu), strict=True):
-            x = np.trace(Q[mu] @ k - links[mu] @ s, axis1=-2, axis2=-1).real
-            total += np.tan(np.pi * x / (4 * 2.01))[..., None, None] * v
-        loop = V[mu] @ total
+    def exponential(loop: np.ndarray) -> np.ndarray:
+        """exp(-TA(loop))."""
         a = (dag(loop) - loop) / 2
         a -= np.trace(a, axis1=-2, axis2=-1)[..., None, None] * np.eye(2) / 2
         w, vectors = np.linalg.eigh(-1j * a)
-        expected.append((vectors * np.exp(1j * w)[..., None, :]) @ dag(vectors) @ V[mu])
-    layer = pq.AttentionLayer(["plaquette"], np.reshape(rho, (3, 1)), reach=1)
+        return (vectors * np.exp(1j * w)[..., None, :]) @ dag(vectors)
+
+    expected = []
+    for mu in range(2):
+        weights = []
+        for k, s in zip(staples(K, mu), staples(links, mu), strict=True):
+            x = np.trace(Q[mu] @ k - links[mu] @ s, axis1=-2, axis2=-1).real
+            weights.append(np.tan(np.pi * x / (4 * 2.01))[..., None, None])
+        if form != "symmetric":
+            weights[1] = weights[0]
+        total = sum(weight * v for weight, v in zip(weights, staples(V, mu), strict=True))
+        expected.append(exponential(V[mu] @ total) @ (V if form == "symmetric" else links)[mu])
+    if form == "authors":
+        W = np.array(expected)
+        expected = [exponential(output * W[mu] @ sum(staples(W, mu))) @ links[mu] for mu in range(2)]
+    given = [output, *rho] if form == "authors" else rho
+    layer = pq.AttentionLayer(["plaquette"], np.reshape(given, (-1, 1)), reach=1, form=form)
     assert abs(np.asarray(pq.CovariantNet([layer])(U)) - np.array(expected)).max() < 1e-13
+    assert layer.names == [f"{part}.plaquette" for part in ("output", "query", "key", "value")[-len(given) :]]
+
+
+def test_only_the_symmetric_form_commutes_with_rotations() -> None:
+    U = pq.GaugeField.hot((4, 4, 2), "SU(2)", rng=1)
+    turned = pq.GaugeField.from_numpy(rotated(np.asarray(U)))
+    for form, rows in (("symmetric", 3), ("score", 3), ("authors", 4)):
+        net = pq.CovariantNet([pq.AttentionLayer(["plaquette"], [[0.1]] * rows, form=form)])
+        off = abs(np.asarray(net(turned)) - rotated(np.asarray(net(U)))).max()
+        assert bool(off < 1e-12) == (form == "symmetric"), (form, off)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -260,12 +301,12 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, monkey
 
 
 def test_weights_of_all_layers_travel_through_a_file(tmp_path: Path) -> None:
-    net, path = net_for((4, 4)), tmp_path / "net.safetensors"
-    net.save(path)
-    other = pq.CovariantNet.load(path)
-    U = pq.GaugeField.hot((4, 4), "SU(3)", rng=1)
-    assert other(U) == net(U)
-    assert other.named_parameters() == net.named_parameters()
+    path, U = tmp_path / "net.safetensors", pq.GaugeField.hot((4, 4), "SU(3)", rng=1)
+    for net in (net_of_authors(), net_for((4, 4))):
+        net.save(path)
+        other = pq.CovariantNet.load(path)
+        assert other(U) == net(U) == net(U)
+        assert other.named_parameters() == net.named_parameters()
     different = pq.CovariantNet([pq.StoutLayer(["plaquette"]), pq.AttentionLayer(["plaquette"], reach=3)])
     with pytest.raises(ValueError, match="3 layers, this network 2"):
         different.load_parameters(path)
@@ -292,6 +333,10 @@ DISTANCE = pq.losses.FieldDistance(lambda U: U)
         (lambda: pq.AttentionLayer(["plaquete"]), ValueError, "plaquette"),
         (lambda: pq.AttentionLayer(["plaquette"], [0.1, 0.2, 0.3]), ValueError, r"\(3, 1\) is needed"),
         (lambda: pq.AttentionLayer(["plaquette"], [[0.1], [np.nan], [0]]), ValueError, "NaN"),
+        (lambda: pq.AttentionLayer(["plaquette"], [[0.1]] * 3, form="authors"), ValueError, "rows output, query"),
+        (lambda: pq.AttentionLayer(["plaquette"], [[0.1]] * 4, form="score"), ValueError, "rows query"),
+        (lambda: pq.AttentionLayer(["plaquette"], form="scores"), ValueError, "score"),
+        (lambda: pq.AttentionLayer(["plaquette"], form=None), ValueError, "form"),
         (lambda: pq.AttentionLayer(["plaquette"], reach=0), ValueError, "1 to 8"),
         (lambda: pq.AttentionLayer(["plaquette"], reach=1.5), TypeError, "reach is an int"),
         (

@@ -301,6 +301,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "on_failure": "raise",
             },
         ),
+        "HMC.tune": (hmc.tune, {"state": U, "trajectories": 2, "acceptance": 0.8, "rng": 1}),
         "HMC.check": (hmc.check, {"state": U, "rng": 1}),
         "HMC.advance": (hmc.advance, {"state": U, **step}),
         "HMC.default_observables": (hmc.default_observables, {"state": U}),
@@ -318,6 +319,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "on_failure": "raise",
             },
         ),
+        "SelfLearningHMC.tune": (learner.tune, {"state": U, "trajectories": 2, "acceptance": 0.8, "rng": 1}),
         "SelfLearningHMC.train": (
             learner.train,
             {
@@ -439,7 +441,10 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "LCNN.loss": (lcnn.loss, {"fields": [U], "targets": [[0.5]]}),
         "LCNN.pullback": (lcnn.pullback, {"U": U, "cotangent": np.ones(1)}),
         "LCNN.save": (lcnn.save, {"path": "lcnn"}),
-        "AttentionLayer": (pq.AttentionLayer, {"loops": ["plaquette"], "rho": [[0.1], [0.1], [0.1]], "reach": 3}),
+        "AttentionLayer": (
+            pq.AttentionLayer,
+            {"loops": ["plaquette"], "rho": [[0.1], [0.1], [0.1]], "reach": 3, "form": "score"},
+        ),
         "StoutLayer": (
             pq.StoutLayer,
             {"loops": ["plaquette"], "rho": [0.1], "directions": None, "per_direction": None},
@@ -641,8 +646,13 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "force_tol": 1e-8,
                 "max_iterations": 100,
                 "spectral_range": None,
+                "hasenbusch": (0.5,),
+                "over": None,
             },
         ),
+        "dirac.Family.with_mass": (wilson.with_mass, {"value": 0.5}),
+        "dirac.Wilson.with_mass": (wilson.with_mass, {"value": 0.5}),
+        "dirac.Staggered.with_mass": (pq.dirac.Staggered(0.3).with_mass, {"value": 0.5}),
         "dirac.Wilson": (lambda **a: pq.dirac.Wilson(**a), {"mass": 0.3, "kappa": None, **masses}),
         "dirac.Staggered": (pq.dirac.Staggered, {"mass": 0.3, "boundary": None, "fat": U, "long": U}),
         "dirac.DomainWall": (

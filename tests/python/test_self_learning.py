@@ -65,10 +65,10 @@ def test_lessons_are_differences_of_actions_and_their_derivatives(name):
     draws = [(3, 1), (3, 2)]
 
     def difference(theta):
-        return made._core.lessons([U._core] * 2, draws, np.array(theta))[0]
+        return made._core.lessons([U._core] * 2, draws, np.array(theta), False)[0]
 
     theta = made.parameters
-    values, gradients = made._core.lessons([U._core] * 2, draws, theta)
+    values, gradients = made._core.lessons([U._core] * 2, draws, theta, False)
     assert gradients.shape == (2, len(theta))
     if exact.auxiliaries == 0:
         assert values == pytest.approx([made.proposal(U) - exact(U)] * 2, rel=1e-12)
@@ -79,6 +79,35 @@ def test_lessons_are_differences_of_actions_and_their_derivatives(name):
         step[n] = 1e-4
         slopes = (difference(theta + step) - difference(theta - step)) / 2e-4
         assert gradients[:, n] == pytest.approx(slopes, rel=2e-5, abs=1e-5)
+
+
+@PAIRED
+def test_force_mismatches_are_those_of_the_forces_and_have_their_derivatives(name):
+    exact, proposal, U = PAIRS[name]
+    made = pq.SelfLearningHMC(exact, proposal, steps=4)
+
+    def mismatch(theta):
+        return made._core.lessons([U._core], [(3, 1)], np.array(theta), True)
+
+    theta = made.parameters
+    (value,), (gradient,) = mismatch(theta)
+    if exact.auxiliaries == 0:
+        difference = made.proposal.force(U) - exact.force(U)
+        norm = 1.0 if U.n_colors == 1 else 2.0
+        links = math.prod(U.shape) * len(U.shape)
+        assert value == pytest.approx(norm * np.sum(np.abs(difference) ** 2) / links, rel=1e-12)
+    for n in range(len(theta)):
+        step = np.zeros(len(theta))
+        step[n] = 1e-4
+        slope = (mismatch(theta + step)[0][0] - mismatch(theta - step)[0][0]) / 2e-4
+        assert gradient[n] == pytest.approx(slope, rel=1e-5, abs=1e-7 * value)
+
+
+def test_equal_forces_have_nothing_to_learn():
+    made = pq.SelfLearningHMC(Wilson(2.0), Scaled(Wilson(2.0)), steps=4)
+    (value,), (gradient,) = made._core.lessons([U1._core], [(3, 1)], made.parameters, True)
+    assert value == 0.0
+    assert gradient.tolist() == [0.0]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -160,7 +189,7 @@ def test_untrained_acceptances_are_those_of_the_reference(mass, expected):
     assert abs(chain.acceptance - expected) < 3.5 * error, chain.acceptance
 
 
-@pytest.mark.parametrize("loss", ["mean_square", "variance", "change"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_training_finds_the_action(loss):
     """A factor that makes the proposal equal to the target is found."""
     made = pq.SelfLearningHMC(Wilson(2.0), Scaled(Wilson(1.6)), steps=6)
@@ -184,7 +213,7 @@ def test_a_trained_term_that_equals_one_of_the_target_is_trained():
     assert made.parameters == pytest.approx([1.0], abs=0.03)
 
 
-@pytest.mark.parametrize("loss", ["mean_square", "variance"])
+@pytest.mark.parametrize("loss", ["mean_square", "variance", "force"])
 def test_stored_configurations_teach_too(loss):
     made = pq.SelfLearningHMC(Wilson(2.0), Scaled(Wilson(1.6)), steps=6)
     fields = [pq.GaugeField.hot((6, 6), "U(1)", rng=k) for k in range(12)]
@@ -194,12 +223,13 @@ def test_stored_configurations_teach_too(loss):
     assert history.validation[-1] < history.validation[0]
 
 
-def test_training_of_quarks_raises_the_acceptance():
+@pytest.mark.parametrize("loss", ["change", "force"])
+def test_training_of_quarks_raises_the_acceptance(loss):
     start = pq.HMC(target(), steps=8).run(SU2, 40, rng=2, progress=False).state
     made = pq.SelfLearningHMC(target(), Wilson(2.7) + Scaled(Mapped(staggered(0.5), net(0.0))), steps=8)
     before = made.run(start, 60, rng=4, progress=False).acceptance
     rule = pq.optimizers.Adam(0.01, schedule=pq.optimizers.Cosine(60))
-    made.train(start, loss="change", steps=60, batch=2, optimizer=rule, rng=3, progress=False)
+    made.train(start, loss=loss, steps=60, batch=2, optimizer=rule, rng=3, progress=False)
     after = made.run(made.trained, 120, rng=5, progress=False).acceptance
     assert after > before + 0.15, (before, after)
 

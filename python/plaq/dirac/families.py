@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cmath
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def _links(name: str, links: Any) -> GaugeField:
         raise type(error)(f"{name}: {error}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Wilson(Family):
     r"""Wilson fermions, with clover term, twisted mass and anisotropy.
 
@@ -160,6 +160,30 @@ class Wilson(Family):
         assert self.kappa is not None
         return 0.5 / self.kappa - ndim
 
+    def with_mass(self, value: float) -> Wilson:
+        """The same operator with another mass: `mu` of an operator with a twisted mass, else `kappa` if it was given.
+
+        Parameters
+        ----------
+        value : float
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of :class:`Wilson`.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> pq.dirac.Wilson(kappa=0.12, csw=1.0).with_mass(0.11)
+        Wilson(kappa=0.11, csw=1.0)
+        """
+        if self.mu:
+            return replace(self, mu=number("a twisted mass", value))
+        if self.kappa is not None:
+            return replace(self, kappa=number("kappa", value))
+        return replace(self, mass=number("mass", value))
+
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""
         masses = {"mass": self.mass} if self.kappa is None else {"kappa": self.kappa}
@@ -167,7 +191,7 @@ class Wilson(Family):
         return found | masses | {"boundary": self._angles()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Staggered(Family):
     r"""Staggered fermions (L. Susskind, 1977).
 
@@ -228,6 +252,26 @@ class Staggered(Family):
             object.__setattr__(self, "fat", fat)
             object.__setattr__(self, "long", long)
         object.__setattr__(self, "boundary", phases_of(self.boundary))
+
+    def with_mass(self, value: float) -> Staggered:
+        """The same operator with another mass.
+
+        Parameters
+        ----------
+        value : float
+
+        Raises
+        ------
+        TypeError, ValueError
+            No finite number.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> pq.dirac.Staggered(mass=0.1).with_mass(0.4)
+        Staggered(0.4)
+        """
+        return replace(self, mass=number("mass", value))
 
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""

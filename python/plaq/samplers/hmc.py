@@ -13,9 +13,10 @@ import numpy as np
 from plaq import _plaq
 from plaq.chains.sampler import Info
 from plaq.concepts import Action, Function
-from plaq.ground.arguments import number, one_of, unknown
+from plaq.ground.arguments import number, one_of, unknown, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.field import FieldSampler, count
+from plaq.samplers.tuning import DRIFT, ORDER, TunedTerm, Tuning, first_inner, scanned, width_at
 
 __all__ = ["HMC"]
 
@@ -24,6 +25,9 @@ FIRST_TRIAL, LAST_TRIAL = 5, 1280
 
 TRIAL_KEY = 0x9E3779B97F4A7C15
 """Takes the trial trajectories out of the random numbers of the run."""
+
+FORCE_TRIALS = 3
+"""Trajectories that measure forces before a scan."""
 
 ON_FAILURE = ["raise", "reject"]
 
@@ -143,12 +147,18 @@ class HMC(FieldSampler):
         if self.steps is not None:
             return self
         if self._chosen is None or self._chosen.steps != facts["steps"]:
-            twin = copy.copy(self)
-            twin.steps = int(facts["steps"])
-            twin._scales = twin._time_scales()
-            twin._rebuild()
-            self._chosen = twin
+            inner = [steps or 1 for _, steps, _ in self._scales[1:]]
+            self._chosen = self._with_steps([int(facts["steps"]), *inner])
         return self._chosen
+
+    def _with_steps(self, steps: Sequence[int]) -> HMC:
+        """The same sampler with other steps, outermost level first."""
+        twin = copy.copy(self)
+        twin.steps, twin._chosen = steps[0], None
+        twin.levels = [(action, own) for (action, _), own in zip(self.levels, steps[1:], strict=True)]
+        twin._scales = [(terms, own, name) for (terms, _, name), own in zip(self._scales, steps, strict=True)]
+        twin._rebuild()
+        return twin
 
     def learn(self, facts: dict[str, Any], info: Info) -> dict[str, Any]:
         r"""Steps after one more update of the warm-up.
@@ -158,13 +168,116 @@ class HMC(FieldSampler):
         :math:`\log(|\delta H|/0.674\sigma)/p`, at most 0.7, is an estimate of how far log n is off; it is averaged over
         the updates with weights that grow linearly (Robbins and Monro 1951 with steps 2/(k+3)).
         """
-        order = 2 if self.integrator in ("leapfrog", "omelyan2") else 4
+        order = ORDER[self.integrator]
         size, k = abs(float(info["delta_h"])), int(facts["updates"])
         move = math.log(max(size, 1e-300) / (0.674 * SPREAD[order])) / order if math.isfinite(size) else LARGEST_MOVE
         seen = math.log(facts["steps"]) + min(max(move, -LARGEST_MOVE), LARGEST_MOVE)
         log_steps = facts["log_steps"] + 2 / (k + 3) * (seen - facts["log_steps"])
         log_steps = min(max(log_steps, 0.0), math.log(LAST_TRIAL))
         return {"steps": math.ceil(math.exp(log_steps) - 0.1), "log_steps": log_steps, "updates": k + 1}
+
+    def tune(self, state: Any, *, trajectories: int = 10, acceptance: float | None = None, rng: Rng) -> Tuning:
+        r"""Steps of every level for an acceptance, from measured forces and energy errors.
+
+        1. A few trajectories measure the force of every term. Inner levels start with steps at which step size times
+           force is the same on all levels (C. Urbach et al., hep-lat/0506011).
+        2. A scan: `trajectories` trajectories, and the same ones (field, momenta, pseudofermions) with the steps of one
+           level doubled, for each level. At small steps :math:`\delta H = \sum_l x_l \epsilon_l^p` with p the order of
+           the integrator, so that the scan finds what each level adds to :math:`\delta H`.
+        3. Proposed: inner levels with the fewest steps at which they add at most half of what the outermost one adds;
+           outermost steps such that :math:`\mathrm{erfc}(\sigma/\sqrt8)` is the acceptance asked for, with the
+           measured :math:`\sigma` of :math:`\delta H` scaled to these steps. If that is more than a factor of two
+           away, another scan is made there.
+        4. The trajectories of the scan are run with the proposed steps, and with more of them where the law of small
+           steps promised too much. What is seen there is the prediction.
+
+        Parameters
+        ----------
+        state : GaugeField or ScalarField
+            A field in equilibrium; the chain of the scan starts here.
+        trajectories : int
+            Of a scan, 2 to 1000; their number n leaves :math:`\sigma` a relative error of about :math:`1/\sqrt{2n}`.
+        acceptance : float, optional
+            Between 0 and 1; by default 0.8, 0.9 for integrators of order 4.
+        rng : int, numpy.random.Generator or numpy.random.SeedSequence
+            Seed of the scan.
+
+        Returns
+        -------
+        plaq.sampler.Tuning
+            Prints as a table; ``.sampler`` is this sampler with the proposed steps, which is left as it is.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong arguments; trajectories that diverge however many steps they have.
+        ConvergenceError
+            As a trajectory.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> gauge, quarks = pq.actions.Wilson(2.0), pq.actions.Pseudofermion(pq.dirac.Wilson(mass=0.2))
+        >>> hmc = pq.HMC(gauge + quarks, steps=4, levels=[(gauge, 4)])
+        >>> U = hmc.run(pq.GaugeField.hot((4, 4), "U(1)", rng=1), 20, rng=1, progress=False).state
+        >>> found = hmc.tune(U, rng=2)
+        >>> print(found)  # doctest: +ELLIPSIS
+        level  steps ...
+        >>> chain = found.sampler.run(U, 20, rng=3, progress=False)
+        """
+        most = whole_number("trajectories", trajectories, 2, 1000)
+        order = ORDER[self.integrator]
+        aim = {2: 0.8, 4: 0.9}[order] if acceptance is None else number("acceptance", acceptance, above=0.0)
+        if not 0 < aim < 1:
+            raise ValueError(f"acceptance = {aim:g}; it lies between 0 and 1")
+        seed = seed_of(rng)
+        tuning = self.tuning(self._checked(state), seed)
+        before = [steps or (tuning or {}).get("steps") or 1 for _, steps, _ in self._scales]
+        twins: dict[tuple[int, ...], HMC] = {}
+
+        def advance(steps: tuple[int, ...], start: Any, n: int) -> tuple[Any, Info]:
+            if steps not in twins:
+                twins[steps] = self._with_steps(steps)
+            return twins[steps].advance(start, seed ^ TRIAL_KEY, n)
+
+        reports = []
+        for n in range(FORCE_TRIALS):
+            state, info = advance(tuple(before), state, LAST_TRIAL + n)
+            reports.append(info)
+        forces = [math.hypot(*(_rms(reports, f"force_{n}") for n in terms)) for terms, _, _ in self._scales]
+        start = (before[0], *first_inner(forces, DRIFT[self.integrator]))
+        steps, scan, delta_h, infos = scanned(advance, state, start, order, most, width_at(aim), LAST_TRIAL)
+        errors, names = scan.errors(steps), self._term_names()
+        terms = [
+            TunedTerm(
+                term=names[n],
+                level=level,
+                force=_rms(infos, f"force_{n}"),
+                spread=float(np.std([info[f"force_{n}"] for info in infos], ddof=1)),
+                largest=float(max(info[f"largest_force_{n}"] for info in infos)),
+                before=before[level],
+                after=steps[level],
+                error=float(errors[level]),
+            )
+            for level, (numbers, _, _) in enumerate(self._scales)
+            for n in numbers
+        ]
+        seen = np.exp(-np.maximum(np.nan_to_num(delta_h, nan=np.inf), 0.0)).mean()
+        # Of a Gaussian with mean sigma^2/2, which <exp(-dH)> = 1 asks for.
+        width = math.sqrt(2 * (math.sqrt(1 + float(np.mean(delta_h**2))) - 1))
+        return Tuning(
+            sampler=self._with_steps(steps),
+            terms=tuple(terms),
+            predicted=math.erfc(width / math.sqrt(8)),
+            seen=float(seen),
+            delta_h=width,
+            aim=aim,
+            trajectories=most,
+        )
+
+    def _term_names(self) -> list[str]:
+        """What the terms are called in a table, by their numbers."""
+        return [repr(term) for term in self.action.terms()]
 
     def check(self, state: Any, *, rng: Rng) -> dict[str, float]:
         r"""Follow one trajectory and the way back with the momenta turned around.
@@ -234,6 +347,10 @@ class HMC(FieldSampler):
             "integrator": self.integrator,
             "levels": scales,
         }
+
+
+def _rms(infos: Sequence[Info], key: str) -> float:
+    return float(np.sqrt(np.mean(np.square([info[key] for info in infos]))))
 
 
 def _checked_levels(levels: Sequence[tuple[Action, int]] | None) -> list[tuple[Action, int]]:

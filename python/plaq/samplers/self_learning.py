@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq.concepts import Action, Vector
+from plaq.concepts import Action, Sum, Vector
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import instance, one_of, sequence, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.hmc import HMC
+from plaq.samplers.tuning import Tuning
 from plaq.training.batches import batch_size, held_back
 from plaq.training.checkpoint import checkpoint_path
 from plaq.training.history import History
@@ -24,7 +26,7 @@ from plaq.training.optimizers import Adam, Optimizer, Schedule, scheduled
 
 __all__ = ["SelfLearningHMC"]
 
-STORED = ["mean_square", "variance"]
+STORED = ["mean_square", "variance", "force"]
 """Losses that need no trajectory."""
 
 
@@ -99,9 +101,11 @@ class SelfLearningHMC(HMC):
             raise TypeError("target and proposal are actions of gauge fields")
         self.proposal: Action = proposal.with_parameters(proposal.parameters)
         self._numbers, self._terms = _matched(target, proposal)
+        self._named = proposal
         super().__init__(
             target, length=length, steps=steps, integrator=integrator, levels=levels, on_failure=on_failure
         )
+        del self._named
 
     @property
     def target(self) -> Action:
@@ -129,19 +133,65 @@ class SelfLearningHMC(HMC):
         return self.action.functions() + [f for n in proposed for f in self.proposal.terms()[n].functions()]
 
     def _time_scales(self) -> list[tuple[list[int], int | None, str]]:
-        scales = self._scales_of(self.proposal)
+        # Levels name terms as they were given: the copies have networks of their own.
+        scales = self._scales_of(self._named)
         return [([self._numbers[n] for n in terms], steps, name) for terms, steps, name in scales]
 
     def tuning(self, state: Any, seed: int) -> dict[str, Any] | None:
         """Steps at which a trial trajectory of the proposal keeps its energy to 1; None if they were given."""
         if self.steps is not None:
             return None
-        alone = HMC(self.proposal, length=self.length, integrator=self.integrator, levels=self.levels)
-        return alone.tuning(state, seed)
+        return self._alone().tuning(state, seed)
 
     def learn(self, facts: dict[str, Any], info: Any) -> dict[str, Any]:
         """The same steps: delta_h of the target does not vanish with them."""
         return facts
+
+    def tune(self, state: GaugeField, *, trajectories: int = 10, acceptance: float | None = None, rng: Rng) -> Tuning:
+        """Steps at which the proposal keeps its own energy; see :meth:`plaq.HMC.tune`.
+
+        More steps do not make the target's delta_h vanish, so `acceptance` is the one that a
+        :class:`plaq.HMC` of the proposal alone would have; that of this sampler is at most about as large.
+
+        Parameters
+        ----------
+        state, trajectories, acceptance, rng
+            As of :meth:`plaq.HMC.tune`.
+
+        Returns
+        -------
+        plaq.sampler.Tuning
+
+        Raises
+        ------
+        TypeError, ValueError, ConvergenceError
+            As of :meth:`plaq.HMC.tune`.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> sampler = pq.SelfLearningHMC(pq.actions.Wilson(2.0), pq.actions.Wilson(1.8), steps=5)
+        >>> found = sampler.tune(pq.GaugeField.cold((8, 8), "U(1)"), rng=1)
+        >>> type(found.sampler).__name__
+        'SelfLearningHMC'
+        """
+        found = self._alone().tune(self._checked(state), trajectories=trajectories, acceptance=acceptance, rng=rng)
+        note = "energies of the proposal; the target decides on the acceptance of the chain"
+        return replace(found, sampler=self._with_steps(found.steps), note=note)
+
+    def _alone(self) -> HMC:
+        """The proposal by itself, with the same levels."""
+        terms = self.proposal.terms()
+        back = {number: terms[n] for n, number in enumerate(self._numbers)}
+        levels = [(Sum(tuple(back[n] for n in numbers)), steps or 1) for numbers, steps, _ in self._scales[1:]]
+        return HMC(
+            self.proposal,
+            length=self.length,
+            steps=self.steps,
+            integrator=self.integrator,
+            levels=levels,
+            on_failure=self.on_failure,
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """The physics input; the proposal with its coefficients is part of it."""
@@ -173,9 +223,11 @@ class SelfLearningHMC(HMC):
         ----------
         start : GaugeField
             Start of the chain; ``history`` has no fields, ``sampler.trained`` is the last one, a start for :meth:`run`.
-        loss : {"mean_square", "variance", "change"}
+        loss : {"mean_square", "variance", "change", "force"}
             Mean of :math:`d^2` over a batch (as published); its variance, which does not see a constant (batch at least
-            2); mean square of d at the end minus d at the start, the error that the Metropolis test sees.
+            2); mean square of d at the end minus d at the start, the error that the Metropolis test sees; mean of
+            :math:`|F_\mathrm{proposal} - F_\mathrm{target}|^2` per link at the end, with :math:`\langle F, F\rangle` of
+            :meth:`plaq.actions.Action.force`; its derivative takes four more solves.
         steps, batch : int
             Steps of the optimiser, and trajectories in each.
         optimizer : SGD, Adam, AdamW or AMSGrad, optional
@@ -251,8 +303,9 @@ class SelfLearningHMC(HMC):
         ----------
         fields : sequence of GaugeField
             Configurations.
-        loss : {"variance", "mean_square"}
-            Of :math:`d = S_\mathrm{proposal} - S_\mathrm{target}` over a batch.
+        loss : {"variance", "mean_square", "force"}
+            Of :math:`d = S_\mathrm{proposal} - S_\mathrm{target}` over a batch; mean square difference of the forces,
+            as of :meth:`train`.
         epochs, batch, optimizer, schedule, validation, patience, checkpoint, progress, rng
             As of :meth:`plaq.CovariantNet.fit`; `rng` also fixes the pseudofermions. By default ``Adam(1e-3)``.
 
@@ -337,7 +390,8 @@ class SelfLearningHMC(HMC):
     ) -> tuple[float, Vector]:
         """The loss on stored fields, each with the pseudofermion of its number, and its derivative."""
         fields, draws = [field._core for field, _ in numbered], [(seed, int(n)) for _, n in numbered]
-        return loss_of(loss, [(None, end) for end in pairs(self._core.lessons(fields, draws, parameters))])
+        found = pairs(self._core.lessons(fields, draws, parameters, loss == "force"))
+        return loss_of(loss, [(None, end) for end in found])
 
     def _facts(self, loss: str, seed: int) -> dict[str, Any]:
         """What a checkpoint of a training must agree with: everything but the coefficients."""
@@ -388,6 +442,12 @@ def _check_partner(term: Action, partner: Action) -> None:
             if mine["dirac"].get(name) != other["dirac"].get(name):
                 given, wanted = mine["dirac"].get(name), other["dirac"].get(name)
                 raise ValueError(f"the quarks of the proposal have other {what} ({given}) than the target ({wanted})")
+        if ("over" in mine) != ("over" in other):
+            one, two = ("a ratio" if "over" in each else "no ratio" for each in (mine, other))
+            raise ValueError(
+                f"the quarks of the proposal are {one}, those of the target {two}: take the same number of masses in "
+                "hasenbusch= for both"
+            )
         if mine["n_flavors"] != other["n_flavors"]:
             raise ValueError(
                 f"the quarks of the proposal have n_flavors = {mine['n_flavors']}, those of the target "

@@ -77,6 +77,9 @@ class FieldTransformHMC(HMC):
     def _time_scales(self) -> list[tuple[list[int], int | None, str]]:
         return [([0], self.steps, self.integrator)]
 
+    def _term_names(self) -> list[str]:
+        return [f"{self.action!r} in new variables"]
+
     def advance(self, state: GaugeField, seed: int, sweep: int) -> tuple[GaugeField, Info]:
         """One trajectory; see :meth:`plaq.Sampler.advance`."""
         seed, sweep = counter(seed, sweep)

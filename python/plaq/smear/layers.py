@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq.fields.loops import Loop, checked_loop
-from plaq.ground.arguments import vector
+from plaq.ground.arguments import one_of, vector
 
 __all__ = ["AttentionLayer", "StoutLayer"]
 
@@ -120,23 +121,43 @@ class StoutLayer(Layer):
         return {"kind": "stout", "terms": [[loop, mask] for loop, mask in self.terms]}
 
 
+PARTS = ("query", "key", "value")
+FORMS = {"symmetric": PARTS, "score": PARTS, "authors": ("output", *PARTS)}
+"""Forms of attention layers and the maps whose coefficients they have."""
+
+
 class AttentionLayer(Layer):
     r"""Gauge covariant attention on links, trainable, after CASK (arXiv 2501.16955).
 
     Three stout-type maps give fields Q, K, V. With :math:`V_b` the staples of a link, of lengths 1 to `reach` in both
-    senses of every other direction, :math:`a_b = f(\mathrm{Re\,tr}[Q_\mu V_b(K)] - \mathrm{Re\,tr}[U_\mu V_b(U)])`,
-    :math:`f(x) = \tan(\pi x / (4 (N + 0.01)))`, and :math:`U' = e^{A} V`,
-    :math:`A = -\mathrm{TA}(V_\mu \sum_b a_b V_b(V))`. The scores are gauge invariant, so U' transforms like U; with all
-    coefficients zero the layer is the identity. It exists for U(1) and SU(2) to SU(4).
+    senses of every other direction, :math:`x_b = \mathrm{Re\,tr}[Q_\mu V_b(K)] - \mathrm{Re\,tr}[U_\mu V_b(U)]`,
+    :math:`f(x) = \tan(\pi x / (4 (N + 0.01)))` and :math:`A = -\mathrm{TA}(V_\mu \sum_b a_b V_b(V))`, the forms are
+
+    ============= ======================================================== ==========================================
+    form          weights                                                  output
+    ============= ======================================================== ==========================================
+    `symmetric`   :math:`a_b = f(x_b)`                                     :math:`e^A V`
+    `score`       :math:`a_{+\nu,s} = a_{-\nu,s} = f(x_{+\nu,s})`           :math:`U^A = e^A U`
+    `authors`     as `score`                                               :math:`e^G U`, G the generator of a fourth
+                                                                           stout-type map, made of :math:`U^A`
+    ============= ======================================================== ==========================================
+
+    The scores are gauge invariant, so U' transforms like U; with all coefficients zero the layer is the identity. Only
+    the first form commutes with reflections and rotations by 90 degrees; `score` is steps 1 to 4 of the authors' code,
+    `authors` all five, which is the identity without output coefficients and a stout layer without attention. It exists
+    for U(1) and SU(2) to SU(4).
 
     Parameters
     ----------
     loops : sequence of str or list of int
         Loop families of the three maps, by name or path.
     rho : array_like, optional
-        Coefficients, shape (3, number of loops): rows query, key, value; by default 0, the identity.
+        Coefficients, shape (3, number of loops): rows query, key, value (4 of `authors`: output, query, key, value); by
+        default 0, the identity.
     reach : int
         Longest staple, 1 to 8; the article has 3.
+    form : {"symmetric", "score", "authors"}
+        Which staples have scores, and what comes out.
 
     Raises
     ------
@@ -154,31 +175,37 @@ class AttentionLayer(Layer):
     True
     """
 
-    def __init__(self, loops: Sequence[Loop], rho: ArrayLike | None = None, *, reach: int = 3) -> None:
+    def __init__(
+        self, loops: Sequence[Loop], rho: ArrayLike | None = None, *, reach: int = 3, form: str = "symmetric"
+    ) -> None:
         if isinstance(reach, bool) or not isinstance(reach, int | np.integer):
             raise TypeError(f"reach is an int; got {reach!r}")
         if not 1 <= reach <= 8:
             raise ValueError(f"reach = {reach}: the longest staple has 1 to 8 links")
         self.terms = [(loop, ALL) for loop in _checked_loops(loops)]
         self.reach = int(reach)
-        self.rho = np.zeros(3 * len(self.terms))
+        self.form = one_of("form", form, FORMS)
+        shape = (len(FORMS[self.form]), len(self.terms))
+        self.rho = np.zeros(math.prod(shape))
         if rho is not None:
             given = np.asarray(rho, object)
-            if given.shape != (3, len(self.terms)):
+            if given.shape != shape:
                 raise ValueError(
-                    f"rho has shape {given.shape}; (3, {len(self.terms)}) is needed: rows query, key, value; "
+                    f"rho has shape {given.shape}; {shape} is needed: rows {', '.join(FORMS[self.form])}; "
                     "one column for each loop"
                 )
-            self.rho = vector("rho", given.ravel(), 3 * len(self.terms))
+            self.rho = vector("rho", given.ravel(), len(self.rho))
 
     @property
     def names(self) -> list[str]:
         """A name for each coefficient."""
-        return [f"{part}.{name}" for part in ("query", "key", "value") for name in self._term_names()]
+        return [f"{part}.{name}" for part in FORMS[self.form] for name in self._term_names()]
 
     def spec(self) -> dict[str, Any]:
         """Plain data from which the layer can be built again."""
-        return {"kind": "attention", "terms": [[loop, mask] for loop, mask in self.terms], "reach": self.reach}
+        form = {} if self.form == "symmetric" else {"form": self.form}
+        terms = [[loop, mask] for loop, mask in self.terms]
+        return {"kind": "attention", "terms": terms, "reach": self.reach} | form
 
 
 def layer_from(entry: dict[str, Any], rho: NDArray[np.float64]) -> Layer:
@@ -190,7 +217,7 @@ def layer_from(entry: dict[str, Any], rho: NDArray[np.float64]) -> Layer:
         layer: Layer = StoutLayer(loops)
         layer.terms = [(loop, mask) for (loop, _), mask in zip(layer.terms, masks, strict=True)]
     elif entry["kind"] == "attention":
-        layer = AttentionLayer(loops, reach=entry["reach"])
+        layer = AttentionLayer(loops, reach=entry["reach"], form=entry.get("form", "symmetric"))
     else:
         raise ValueError(f"layer kind {entry['kind']!r}; known are stout and attention")
     layer.rho = vector("rho", rho, len(layer.rho))

@@ -14,15 +14,17 @@ Vector = NDArray[np.float64]
 Lessons = Sequence[tuple[tuple[float, Vector] | None, tuple[float, Vector]]]
 """For each trajectory S(proposal) - S(target) and its derivative at the start (if known) and at the end."""
 
-LOSSES = ["mean_square", "variance", "change"]
+LOSSES = ["mean_square", "variance", "change", "force"]
 
 
 def loss_of(loss: str, lessons: Lessons) -> tuple[float, Vector]:
-    """Mean over trajectories of d^2 at their ends, its variance, or the mean square of what d changes by; and its
-    derivative.
+    """Mean over trajectories of d^2 at their ends, its variance, or the mean square of what d changes by; for
+    ``"force"``, whose lessons are squares already, their mean; and its derivative.
     """
     values = np.array([end[0] for _, end in lessons])
     gradients = np.array([end[1] for _, end in lessons])
+    if loss == "force":
+        return float(values.mean()), gradients.mean(axis=0)
     if loss == "change":
         values = values - [start[0] for start, _ in lessons if start is not None]
         gradients = gradients - [start[1] for start, _ in lessons if start is not None]
@@ -63,11 +65,13 @@ class OnPolicy(Descent):
 
     def _unit(self) -> None:
         field, parameters, rate = self.field, self._parameters.copy(), self._optimizer.learning_rate
-        lessons: list[Any] = []
+        forces, lessons = self._loss == "force", list[Any]()
         infos: list[dict[str, Any]] = []
         for n in range(self._batch):
             try:
-                field, info, found = self._core.learn(field, self._seed, self._done * self._batch + n, parameters)
+                field, info, found = self._core.learn(
+                    field, self._seed, self._done * self._batch + n, parameters, forces
+                )
             except _plaq.ConvergenceError as error:
                 self._diverged = True
                 remedy = "lower the learning rate, or give on_failure='reject'"
