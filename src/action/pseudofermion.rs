@@ -375,11 +375,10 @@ struct Solved<R> {
 impl<R: Real> Heavier<R> {
     fn new(spec: &DiracSpec, over: &DiracSpec, lattice: &Arc<Lattice>) -> Result<Self> {
         let difference = match (spec, over) {
-            (DiracSpec::Staggered { mass, boundary }, DiracSpec::Staggered { mass: heavy, boundary: other })
-                if boundary == other =>
-            {
-                Some(heavy * heavy - mass * mass)
-            }
+            (
+                DiracSpec::Staggered { mass, boundary, long: false },
+                DiracSpec::Staggered { mass: heavy, boundary: other, long: false },
+            ) if boundary == other => Some(heavy * heavy - mass * mass),
             (
                 DiracSpec::Wilson { csw, boundary, spatial, .. },
                 DiracSpec::Wilson { csw: other_csw, boundary: other, spatial: other_spatial, .. },
@@ -429,7 +428,7 @@ fn range_of(spec: &DiracSpec, form: Form, given: Option<[f64; 2]>, ndim: usize) 
     // The clover term adds at most c_sw/2 for each plane (|F| <= 1), which may make A_oo as small as half of what it is without.
     let clover = match spec {
         DiracSpec::Wilson { csw, .. } => 0.25 * csw.abs() * (ndim * (ndim - 1)) as f64,
-        DiracSpec::Staggered { .. } => 0.0,
+        DiracSpec::Staggered { .. } | DiracSpec::DomainWall { .. } => 0.0,
     };
     let site = (mass + h).abs();
     let largest = match form {

@@ -196,6 +196,9 @@ impl<R: Real, const N: usize> Quark<R> for DomainWall<R, N> {
         let slices = if inverse { &self.inverse } else { &self.direct };
         self.across(slices, x, Onto::Nothing, adjoint, out);
     }
+    fn clover(&self) -> Option<(&[Complex<R>], R::Total)> {
+        None
+    }
     fn is_staggered(&self) -> bool {
         false
     }

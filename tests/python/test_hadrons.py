@@ -139,6 +139,71 @@ def test_momenta_of_walls_and_sinks_agree():
     assert np.allclose(everything, 64 * here, atol=1e-10)
 
 
+def matrix(name, basis):
+    """The product of matrices that the name lists."""
+    spins = len(basis[0])
+    five = np.diag([1.0] * (spins // 2) + [-1.0] * (spins // 2)) + 0j
+    product = np.eye(spins, dtype=complex)
+    for factor in name.replace("I", ""):
+        product = product @ (five if factor == "5" else basis[int(factor)])
+    return product
+
+
+@pytest.mark.parametrize(("shape", "group"), [((2, 2, 2, 4), "SU(3)"), ((3, 4), "U(1)"), ((2, 3, 4), "SU(2)")])
+def test_mesons_of_all_matrices_are_traces_over_both_quark_lines(shape, group):
+    """-tr[Gamma G(x, 0) Gamma-bar G(0, x)] with both propagators solved for, on a rough field."""
+    D = Wilson(mass=0.6).on(pq.GaugeField.hot(shape, group, rng=2))
+    spins, colors = D.quark_shape[-2:]
+    basis = gammas(len(shape))
+    time, n = len(shape) - 1, spins * colors
+    there, _ = D.propagator(tol=1e-12)
+    there = there.reshape(n, *shape, n)  # [source, x, sink]
+    x = (*[1] * time, 2)
+    source = np.zeros((n, *D.quark_shape), complex)
+    for k in range(n):
+        source[(k, *x)].flat[k] = 1.0
+    back = np.stack([D.solve(b, tol=1e-12)[0][(0,) * len(shape)].ravel() for b in source])
+    G, H = there[(slice(None), *x)].T, back.T  # [sink, source] of G(x, 0) and G(0, x)
+    whole = D.propagator(tol=1e-12)[0]
+    only = np.zeros_like(whole)
+    only[(slice(None), slice(None), *x)] = whole[(slice(None), slice(None), *x)]
+    names = ["I", "5", *map(str, range(time + 1)), *(f"5{k}" for k in range(time + 1)), "01"]
+    for name in [*names, "23", "13"] if time == 3 else names:
+        gamma = matrix(name, basis)
+        bar = basis[time] @ gamma.conj().T @ basis[time]
+        one, other = (np.kron(m, np.eye(colors)) for m in (gamma, bar))
+        expected = -np.trace(one @ G @ other @ H)
+        assert (
+            abs(pq.observables.meson_correlator(D, name, name, only)[2] - expected) < 1e-9 * np.abs(G).max() ** 2 * n
+        ), name
+
+
+def test_polarisations_of_a_free_vector_meson_agree():
+    D = Wilson(mass=0.3).on(pq.GaugeField.cold((4, 4, 4, 8)))
+    G, _ = D.propagator(tol=1e-12)
+    rho = [pq.observables.meson_correlator(D, name, name, G) for name in "012"]
+    assert np.allclose(rho, rho[0], rtol=1e-10)
+    assert np.all(rho[0].real > 0)
+
+
+@pytest.mark.parametrize(("shape", "group"), [((8, 24), "U(1)"), ((4, 4, 24), "SU(2)")])
+def test_the_axial_ward_identity_in_fewer_dimensions(shape, group):
+    D = Wilson(mass=0.1).on(pq.GaugeField.cold(shape, group))
+    assert np.allclose(pq.observables.pcac_mass(D)[9:13], 0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize(("length", "mass"), [(16, 0.3), (32, 1.7), (64, 1.0), (128, 2.5)])
+def test_effective_masses_of_heavy_states_on_long_lattices(length, mass):
+    t = np.arange(length)
+    for form, sign in (("cosh", 1), ("sinh", -1)):
+        C = np.exp(-mass * t) + sign * np.exp(-mass * (length - t))
+        found = pq.observables.effective_mass(C, form)
+        known = np.abs(t[:-1] + 0.5 - length / 2) > 1  # in the middle the sinh vanishes
+        assert np.allclose(found[known], mass, rtol=1e-6), form
+        if form == "sinh":
+            assert np.isnan(found[length // 2 - 1 : length // 2 + 1]).all()
+
+
 def test_the_axial_ward_identity_knows_the_free_mass():
     """Two quarks at rest of mass log(1 + m): the identity gives sinh(2 log(1 + m))/2 times the ratio of amplitudes."""
     found = []

@@ -57,21 +57,25 @@ def effective_mass(correlator: Any, form: str = "log") -> Reals:
         ratio = C[:-1] / C[1:]
         if form == "log":
             return np.log(np.where(ratio > 0, ratio, np.nan))
-    function = np.cosh if form == "cosh" else np.sinh
-    return np.array([_solve_mass(r, t, len(C), function) for t, r in enumerate(ratio)])
+    return np.array([_solve_mass(r, t, len(C), form) for t, r in enumerate(ratio)])
 
 
-def _solve_mass(ratio: float, t: int, length: int, function: Any) -> float:
+def _solve_mass(ratio: float, t: int, length: int, form: str) -> float:
     """Bisection: the ratio of hyperbolic functions is monotonic in the mass on either side of the middle."""
-    half = length / 2
+    here, there = t - length / 2, t + 1 - length / 2
+    if not np.isfinite(ratio) or abs(here) == abs(there) or (form == "sinh" and here * there == 0):
+        return float("nan")
+    sign = 1.0 if form == "cosh" else -1.0
 
     def excess(m: float) -> float:
-        below = function(m * (t + 1 - half))
-        return float(function(m * (t - half)) / below - ratio) if below != 0 else np.nan
+        """cosh(m here)/cosh(m there), or of sinh, less the ratio; exponentials grow with the mass alone."""
+        up, down = ((1 + sign * np.exp(-2 * m * abs(x))) for x in (here, there))
+        orientation = 1.0 if form == "cosh" else np.sign(here * there)
+        return float(orientation * np.exp(m * (abs(here) - abs(there))) * up / down - ratio)
 
-    low, high = 1e-8, 50.0 / length
-    a, b = excess(low), excess(high)
-    if not (np.isfinite(a) and np.isfinite(b)) or a * b > 0:
+    low, high = 1e-8, 50.0
+    a = excess(low)
+    if a * excess(high) > 0:
         return float("nan")
     for _ in range(100):
         middle = (low + high) / 2

@@ -141,12 +141,17 @@ def meson_correlator(
     momentum: Any = None,
     **options: Any,
 ) -> Complexes:
-    r"""A connected meson correlator of Wilson fermions, :math:`C(t) = \sum_{\vec x} \mathrm{tr}[\Gamma_1 G(x)
-    \bar\Gamma_2 \gamma_5 G(x)^\dagger \gamma_5]`.
+    r"""A connected meson correlator of Wilson fermions, :math:`C(t) = \sum_{\vec x} e^{-i p x} \langle O_1(\vec x, t)
+    O_2^\dagger(0)\rangle` with :math:`O = \bar\psi\Gamma\psi`, :math:`O^\dagger = \bar\psi\bar\Gamma\psi`.
 
-    The interpolators are :math:`\bar\psi \Gamma \psi` at the sink (:math:`\Gamma_1`) and at the source
-    (:math:`\bar\Gamma_2 = \gamma_0 \Gamma_2^\dagger \gamma_0` up to the sign that makes ``("5", "5")`` the positive
-    :func:`pion_correlator`); :math:`G(x)` is the propagator from the origin.
+    .. math::
+
+        C(t) = -\sum_{\vec x} e^{-i p x}\, \mathrm{tr}[\Gamma_1 G(x) \bar\Gamma_2 \gamma_5 G(x)^\dagger \gamma_5],
+        \quad \bar\Gamma = \gamma_t \Gamma^\dagger \gamma_t
+
+    with :math:`\Gamma_1` at the sink, :math:`\Gamma_2` at the source, :math:`\gamma_t` of the last direction and
+    :math:`G(x)` the propagator from the origin. ``("5", "5")`` is the positive :func:`pion_correlator`; the three
+    polarisations ``"0"``, ``"1"``, ``"2"`` of a vector meson agree.
 
     Parameters
     ----------
@@ -186,14 +191,15 @@ def meson_correlator(
     G = _propagator(D, source, options)
     spins, ndim = D.n_spins, len(D.U.shape)
     five = _gamma("5", spins)
-    first, last = _gamma(gamma_sink, spins) @ five, five @ _gamma(gamma_source, spins)
+    time = _gamma(str(ndim - 1), spins)
+    sink = five @ _gamma(gamma_sink, spins)
+    source_matrix = time @ _gamma(gamma_source, spins).conj().T @ time @ five
     # Axes of G: source spin, source colour, sites, sink spin, sink colour.
     G = np.moveaxis(G, (0, 1), (ndim, ndim + 1))
     along = G.reshape(-1, D.U.shape[-1], *G.shape[ndim:])
     weighted = (_phases(D, momentum)[..., None, None, None, None] * G).reshape(along.shape)
-    return np.asarray(
-        np.einsum("xtacsd,sp,xtbcpd,ab->t", along.conj(), first.conj(), weighted, last.conj(), optimize=True)
-    )
+    closed = np.einsum("xtbcrd,rp,xtacpd,ab->t", along.conj(), sink, weighted, source_matrix, optimize=True)
+    return np.asarray(-closed)
 
 
 def staggered_correlator(
@@ -342,8 +348,8 @@ def nucleon_correlator(
 def pcac_mass(D: Solvable, source: Any = None, **options: Any) -> Reals:
     r"""The quark mass of the axial Ward identity, :math:`m(t) = \frac{\partial_t C_{AP}(t)}{2 C_{PP}(t)}`.
 
-    :math:`C_{AP}` has :math:`\bar\psi\gamma_5\gamma_t\psi` at the sink and the pion at the source; the derivative is
-    symmetric, without improvement and renormalisation.
+    :math:`C_{AP}` has the current :math:`\bar\psi\gamma_t\gamma_5\psi` at the sink and the pion at the source; the
+    derivative is symmetric, without improvement and renormalisation.
 
     Parameters
     ----------
@@ -374,7 +380,7 @@ def pcac_mass(D: Solvable, source: Any = None, **options: Any) -> Reals:
     if _operator(D).n_spins == 1:
         raise ValueError("the axial Ward identity is that of Wilson fermions")
     G = _propagator(D, source, options)
-    axial = meson_correlator(D, "5", f"5{len(D.U.shape) - 1}", G).real
+    axial = -meson_correlator(D, "5", f"5{len(D.U.shape) - 1}", G).real  # gamma_t gamma_5 = -gamma_5 gamma_t
     pion = meson_correlator(D, "5", "5", G).real
     return np.asarray((axial[2:] - axial[:-2]) / (4 * pion[1:-1]))
 

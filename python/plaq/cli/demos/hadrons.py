@@ -84,7 +84,7 @@ def _measure(D: Operator, G: Any) -> dict[str, Array]:
     rho = np.mean([meson_correlator(D, str(k), str(k), G).real for k in range(3)], axis=0)
     return {
         "pion": meson_correlator(D, "5", "5", G).real,
-        "rho": np.abs(rho),
+        "rho": rho,
         "nucleon": nucleon_correlator(D, G).real,
     }
 
