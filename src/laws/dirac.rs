@@ -106,6 +106,50 @@ fn adjoints_and_even_odd_forms() {
     }
 }
 
+/// (1 + b D_W) psi_s - (1 - c D_W) [P_- psi_(s+1) + P_+ psi_(s-1)], slice by slice with Wilson's operator of mass -m5.
+#[test]
+fn domain_walls_are_slices_of_wilson_fermions() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 3);
+        for spec in specs(extents.len()) {
+            let DiracSpec::DomainWall { mass, m5, ls, b, c, ref boundary } = spec else { continue };
+            let (quark, boundary) = (bound::<f64, _, N>(&spec, &lattice, &u), boundary.clone());
+            let wilson = DiracSpec::Wilson { mass: Some(-m5), kappa: None, csw: 0.0, mu: 0.0, boundary, spatial: 1.0 };
+            let wilson = bound::<f64, _, N>(&wilson, &lattice, &u);
+            let (x, mut image) = (noise::<f64>(quark.space(), 5), Vector::zero(quark.space()));
+            Whole(&*quark as &dyn Quark<f64>).apply(&x, &mut image);
+            let (x, image, n) = (x.to_array(), image.to_array(), wilson.space().components);
+            // Component i of slice s on all sites, one after the other.
+            let slice = |data: &[Complex64], s: usize| -> Vec<Complex64> {
+                data.chunks(ls * n).flat_map(|site| site[s * n..(s + 1) * n].to_vec()).collect()
+            };
+            let applied = |psi: &[Complex64]| {
+                let mut out = Vector::zero(wilson.space());
+                Whole(&*wilson as &dyn Quark<f64>).apply(&Vector::from_array(wilson.space(), psi), &mut out);
+                out.to_array()
+            };
+            for s in 0..ls {
+                let psi = slice(&x, s);
+                let (above, below) = (slice(&x, (s + 1) % ls), slice(&x, (s + ls - 1) % ls));
+                let around = |edge: bool| if edge { -mass } else { 1.0 };
+                let hop: Vec<_> = (0..psi.len())
+                    .map(|i| match i % n < n / 2 {
+                        true => below[i] * around(s == 0),
+                        false => above[i] * around(s + 1 == ls),
+                    })
+                    .collect();
+                let (w_psi, w_hop) = (applied(&psi), applied(&hop));
+                let expected: Vec<_> = (0..psi.len()).map(|i| psi[i] + w_psi[i] * b - hop[i] + w_hop[i] * c).collect();
+                assert!(distance(&expected, &slice(&image, s)) < 1e-13, "N={N} {extents:?} {spec:?}");
+            }
+        }
+    }
+    law::<1>(&[4, 6]);
+    law::<2>(&[4, 6]);
+    law::<3>(&[4, 2, 2, 4]);
+}
+
 #[test]
 fn lanes_and_single_precision_give_the_scalar_answer() {
     fn apply<R: Real, const N: usize>(
