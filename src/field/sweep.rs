@@ -9,9 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 /// Site vectors per chunk; also the granularity of ordered sums.
 const CHUNK: usize = 32;
-// Waking the other threads costs about ten microseconds; loops that are not worth it stay on the calling thread.
+// Waking the other threads costs about ten microseconds, and milliseconds where other processes hold the cores; loops that are not
+// worth it stay on the calling thread.
 const SCALAR_BYTES: usize = 16 << 10;
-const LANE_BYTES: usize = 64 << 10;
+const LANE_BYTES: usize = 160 << 10;
 const MANY_CHUNKS: usize = 16;
 
 /// `n` zeros that nobody has written: large blocks come from the system, and the threads of a kernel touch them first.

@@ -124,7 +124,7 @@ class Sampler(ABC, Generic[S]):
         resume: bool = True,
         max_seconds: float | None = None,
     ) -> Chain:
-        """Sample a chain; see ``plaq.sampler.run``."""
+        """Sample a chain (below, with the words of the function that does it)."""
         return run(
             self,
             state,
@@ -290,3 +290,7 @@ def _resumed(path: Path, fingerprint: Mapping[str, Any], seed: int | None) -> Re
             + "\nchange these back, name another checkpoint file, or start anew with resume=False (replaces the file)"
         )
     return record
+
+
+# One text for the method and the function: `help(sampler.run)` says it all.
+Sampler.run.__doc__ = str(run.__doc__).replace("    sampler : Sampler\n", "")

@@ -91,7 +91,7 @@ def run_many(
     executor : optional
         Anything with ``submit(function, *arguments)`` that returns a future with ``result()``: the executors of
         ``concurrent.futures``, ``mpi4py.futures`` and ``dask.distributed.Client``. None runs one after another here.
-        It is not shut down. Start worker processes with ``PLAQ_THREADS=1`` in their environment.
+        It is not shut down. Start worker processes with ``RAYON_NUM_THREADS=1`` in their environment.
     chains : int
         Independent chains of each job, merged into one with replicas (:func:`plaq.merge`).
     folder : path, optional
