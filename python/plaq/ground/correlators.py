@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaq.ground.arguments import array, one_of, shown
+from plaq.ground.arguments import one_of, real
 
 __all__ = ["effective_mass", "effective_mass_error", "jackknife"]
 
@@ -46,10 +46,7 @@ def effective_mass(correlator: Any, form: str = "log") -> Reals:
     True
     """
     one_of("form", form, FORMS)
-    try:
-        C = np.asarray(correlator, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"a correlator is an array of numbers; got {shown(correlator)}") from None
+    C = real("correlator", correlator)
     C = C.mean(axis=0) if C.ndim == 2 and len(C) else C
     if C.ndim != 1 or len(C) < 2:
         raise ValueError(f"a correlator has one axis of at least 2 times; got shape {C.shape}")
@@ -113,7 +110,9 @@ def effective_mass_error(correlators: Any, form: str = "log") -> Reals:
     True
     """
     one_of("form", form, FORMS)
-    C = array("correlators", correlators, shape=(None, None))
+    C = real("correlators", correlators)
+    if C.ndim != 2 or len(C) < 2:
+        raise ValueError(f"correlators have shape (configurations, L_t) with at least 2 configurations; got {C.shape}")
     return jackknife(C, lambda mean: effective_mass(mean, form))[1]
 
 

@@ -32,7 +32,8 @@ def correlator(
     Parameters
     ----------
     correlators : array_like, shape (L_t,) or (configurations, L_t)
-        Real; of several configurations the mean is drawn, with its error or the jackknife error of the mass.
+        Real, as ``chain["C"]``; of several configurations the mean is drawn, with its error or the jackknife error of
+        the mass (they are taken as independent).
     kind : {"correlator", "mass"}
         What is drawn.
     form : {"log", "cosh", "sinh"}
@@ -80,6 +81,8 @@ def correlator(
             ax.set_yscale("log")
             values = np.where(values > 0, values, np.nan)
     ax.errorbar(t, values, errors, fmt="o-", ms=3.5, lw=0.8, capsize=2, color=color, label=label)
+    if label is not None:
+        ax.legend()
     return dress(ax)
 
 
@@ -124,4 +127,6 @@ def spectrum(
         ax.plot(np.arange(1, len(parts[0]) + 1), parts[0], "o", ms=3.5, color=color, label=label)
         ax.set(xlabel="number", ylabel="eigenvalue")
         ax.locator_params(axis="x", integer=True)
+    if label is not None:
+        ax.legend()
     return dress(ax)

@@ -112,12 +112,17 @@ class FieldTransformHMC(HMC):
     ) -> History:
         """Train the transformation so that forces get small, on configurations of the action.
 
+        The sampler is left with the best parameters that were met, on the validation fields if there are some; the
+        last record of the history can be worse.
+
         Parameters
         ----------
         fields : sequence of GaugeField
             Configurations U; pulled back to V by the inverse at every step.
         loss : TransformedForce, optional
-            By default ``TransformedForce(action)``: the root of the mean square force.
+            By default ``TransformedForce(action)``: the root of the mean square force. With few configurations that is
+            soon overtrained; the force of a smaller beta as target, ``TransformedForce(action, Wilson(2.5))`` in 2D U(1),
+            is what the articles use.
         epochs, batch, optimizer, schedule, validation, patience, checkpoint, progress, rng
             As of :meth:`plaq.CovariantNet.fit`.
 

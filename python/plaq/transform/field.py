@@ -101,7 +101,10 @@ class FieldTransform(Trainable):
         }
 
     def __repr__(self) -> str:
-        return f"FieldTransform([{', '.join(map(repr, self.layers))}])"
+        if len(self.layers) <= 4:
+            return f"FieldTransform([{', '.join(map(repr, self.layers))}])"
+        count, first, last = len(self.layers), self.layers[0], self.layers[-1]
+        return f"FieldTransform([{first!r}, ..., {last!r}]): {count} layers, {self.n_parameters} parameters"
 
     def _repr_html_(self) -> str:
         return layer_table(f"FieldTransform, {len(self.parameters)} parameters", self.layers, self.named_parameters())
