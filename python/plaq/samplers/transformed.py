@@ -121,8 +121,8 @@ class FieldTransformHMC(HMC):
             Configurations U; pulled back to V by the inverse at every step.
         loss : TransformedForce, optional
             By default ``TransformedForce(action)``: the root of the mean square force. With few configurations that is
-            soon overtrained; the force of a smaller beta as target, ``TransformedForce(action, Wilson(2.5))`` in 2D U(1),
-            is what the articles use.
+            soon overtrained; the articles take the force of a smaller beta as target, as in
+            ``TransformedForce(action, Wilson(2.5))``.
         epochs, batch, optimizer, schedule, validation, patience, checkpoint, progress, rng
             As of :meth:`plaq.CovariantNet.fit`.
 
