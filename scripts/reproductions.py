@@ -118,10 +118,10 @@ def spin_fermion():
     return table(["effective model", "acceptance, by seed", "|m|", "staggered |m|"], rows)
 
 
-def tunnelling():
+def tunnelling(file="u1_tunnelling.json"):
     """Changes of the charge in 2D U(1)."""
     rows = []
-    for name, row in read("u1_tunnelling.json")["rows"].items():
+    for name, row in read(file)["rows"].items():
         published = row.get("published") or {}
         gain = f"{row['gain']:.2f} +- {row['gain_error']:.2f}" if "gain" in row else "-"
         theirs = [f"{published[key]:.4g}" if published.get(key) else "-" for key in ("dq2", "gain")]
@@ -186,6 +186,7 @@ TABLES = {
     "proposals": proposals,
     "spin_fermion": spin_fermion,
     "tunnelling": tunnelling,
+    "networks": lambda: tunnelling("u1_networks.json"),
     "flows": flows,
     "equivariance": equivariance,
 }

@@ -20,7 +20,7 @@ __all__ = ["DomainWall", "DomainWallOperator", "EffectiveOperator"]
 Spinors = NDArray[np.complex128]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DomainWall(Family):
     r"""Domain-wall fermions in two or four dimensions: Shamir's (Y. Shamir, hep-lat/9303005), Moebius with `c`.
 
@@ -104,6 +104,25 @@ class DomainWall(Family):
         (4, 4, 4, 2, 1)
         """
         return DomainWallOperator(self, U)
+
+    def with_mass(self, value: float) -> DomainWall:
+        """The same operator with another mass.
+
+        Parameters
+        ----------
+        value : float
+
+        Raises
+        ------
+        TypeError, ValueError
+            No finite number.
+
+        Examples
+        --------
+        >>> DomainWall(mass=0.1, m5=1.4, ls=4).with_mass(1.0).mass
+        1.0
+        """
+        return replace(self, mass=number("mass", value))
 
     def kernel(self) -> Wilson:
         """The Wilson fermions of mass -m5 in every slice."""
