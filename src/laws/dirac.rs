@@ -315,7 +315,8 @@ fn eigenvalues_of_lanes_scalars_and_whole_spaces() {
 /// The same operator with heavier quarks.
 fn heavier(spec: &DiracSpec) -> DiracSpec {
     match spec.clone() {
-        DiracSpec::Staggered { mass, boundary } => DiracSpec::Staggered { mass: mass + 0.4, boundary },
+        DiracSpec::Staggered { mass, boundary, long } => DiracSpec::Staggered { mass: mass + 0.4, boundary, long },
+        other @ DiracSpec::DomainWall { .. } => other,
         DiracSpec::Wilson { mass, kappa, csw, mu, boundary, spatial } => {
             // A twisted quark is made heavier by its twist.
             let (more, twist) = if mu == 0.0 { (0.5, 0.0) } else { (0.0, 0.3) };
