@@ -23,6 +23,9 @@ Field = NDArray[np.complex128]
 DRIFT = 10.0
 """Largest change of a component in one step by its drift is step times this; larger drifts make the step smaller."""
 
+RUNAWAY = 1e4
+"""A drift that no field in equilibrium has: the process has left for infinity, however small the steps."""
+
 HEAVY = 6.0
 """Exponent of the tail of the largest drift below which complex Langevin is not to be trusted."""
 
@@ -177,7 +180,7 @@ class ComplexLangevin(Sampler[Field]):
             with np.errstate(over="ignore", invalid="ignore"):
                 drift = self._drift(x)
                 size = float(np.abs(drift).max())
-                if not math.isfinite(size):
+                if not size < RUNAWAY:
                     raise RuntimeError(
                         f"complex Langevin ran away at eta = {self.eta:g}, lam = {self.lam:g}, mu = {self.mu:g}: take "
                         "a smaller step; if it still does, this method does not work here and pq.Worm does"
