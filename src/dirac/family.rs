@@ -2,11 +2,11 @@
 
 use super::clover;
 use super::hopping::{Geometry, Hopping};
-use super::stencil::{Diagonal, Quark, Stencil};
+use super::stencil::{Diagonal, LinkQuark, Stencil};
 use super::wall::{DomainWall, Wall};
 use crate::error::{Error, Result};
 use crate::field::{Space, Vector};
-use crate::gauge::{GaugeField, LinkAlgebra};
+use crate::gauge::GaugeField;
 use crate::group;
 use crate::lattice::{Lattice, Sites};
 use crate::number::Real;
@@ -151,21 +151,6 @@ impl DiracSpec {
             }
         }
         Ok(())
-    }
-}
-
-/// An operator on the links of one field.
-pub trait LinkQuark<R: Real, const N: usize>: Quark<R> {
-    /// `out += weight F` with F the force of Re <left, D right>.
-    fn add_force(&self, left: &Vector<R>, right: &Vector<R>, weight: f64, out: &mut LinkAlgebra<R, N>);
-}
-
-impl<R: Real, const N: usize, const S: usize> LinkQuark<R, N> for Stencil<R, N, S> {
-    fn add_force(&self, left: &Vector<R>, right: &Vector<R>, weight: f64, out: &mut LinkAlgebra<R, N>) {
-        // Single precision is for solves: no force is compiled for it.
-        if const { R::EPSILON < 1e-12 } {
-            Stencil::add_force(self, left, right, weight, out);
-        }
     }
 }
 

@@ -10,7 +10,7 @@ mod stencil;
 mod wall;
 
 pub use clover_force::Slopes;
-pub use family::{DiracSpec, Family, LinkQuark, MOST_COLORS};
+pub use family::{DiracSpec, Family, MOST_COLORS};
 pub use hermitian::{Hermitian, MinusSquare};
 pub use hopping::{Geometry, Hopping, Onto};
-pub use stencil::{Diagonal, EvenOdd, Quark, Stencil, Whole};
+pub use stencil::{Diagonal, EvenOdd, LinkQuark, Quark, Stencil, Whole};

@@ -118,6 +118,21 @@ impl<R: Real, const N: usize, const S: usize> Quark<R> for Stencil<R, N, S> {
     }
 }
 
+/// An operator on the links of one field.
+pub trait LinkQuark<R: Real, const N: usize>: Quark<R> {
+    /// `out += weight F` with F the force of Re <left, D right>.
+    fn add_force(&self, left: &Vector<R>, right: &Vector<R>, weight: f64, out: &mut LinkAlgebra<R, N>);
+}
+
+impl<R: Real, const N: usize, const S: usize> LinkQuark<R, N> for Stencil<R, N, S> {
+    fn add_force(&self, left: &Vector<R>, right: &Vector<R>, weight: f64, out: &mut LinkAlgebra<R, N>) {
+        // Single precision is for solves: no force is compiled for it.
+        if const { R::EPSILON < 1e-12 } {
+            Stencil::add_force(self, left, right, weight, out);
+        }
+    }
+}
+
 struct AtSite<'a, R> {
     factors: [Complex<R>; 2],
     blocks: Option<&'a [Complex<R>]>,

@@ -4,9 +4,8 @@
 //! hopping term H of D_W this is A + H B: B = b + c M and A = 1 - M + (d - m5) B are real matrices in s for each chirality, so that
 //! the even-odd form is that of every other operator. The slices are `[site][s][spin][colour]`: columns to the hopping term.
 
-use super::family::LinkQuark;
 use super::hopping::Onto;
-use super::stencil::{Pool, Quark};
+use super::stencil::{LinkQuark, Pool, Quark};
 use crate::error::{Error, Result};
 use crate::field::{self, SiteKernel, Space, Vector};
 use crate::gauge::LinkAlgebra;

@@ -653,6 +653,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "dirac.Family.with_mass": (wilson.with_mass, {"value": 0.5}),
         "dirac.Wilson.with_mass": (wilson.with_mass, {"value": 0.5}),
         "dirac.Staggered.with_mass": (pq.dirac.Staggered(0.3).with_mass, {"value": 0.5}),
+        "dirac.DomainWall.with_mass": (pq.dirac.DomainWall(0.1, 1.4, 4).with_mass, {"value": 0.5}),
         "dirac.Wilson": (lambda **a: pq.dirac.Wilson(**a), {"mass": 0.3, "kappa": None, **masses}),
         "dirac.Staggered": (pq.dirac.Staggered, {"mass": 0.3, "boundary": None, "fat": U, "long": U}),
         "dirac.DomainWall": (
