@@ -108,7 +108,7 @@ class FluxEnsemble:
     def reweight(self, mu: float) -> Reweighted:
         r"""Density and mean of abs(phi)^2 at another chemical potential, with the number of effective samples.
 
-        That number is :math:`(\sum w)^2 / \sum w^2`, without autocorrelations, which the errors of the estimates include.
+        That number is :math:`(\sum w)^2 / \sum w^2`, without autocorrelations, which the errors of the estimates have.
 
         Parameters
         ----------
