@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from plaq import _plaq
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import instance, number, sequence, shown, vector
 from plaq.ground.names import call_text
+from plaq.ground.weights import require_same_layers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -357,6 +359,27 @@ class Trainable(ABC):
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """Plain data that says what the layers are; coefficients are apart from it."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """What a safetensors file holds."""
+
+    def load_parameters(self, path: str | PathLike[str]) -> None:
+        """Take the parameters of a file whose layers must be the same (the lattice of a flow may be another).
+
+        Raises
+        ------
+        ValueError
+            Other layers; names the first difference.
+        FormatError
+            A damaged file.
+        OSError
+            The file cannot be read.
+        """
+        other = type(self).load(path)
+        require_same_layers(path, other.spec()["layers"], self.spec()["layers"])
+        self.parameters = other.parameters
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_core"}

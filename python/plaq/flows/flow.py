@@ -18,7 +18,7 @@ from plaq.flows.training import GRADIENTS, ReverseKL
 from plaq.flows.weighted import WeightedSamples
 from plaq.ground.arguments import instance, one_of, require_memory, sequence, unknown, vector, whole_number
 from plaq.ground.rng import Rng, seed_of
-from plaq.ground.weights import load_weights, require_same_layers, save_weights
+from plaq.ground.weights import load_weights, save_weights
 from plaq.nn.layers import layer_from
 from plaq.training.checkpoint import checkpoint_path
 from plaq.training.history import History
@@ -478,22 +478,6 @@ class Flow(Trainable):
                 f"{path} holds no flow of plaq.flows ({error}); load files of other models with their own class"
             ) from None
         return flow
-
-    def load_parameters(self, path: str | PathLike[str]) -> None:
-        """Take the parameters of a file whose couplings must be the same; the lattice may be another.
-
-        Raises
-        ------
-        ValueError
-            Other couplings; names the first difference.
-        FormatError
-            A damaged file.
-        OSError
-            The file cannot be read.
-        """
-        other = Flow.load(path)
-        require_same_layers(path, [layer.spec() for layer in other.layers], [layer.spec() for layer in self.layers])
-        self.parameters = other.parameters
 
 
 def checked_action(flow: Flow, action: object) -> Action:

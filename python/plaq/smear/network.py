@@ -15,7 +15,7 @@ from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import complex_array, vector
 from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng
-from plaq.ground.weights import load_weights, require_same_layers, save_weights
+from plaq.ground.weights import load_weights, save_weights
 from plaq.smear.arguments import gauge_field
 from plaq.smear.layers import Layer, copy_of, layer_from
 from plaq.training.history import History
@@ -247,20 +247,6 @@ class CovariantNet(Map):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and coefficients to a safetensors file."""
         save_weights(path, {f"{n}.rho": layer.rho for n, layer in enumerate(self.layers)}, self.spec()["layers"])
-
-    def load_parameters(self, path: str | os.PathLike[str]) -> None:
-        """Take the coefficients of a file whose architecture must be the same.
-
-        Raises
-        ------
-        ValueError
-            Another architecture; names the first difference.
-        FormatError
-            A damaged file.
-        """
-        other = CovariantNet.load(path)
-        require_same_layers(path, other.spec()["layers"], self.spec()["layers"])
-        self.parameters = other.parameters
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CovariantNet:

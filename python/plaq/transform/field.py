@@ -16,7 +16,7 @@ from plaq.concepts import Trainable
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import number, sequence, vector
 from plaq.ground.html import layer_table
-from plaq.ground.weights import load_weights, require_same_layers, save_weights
+from plaq.ground.weights import load_weights, save_weights
 from plaq.transform.masked import StoutMask, layer_from
 
 __all__ = ["FieldTransform"]
@@ -214,20 +214,6 @@ class FieldTransform(Trainable):
         """Write layers and parameters to a safetensors file."""
         weights = {f"{n}.x": layer.parameters for n, layer in enumerate(self.layers)}
         save_weights(path, weights, self.spec()["layers"])
-
-    def load_parameters(self, path: str | os.PathLike[str]) -> None:
-        """Take the parameters of a file whose layers must be the same.
-
-        Raises
-        ------
-        ValueError
-            Other layers; names the first difference.
-        FormatError
-            A damaged file.
-        """
-        other = FieldTransform.load(path)
-        require_same_layers(path, other.spec()["layers"], self.spec()["layers"])
-        self.parameters = other.parameters
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FieldTransform:
