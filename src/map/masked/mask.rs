@@ -1,6 +1,7 @@
 //! Which links a masked layer updates at once: the links of one direction on every second site, or on one of 2^D sublattices.
 
 use crate::error::{Error, Result};
+use crate::lattice::path::direction;
 use crate::lattice::{Displacement, Lattice, MAX_DIMENSIONS};
 use crate::number::LaneMask;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,18 @@ impl Pattern {
     pub(super) fn moved(self, class: usize, d: &Displacement) -> usize {
         let corner: Displacement = std::array::from_fn(|mu| (class >> mu & 1) as i32);
         self.class(&std::array::from_fn(|mu| corner[mu] + d[mu]))
+    }
+
+    /// Whether a path from x + `start`, x of class `from`, passes no link of direction `mu` on sites of class `class`.
+    pub(super) fn is_free(self, path: &[i8], start: Displacement, from: usize, (mu, class): (usize, usize)) -> bool {
+        let mut at = start;
+        path.iter().all(|&step| {
+            let nu = direction(step);
+            at[nu] -= i32::from(step < 0);
+            let hit = nu == mu && self.moved(from, &at) == class;
+            at[nu] += i32::from(step > 0);
+            !hit
+        })
     }
 
     /// Refuses extents on which the classes do not close.

@@ -1,7 +1,6 @@
 //! Coefficients of a masked layer that depend on the field: a network of the traces of loops that pass no active link (arXiv
 //! 2201.01862, 2405.19692). Its inputs do not change in the update, so log det and inverse are those of constant coefficients.
 
-use super::mask::Pattern;
 use super::passes::Passive;
 use super::slice::{Geometry, Passives, around};
 use crate::action;
@@ -28,18 +27,6 @@ pub struct CoefficientNetwork {
 fn turned(path: &[i8]) -> Path {
     let start = path.iter().position(|step| *step > 0).unwrap_or(0);
     [&path[start..], &path[..start]].concat()
-}
-
-/// Whether a loop from sites of class `from` passes no link of direction `mu` on sites of class `class`.
-fn is_free(pattern: Pattern, path: &[i8], from: usize, (mu, class): (usize, usize)) -> bool {
-    let mut x = Displacement::default();
-    path.iter().all(|&step| {
-        let nu = direction(step);
-        x[nu] -= i32::from(step < 0);
-        let hit = nu == mu && pattern.moved(from, &x) == class;
-        x[nu] += i32::from(step > 0);
-        !hit
-    })
 }
 
 /// The network of a slice on one lattice.
@@ -69,7 +56,7 @@ impl SliceNetwork {
         let mut masks = vec![0; lattice.vectors() * paths.len()];
         for (n, mask) in masks.iter_mut().enumerate() {
             for (from, lanes) in geometry.lanes.iter().enumerate() {
-                if is_free(pattern, &paths[n % paths.len()], from, (mu, class)) {
+                if pattern.is_free(&paths[n % paths.len()], Displacement::default(), from, (mu, class)) {
                     *mask |= lanes[n / paths.len()];
                 }
             }

@@ -77,22 +77,11 @@ pub(super) struct Geometry<'a> {
 }
 
 impl Geometry<'_> {
-    /// Whether a staple of an active link of direction `mu` passes no active link.
-    fn is_free(&self, staple: &[i8], mu: usize, class: usize) -> bool {
-        let mut x = unit(mu);
-        staple.iter().all(|&step| {
-            let nu = direction(step);
-            x[nu] -= i32::from(step < 0);
-            let hit = nu == mu && self.pattern.moved(class, &x) == class;
-            x[nu] += i32::from(step > 0);
-            !hit
-        })
-    }
-
     /// The slice of direction `mu` and class `class`; staples that pass an active link are left out.
     pub fn slice(&self, groups: &[Vec<WeightedPath>], mu: usize, class: usize) -> Result<Slice> {
         let free = |loops: &Vec<WeightedPath>| -> Vec<_> {
-            staples(loops, mu).into_iter().filter(|staple| self.is_free(&staple.path, mu, class)).collect()
+            let passes_none = |staple: &WeightedPath| self.pattern.is_free(&staple.path, unit(mu), class, (mu, class));
+            staples(loops, mu).into_iter().filter(passes_none).collect()
         };
         let staples: Vec<Vec<WeightedPath>> = groups.iter().map(free).collect();
         if let Some(k) = staples.iter().position(Vec::is_empty) {
