@@ -3,7 +3,7 @@
 use super::spec::parse;
 use crate::error::{Error, Result};
 use crate::field::inside;
-use crate::nn::{Batch, Chosen, Layer, Loss, Numbers, Plan, Samples, flat, initial};
+use crate::nn::{Batch, Chosen, Layer, Loss, Numbers, Plan, Samples, check_symmetry, flat, initial};
 use crate::number::Isa;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,7 @@ const CACHE: u128 = 1 << 20;
 pub struct AnyConvolution {
     ndim: usize,
     layers: Vec<Layer>,
+    n_parameters: usize,
     plans: Mutex<HashMap<Shape, Arc<Plan>>>,
 }
 
@@ -82,12 +83,14 @@ impl AnyConvolution {
         for (place, layer) in flat(&layers) {
             layer.check(ndim).map_err(|error| Error::value(format!("layer {place}, {error}")))?;
         }
-        Ok(Self { ndim, layers, plans: Mutex::default() })
+        check_symmetry(&layers)?;
+        let n_parameters = layers.iter().map(Layer::n_parameters).sum();
+        Ok(Self { ndim, layers, n_parameters, plans: Mutex::default() })
     }
 
     /// Number of parameters.
     pub fn n_parameters(&self) -> usize {
-        self.layers.iter().map(Layer::n_parameters).sum()
+        self.n_parameters
     }
 
     /// Place of the layer, name and shape of each array of parameters.

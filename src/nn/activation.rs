@@ -37,6 +37,11 @@ impl Activation {
         }
     }
 
+    /// Whether f(-x) = -f(x).
+    pub fn is_odd(self) -> bool {
+        matches!(self, Self::Tanh | Self::Arctan)
+    }
+
     /// The function.
     #[inline(always)]
     pub fn value<R: Real>(self, x: R) -> R {

@@ -6,6 +6,7 @@
 use super::loss::Loss;
 use super::passes::{Packed, Workspace};
 use super::sequential::Plan;
+use super::symmetry::Place;
 use super::window::decode;
 use crate::error::{Error, Result};
 use crate::field::map;
@@ -87,8 +88,8 @@ impl<'a, R: Real, const W: usize> Batch<'a, R, W> {
         }
         let tasks = crate::field::num_threads().min(TASKS) as u128;
         memory::require("the activations of a network", tasks * plan.bytes::<R, W>())?;
-        let packed =
-            plan.pack::<R, W>(&|index| R::from_lanes(|k| index(if W == 1 { 0 } else { k }).map_or(0.0, |n| theta[n])));
+        let parameter = |place: Option<Place>| place.map_or(0.0, |p| p.apply(theta[p.number]));
+        let packed = plan.pack::<R, W>(&|index| R::from_lanes(|k| parameter(index(if W == 1 { 0 } else { k }))));
         Ok(Self { plan, packed, samples })
     }
 
@@ -261,7 +262,7 @@ impl<'a, R: Real, const W: usize> Batch<'a, R, W> {
         }
         let mut sums = vec![0.0; self.plan.n_parameters()];
         self.plan.unpack::<R, W>(&gradients, |n, x, lane| {
-            sums[n] = if W == 1 { (0..R::LANES).map(|k| x.lane(k)).sum() } else { x.lane(lane) };
+            sums[n] += if W == 1 { (0..R::LANES).map(|k| x.lane(k)).sum() } else { x.lane(lane) };
         });
         Ok(sums)
     }

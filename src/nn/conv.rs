@@ -6,6 +6,7 @@
 //! in which they are read, and windows are read where they lie, without a copy. Only true channels are spread, so what stands in
 //! the lanes that fill up the last vector has no effect.
 
+use super::symmetry::{Place, Sharing};
 use super::window::Windows;
 use crate::number::{Real, Work};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Linear {
     pub start: usize,
     /// Whether there are biases.
     pub bias: bool,
+    /// Which weights and biases are one parameter; nothing: all are different.
+    pub sharing: Option<Arc<Sharing>>,
 }
 
 /// Weights in the order of the kernels.
@@ -60,22 +63,39 @@ impl Linear {
 
     /// Number of parameters.
     pub fn n_parameters(&self) -> usize {
-        self.outputs * (self.terms() + usize::from(self.bias))
+        match &self.sharing {
+            Some(sharing) => sharing.n_weights + if self.bias { sharing.n_biases } else { 0 },
+            None => self.outputs * (self.terms() + usize::from(self.bias)),
+        }
     }
 
-    fn weight(&self, output: usize, tap: usize, input: usize) -> Option<usize> {
+    fn weight(&self, output: usize, tap: usize, input: usize) -> Option<Place> {
         let channels = self.inputs / self.gathered;
         let (tap, channel) = (tap * self.gathered + input / channels, input % channels);
-        let inside = output < self.outputs && input < self.inputs;
-        inside.then(|| self.start + (output * channels + channel) * self.windows.taps * self.gathered + tap)
+        if output >= self.outputs || input >= self.inputs {
+            return None;
+        }
+        let number = (output * channels + channel) * self.windows.taps * self.gathered + tap;
+        let place = match &self.sharing {
+            Some(sharing) => sharing.weights[number]?,
+            None => Place::of(number),
+        };
+        Some(place.from(self.start))
     }
 
-    fn bias(&self, output: usize) -> Option<usize> {
-        (self.bias && output < self.outputs).then(|| self.start + self.outputs * self.terms() + output)
+    fn bias(&self, output: usize) -> Option<Place> {
+        if !self.bias || output >= self.outputs {
+            return None;
+        }
+        let (place, weights) = match &self.sharing {
+            Some(sharing) => (sharing.biases[output]?, sharing.n_weights),
+            None => (Place::of(output), self.outputs * self.terms()),
+        };
+        Some(place.from(self.start + weights))
     }
 
-    /// Packs weights; `make` gives the vector whose lane `k` holds the parameter of number `index(k)`, or 0.
-    pub fn pack<R: Real, const W: usize>(&self, make: &impl Fn(&dyn Fn(usize) -> Option<usize>) -> R) -> Weights<R> {
+    /// Packs weights; `make` gives the vector whose lane `k` holds the parameter at `index(k)`, or 0.
+    pub fn pack<R: Real, const W: usize>(&self, make: &impl Fn(&dyn Fn(usize) -> Option<Place>) -> R) -> Weights<R> {
         let (taps, outputs) = (self.windows.taps, vectors::<W>(self.outputs));
         let mut forward = Vec::with_capacity(outputs * self.terms());
         for p in 0..outputs {
@@ -93,14 +113,14 @@ impl Linear {
         Weights { forward, bias, reverse }
     }
 
-    /// Calls `give(parameter, vector, lane)` for every parameter.
+    /// Calls `give(parameter, vector, lane)` for every weight and bias: terms of the derivative with respect to the parameter.
     pub fn unpack<R: Real, const W: usize>(&self, gradient: &Gradient<R>, mut give: impl FnMut(usize, R, usize)) {
         for o in 0..self.outputs {
             for (k, term) in gradient.forward[o / W * self.terms()..][..self.terms()].iter().enumerate() {
-                let index = self.weight(o, k / self.inputs, k % self.inputs);
-                index.into_iter().for_each(|n| give(n, *term, o % W));
+                let place = self.weight(o, k / self.inputs, k % self.inputs);
+                place.into_iter().for_each(|p| give(p.number, p.apply(*term), o % W));
             }
-            self.bias(o).into_iter().for_each(|n| give(n, gradient.bias[o / W], o % W));
+            self.bias(o).into_iter().for_each(|p| give(p.number, p.apply(gradient.bias[o / W]), o % W));
         }
     }
 

@@ -17,6 +17,11 @@ fn conv(size: &[usize], inputs: usize, outputs: usize, stride: usize, dilation: 
     Layer::Conv { size: size.to_vec(), inputs, outputs, bias: true, stride, dilation }
 }
 
+fn group_conv(size: usize, inputs: Fields, outputs: Fields) -> Layer {
+    let symmetry = Symmetry { group: Group::Full, directions: vec![0, 1] };
+    Layer::GroupConv { size: vec![size; 2], inputs, outputs, bias: true, symmetry }
+}
+
 fn pool(pooling: Pooling, ndim: usize, size: usize) -> Layer {
     Layer::Pool { pooling, size: vec![size; ndim], stride: vec![size; ndim] }
 }
@@ -81,6 +86,25 @@ fn networks() -> Vec<(Vec<Layer>, usize, Vec<usize>)> {
             vec![4, 2, 3],
         ),
         (vec![act(4), conv(&[2, 1, 3, 2], 2, 3, 1, 1), act(3), global(Pooling::Sum)], 2, vec![2, 3, 3, 2]),
+        (
+            vec![
+                group_conv(
+                    3,
+                    vec![(Field::Vector, 1), (Field::Bond, 1)],
+                    vec![(Field::Regular, 2), (Field::Scalar, 1)],
+                ),
+                act(4),
+                group_conv(
+                    1,
+                    vec![(Field::Regular, 2), (Field::Scalar, 1)],
+                    vec![(Field::Scalar, 3), (Field::Vector, 1)],
+                ),
+                act(2),
+                global(Pooling::Avg),
+            ],
+            4,
+            vec![4, 3],
+        ),
     ]
 }
 
@@ -187,6 +211,11 @@ fn on_lanes<R: Real<Total = f64>>(extents: &[usize]) {
         conv(&[3, 2], 2, 5, 1, 1),
         Layer::Activation(Activation::Tanh),
         Layer::Residual { layers: vec![conv(&[2, 3], 5, 5, 1, 2), Layer::Activation(Activation::Arctan)] },
+        group_conv(
+            3,
+            vec![(Field::Scalar, 1), (Field::Vector, 1), (Field::Bond, 1)],
+            vec![(Field::Scalar, 3), (Field::Vector, 1)],
+        ),
     ];
     let lattice = Lattice::new(extents, R::LANES).unwrap();
     let (plan, reference) = (Plan::on_lattice(&layers, 2, &lattice).unwrap(), Plan::new(&layers, 2, extents).unwrap());

@@ -1,6 +1,7 @@
 //! Layers of convolutional networks as plain data: sizes, parameters, and how these start.
 
 use super::activation::Activation;
+use super::symmetry::{Field, Fields, Sharing, Symmetry, in_words};
 use crate::error::{Error, Result};
 use crate::random::{Purpose, Stream};
 use rand::RngExt;
@@ -11,6 +12,8 @@ use std::fmt;
 /// Largest number of channels, and of sites that one window covers in one direction.
 const MOST: usize = 1 << 20;
 const MOST_PARAMETERS: usize = 1 << 28;
+/// Weights of a layer that keeps a table of them.
+const MOST_SHARED: usize = 1 << 24;
 
 /// What a pool makes of the numbers in its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,19 @@ pub enum Layer {
         stride: Vec<usize>,
         /// d, sites between the sites of a window.
         dilation: Vec<usize>,
+    },
+    /// A convolution that commutes with the point group of the lattice.
+    GroupConv {
+        /// k, sites of the window in each direction.
+        size: Vec<usize>,
+        /// Fields in.
+        inputs: Fields,
+        /// Fields out.
+        outputs: Fields,
+        /// Whether there are biases.
+        bias: bool,
+        /// The group.
+        symmetry: Symmetry,
     },
     /// A function of every number.
     Activation(Activation),
@@ -89,6 +105,10 @@ impl Layer {
                 ([&[*outputs, *inputs], &size[..]].concat(), *outputs, terms, *bias)
             }
             Self::Linear { inputs, outputs, bias } => (vec![*outputs, *inputs], *outputs, *inputs, *bias),
+            Self::GroupConv { size, inputs, outputs, bias, symmetry } => {
+                let sharing = Sharing::new(symmetry, size, inputs, outputs);
+                (vec![sharing.n_weights], sharing.n_biases, sharing.terms(), *bias && sharing.n_biases > 0)
+            }
             _ => return Vec::new(),
         };
         let weight = ("weight", weight, terms);
@@ -122,6 +142,36 @@ impl Layer {
                     || inputs * outputs > MOST_PARAMETERS =>
             {
                 return error(format!("numbers in and out are 1 to {MOST}, weights at most {MOST_PARAMETERS}"));
+            }
+            Self::GroupConv { size, inputs, outputs, symmetry, .. } => {
+                if size.len() != ndim || size.iter().any(|n| !(1..=MOST).contains(n)) {
+                    return error(format!("size = {size:?}; {ndim} numbers of 1 to {MOST} are needed"));
+                }
+                let acted = &symmetry.directions;
+                if acted.is_empty() || !acted.is_sorted_by(|a, b| a < b) || acted.iter().any(|mu| *mu >= ndim) {
+                    return error(format!("directions = {acted:?}; allowed are some of 0 to {}, in order", ndim - 1));
+                }
+                if acted.iter().any(|mu| size[*mu] % 2 == 0) {
+                    return error(format!("size = {size:?}; it must be odd where the group reflects"));
+                }
+                if [inputs, outputs].iter().any(|fields| fields.is_empty() || fields.iter().any(|(_, n)| *n == 0)) {
+                    return error("there must be fields, at least 1 of each kind that is named".into());
+                }
+                let kinds = [inputs, outputs].map(|fields| {
+                    let channels = |(field, n): &(Field, usize)| n.saturating_mul(symmetry.components(*field, ndim));
+                    fields.iter().map(channels).fold(0, usize::saturating_add)
+                });
+                let weights = size.iter().chain(&kinds).fold(1, |product: usize, n| product.saturating_mul(*n));
+                if weights > MOST_SHARED {
+                    return error(format!("{weights} weights; allowed are {MOST_SHARED}"));
+                }
+                if Sharing::new(symmetry, size, inputs, outputs).n_weights == 0 {
+                    return error(format!(
+                        "no weight of this window from {} to {} commutes with the group; links need windows of 3 or more",
+                        in_words(inputs),
+                        in_words(outputs)
+                    ));
+                }
             }
             Self::Pool { size, stride, .. } => counts = vec![("size", size), ("stride", stride)],
             Self::Residual { layers } => return layers.iter().try_for_each(|layer| layer.check(ndim)),
@@ -158,6 +208,67 @@ pub fn flat(layers: &[Layer]) -> Vec<(String, &Layer)> {
     found
 }
 
+/// Refuses layers that would undo the symmetry of a [`Layer::GroupConv`] before them.
+pub fn check_symmetry(layers: &[Layer]) -> Result<()> {
+    kept_symmetry(layers, None, "").map(|_| ())
+}
+
+/// Fields behind the layers, for those that come in (nothing: plain channels).
+fn kept_symmetry<'a>(layers: &'a [Layer], mut known: Option<Known<'a>>, place: &str) -> Result<Option<Known<'a>>> {
+    for (n, layer) in layers.iter().enumerate() {
+        let place = format!("{place}{n}");
+        if let Layer::GroupConv { inputs, outputs, symmetry, .. } = layer {
+            let next = Known { fields: outputs, symmetry };
+            if known.is_some_and(|now| now != (Known { fields: inputs, symmetry })) {
+                let text = known.map(|now| in_words(now.fields)).unwrap_or_default();
+                return Err(Error::value(format!("layer {place}, {layer}: {text} come in, or another group")));
+            }
+            known = Some(next);
+            continue;
+        }
+        let Some(now) = known else {
+            if let Layer::Residual { layers } = layer {
+                known = kept_symmetry(layers, None, &format!("{place}."))?;
+            }
+            continue;
+        };
+        let has = |fields: &[Field]| now.fields.iter().any(|(field, _)| fields.contains(field));
+        let reason = match layer {
+            Layer::Activation(function) if has(&[Field::Vector]) && !function.is_odd() => {
+                "it does not commute with the signs of vector fields: use an odd function, or regular fields"
+            }
+            Layer::GlobalPool { pooling: Pooling::Max } | Layer::Pool { .. } if has(&[Field::Vector, Field::Bond]) => {
+                "pools of windows, and maxima, are for scalar and regular fields"
+            }
+            Layer::Conv { .. } | Layer::Flatten => "it would undo the symmetry: use GroupConv and a global pool",
+            Layer::Linear { .. } if has(&[Field::Vector, Field::Bond, Field::Regular]) => {
+                "it would undo the symmetry: let a GroupConv give scalar fields before the pool"
+            }
+            Layer::Linear { .. } => return Ok(None),
+            Layer::Residual { layers } => {
+                if kept_symmetry(layers, known, &format!("{place}."))? == known {
+                    ""
+                } else {
+                    "its layers give other fields"
+                }
+            }
+            _ => "",
+        };
+        if !reason.is_empty() {
+            let text = in_words(now.fields);
+            return Err(Error::value(format!("layer {place}, {layer}, behind {text}: {reason}")));
+        }
+    }
+    Ok(known)
+}
+
+/// Fields and their group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Known<'a> {
+    fields: &'a Fields,
+    symmetry: &'a Symmetry,
+}
+
 /// Initial parameters, uniform between -1/sqrt(n) and 1/sqrt(n), n the terms of the sum (as in torch).
 pub fn initial(layers: &[Layer], seed: u64) -> Vec<f64> {
     let mut parameters = Vec::new();
@@ -181,6 +292,9 @@ impl fmt::Display for Layer {
         let name = |pooling: &Pooling| format!("{pooling:?}Pool");
         match self {
             Self::Conv { size, inputs, outputs, .. } => write!(f, "Conv({}, {inputs}, {outputs})", by(size)),
+            Self::GroupConv { size, inputs, outputs, .. } => {
+                write!(f, "GroupConv({}, {} to {})", by(size), in_words(inputs), in_words(outputs))
+            }
             Self::Activation(Activation::LeakyRelu { .. }) => write!(f, "LeakyReLU"),
             Self::Activation(function) => write!(f, "{function:?}"),
             Self::Pool { pooling, size, .. } => write!(f, "{}({})", name(pooling), by(size)),

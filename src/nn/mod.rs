@@ -10,6 +10,7 @@ mod optimizer;
 mod passes;
 mod pool;
 mod sequential;
+mod symmetry;
 mod window;
 
 #[cfg(test)]
@@ -17,8 +18,9 @@ mod laws;
 
 pub use activation::Activation;
 pub use batch::{Batch, Chosen, Numbers, Samples};
-pub use layer::{Layer, Parameter, Pooling, flat, initial};
+pub use layer::{Layer, Parameter, Pooling, check_symmetry, flat, initial};
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Rule, Schedule, State};
 pub use passes::{Gradients, Packed, Record, Workspace};
 pub use sequential::Plan;
+pub use symmetry::{Field, Fields, Group, Place, Symmetry};

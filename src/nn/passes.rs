@@ -3,6 +3,7 @@
 use super::activation::Activation;
 use super::conv::{Gradient, Linear, Weights, vectors};
 use super::sequential::{Operation, Plan, Signal};
+use super::symmetry::Place;
 use crate::error::{Error, Result};
 use crate::field::zeros;
 use crate::number::{Real, Work};
@@ -23,8 +24,8 @@ pub struct Workspace<R> {
 pub struct Gradients<R>(Vec<Gradient<R>>);
 
 impl Plan {
-    /// Packs parameters; `make` gives the vector whose lane `k` holds the parameter of number `index(k)`, or 0.
-    pub fn pack<R: Real, const W: usize>(&self, make: &impl Fn(&dyn Fn(usize) -> Option<usize>) -> R) -> Packed<R> {
+    /// Packs parameters; `make` gives the vector whose lane `k` holds the parameter at `index(k)`, or 0.
+    pub fn pack<R: Real, const W: usize>(&self, make: &impl Fn(&dyn Fn(usize) -> Option<Place>) -> R) -> Packed<R> {
         Packed(self.linear().map(|linear| linear.pack::<R, W>(make)).collect())
     }
 
@@ -42,7 +43,7 @@ impl Plan {
         Gradients(self.linear().map(Linear::gradient::<R, W>).collect())
     }
 
-    /// Calls `give(parameter, vector, lane)` for every parameter.
+    /// Calls `give(parameter, vector, lane)` for every weight: terms of the derivative with respect to the parameter.
     pub fn unpack<R: Real, const W: usize>(&self, gradients: &Gradients<R>, mut give: impl FnMut(usize, R, usize)) {
         for (linear, gradient) in self.linear().zip(&gradients.0) {
             linear.unpack::<R, W>(gradient, &mut give);
@@ -173,7 +174,7 @@ impl Plan {
             let (given, needed) = ((theta.len(), x.len()), (self.n_parameters, channels * positions));
             return Err(Error::value(format!("{given:?} parameters and numbers are given; {needed:?} are needed")));
         }
-        let packed = self.pack::<R, 1>(&|index| index(0).map_or(R::zero(), |n| theta[n]));
+        let packed = self.pack::<R, 1>(&|index| index(0).map_or(R::zero(), |p| p.apply(theta[p.number])));
         let mut workspace = self.workspace::<R, 1>();
         workspace.input().copy_from_slice(x);
         self.run::<R, 1>(&packed, &mut workspace);

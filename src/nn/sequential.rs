@@ -5,6 +5,7 @@ use super::conv::{Linear, vectors};
 use super::gather::Gather;
 use super::layer::Layer;
 use super::pool::Pool;
+use super::symmetry::{Sharing, in_words};
 use super::window::{Slide, Windows};
 use crate::error::{Error, Result};
 use crate::lattice::{Displacement, Lattice};
@@ -182,10 +183,28 @@ impl Builder<'_> {
             (Layer::Conv { inputs, outputs, bias, size, stride, dilation }, Some(extents)) => {
                 let slide = Slide { size, stride, dilation };
                 if let Some(lattice) = self.lattice {
-                    self.conv_on_lattice(lattice, &slide, &signal, *outputs, *bias).map_err(|error| fault(&error))?;
+                    let made = self.conv_on_lattice(lattice, &slide, &signal, *outputs, *bias, None);
+                    made.map_err(|error| fault(&error))?;
                 } else {
                     let (extents, windows) = Windows::periodic(extents, &slide)?;
-                    self.linear(windows, *inputs, *outputs, *bias, Some(extents));
+                    self.linear(windows, *inputs, *outputs, *bias, Some(extents), None);
+                }
+            }
+            (Layer::GroupConv { size, inputs, outputs, bias, symmetry }, Some(extents)) => {
+                let (ndim, one) = (size.len(), vec![1; size.len()]);
+                let channels = symmetry.channels(inputs, ndim);
+                if channels != signal.channels {
+                    return fail(format!("{} have {channels} channels, but {signal} come in", in_words(inputs)));
+                }
+                let slide = Slide { size, stride: &one, dilation: &one };
+                let sharing = Some(Arc::new(Sharing::new(symmetry, size, inputs, outputs)));
+                let outputs = symmetry.channels(outputs, ndim);
+                if let Some(lattice) = self.lattice {
+                    let made = self.conv_on_lattice(lattice, &slide, &signal, outputs, *bias, sharing);
+                    made.map_err(|error| fault(&error))?;
+                } else {
+                    let (extents, windows) = Windows::periodic(extents, &slide)?;
+                    self.linear(windows, channels, outputs, *bias, Some(extents), sharing);
                 }
             }
             (Layer::Linear { .. }, Some(_)) => {
@@ -197,7 +216,7 @@ impl Builder<'_> {
                 ));
             }
             (Layer::Linear { outputs, bias, .. }, None) => {
-                self.linear(Windows::all(signal.positions), signal.channels, *outputs, *bias, None);
+                self.linear(Windows::all(signal.positions), signal.channels, *outputs, *bias, None, None);
             }
             _ if on_sites => {
                 return fail("on a field only convolutions, activations and residual blocks are known".into());
@@ -223,9 +242,17 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn linear(&mut self, windows: Windows, inputs: usize, outputs: usize, bias: bool, extents: Option<Vec<usize>>) {
+    fn linear(
+        &mut self,
+        windows: Windows,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+        extents: Option<Vec<usize>>,
+        sharing: Option<Arc<Sharing>>,
+    ) {
         let (positions, start) = (windows.outputs, self.plan.n_parameters);
-        let linear = Linear { windows: Arc::new(windows), inputs, gathered: 1, outputs, start, bias };
+        let linear = Linear { windows: Arc::new(windows), inputs, gathered: 1, outputs, start, bias, sharing };
         self.plan.n_parameters += linear.n_parameters();
         self.push(Operation::Linear(linear), Signal { channels: outputs, positions, extents });
     }
@@ -238,6 +265,7 @@ impl Builder<'_> {
         signal: &Signal,
         outputs: usize,
         bias: bool,
+        sharing: Option<Arc<Sharing>>,
     ) -> Result<()> {
         if slide.stride.iter().any(|s| *s != 1) {
             return Err(Error::value(format!("stride {:?}; on a field it must be 1", slide.stride)));
@@ -255,7 +283,7 @@ impl Builder<'_> {
         let windows = Arc::new(Windows::each(signal.positions));
         let start = self.plan.n_parameters;
         let inputs = taps * signal.channels;
-        let linear = Linear { windows, inputs, gathered: taps, outputs, start, bias };
+        let linear = Linear { windows, inputs, gathered: taps, outputs, start, bias, sharing };
         self.plan.n_parameters += linear.n_parameters();
         self.push(Operation::Linear(linear), Signal { channels: outputs, ..signal.clone() });
         Ok(())

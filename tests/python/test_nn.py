@@ -18,6 +18,7 @@ from plaq.nn import (
     GlobalAvgPool,
     GlobalMaxPool,
     GlobalSumPool,
+    GroupConv,
     Huber,
     LeakyReLU,
     Linear,
@@ -411,3 +412,222 @@ def test_the_same_network_in_torch_and_back():
         assert np.allclose(back(x), net(x), atol=EXACT[net.dtype])
     with pytest.raises(ValueError, match="has no layer"):
         pq.nn.from_torch(torch.nn.Sequential(torch.nn.BatchNorm2d(4)))
+
+
+# Point groups.
+
+GROUPS = [
+    ("full", 2, None),
+    ("rotations", 2, None),
+    ("reflections", 2, None),
+    ("full", 3, (1, 2)),
+    ("full", 3, None),
+    ("full", 1, None),
+]
+KINDS = ["scalar", "vector", "bond", "regular"]
+
+
+def signed_permutations(group: str, ndim: int, acted: tuple[int, ...]) -> list[np.ndarray]:
+    """The matrices of the group, the identity first."""
+    found = []
+    for order in itertools.permutations(acted) if group != "reflections" else [acted]:
+        for signs in itertools.product([1, -1], repeat=len(acted)):
+            g = np.eye(ndim, dtype=int)
+            g[list(acted)] = 0
+            for mu, nu, sign in zip(acted, order, signs[::-1], strict=True):
+                g[nu, mu] = sign
+            if group != "rotations" or round(np.linalg.det(g)) == 1:
+                found.append(g)
+    return found
+
+
+def moved(x, g, kind, elements):
+    """A field ``x[component, x_0, ..]`` after g, by its definition: where each site and component goes."""
+    sites = np.indices(x.shape[1:]).reshape(len(g), -1)
+    y = np.full_like(x, np.nan)
+    for a in range(len(x)):
+        to, component, sign = g @ sites, a, 1
+        if kind in ("vector", "bond"):
+            turned = g[:, a]
+            component = int(np.abs(turned).argmax())
+            if turned[component] < 0:  # the link from x to x + a becomes one that ends at g x
+                to, sign = to + turned[:, None], -1 if kind == "vector" else 1
+        if kind == "regular":
+            component = next(n for n, h in enumerate(elements) if np.array_equal(h, g @ elements[a]))
+        y[(component, *(to % np.array(x.shape[1:])[:, None]))] = sign * x[a].ravel()
+    return y
+
+
+@pytest.mark.parametrize(("group", "ndim", "directions"), GROUPS)
+def test_group_convolutions_commute_with_the_group(group, ndim, directions):
+    acted = tuple(range(ndim)) if directions is None else directions
+    elements = signed_permutations(group, ndim, acted)
+    rng = np.random.default_rng(1)
+    for inputs, outputs in itertools.product(KINDS, KINDS):
+        if len(elements) > 8 and inputs == outputs == "regular":
+            continue
+        layer = GroupConv(3, {inputs: 1}, {outputs: 1}, group=group, directions=directions)
+        net = Sequential([layer], ndim=ndim, rng=2)
+        c_in, c_out = layer.channels(ndim)
+        x = rng.normal(size=(c_in, *[4] * ndim))
+        y = net(x)
+        assert y.shape == (c_out, *x.shape[1:])
+        assert np.abs(y).min() > 0
+        # A network without any symmetry would fail for all but the identity.
+        for g in elements:
+            order = elements if "regular" in (inputs, outputs) else []
+            assert np.allclose(net(moved(x, g, inputs, order)), moved(y, g, outputs, order), atol=1e-12), (
+                inputs,
+                outputs,
+                g,
+            )
+
+
+def test_group_convolutions_have_all_weights_that_commute():
+    """Numbers of parameters from the trace of the projector on equivariant weights, (1/|G|) sum of characters."""
+    for group, ndim, directions in GROUPS:
+        acted = tuple(range(ndim)) if directions is None else directions
+        elements = signed_permutations(group, ndim, acted)
+        window = [np.array(t) - 1 for t in np.ndindex(*[3] * ndim)]
+        for inputs, outputs in itertools.product(KINDS[:3], KINDS[:3]):
+            layer = GroupConv(3, {inputs: 1}, {outputs: 1}, bias=False, group=group, directions=directions)
+            n_in, n_out = layer.channels(ndim)
+            # Twice the places of links; a weight is at home if all its images are in the window.
+            half = [np.zeros(ndim, int), *np.eye(ndim, dtype=int)]
+            home = {}
+            for a, b, t in itertools.product(range(n_out), range(n_in), range(len(window))):
+                home[a, b, t] = (
+                    2 * window[t] + half[(b + 1) * (inputs != "scalar")] - half[(a + 1) * (outputs != "scalar")]
+                )
+            names = {(a, b, tuple(apart)): (a, b, t) for (a, b, t), apart in home.items()}
+
+            def image(g, key, *, home=home, names=names, kinds=(outputs, inputs)):
+                sign, new = 1, []
+                for component, kind in zip(key[:2], kinds, strict=True):
+                    turned = g[:, component] if kind != "scalar" else np.array([1])
+                    new.append(int(np.abs(turned).argmax()))
+                    sign *= turned[new[-1]] if kind == "vector" else 1
+                return names.get((*new, tuple(g @ home[key]))), sign
+
+            inside = [key for key in home if all(image(g, key)[0] is not None for g in elements)]
+            trace = sum(sign for g in elements for key in inside for to, sign in [image(g, key)] if to == key)
+            assert Sequential([layer], ndim=ndim).n_parameters == trace / len(elements)
+    # The group acts freely on the elements of itself: no weight of hidden layers is lost.
+    hidden = GroupConv(3, {"regular": 2}, {"regular": 3}, bias=False)
+    assert Sequential([hidden]).n_parameters == 2 * 3 * 8 * 9
+
+
+def test_divergence_is_a_group_convolution():
+    """From fluxes to scalars on the nearest links there is one weight: the violation of flux conservation."""
+    net = Sequential([GroupConv(3, {"vector": 1}, {"scalar": 1}, bias=False)])
+    k = np.random.default_rng(1).integers(-2, 3, size=(2, 6, 5))
+    divergence = sum(k[mu] - np.roll(k[mu], 1, axis=mu) for mu in range(2))
+    found = []
+    for n in range(net.n_parameters):
+        y = net.apply(np.eye(net.n_parameters)[n], k)[0]
+        found.append(
+            np.array_equal(np.abs(y), np.abs(divergence))
+            and (np.array_equal(y, divergence) or np.array_equal(y, -divergence))
+        )
+    assert sum(found) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_group_networks_train_save_and_describe_themselves(tmp_path, dtype):
+    layers = [
+        GroupConv(3, {"vector": 1, "bond": 1}, {"regular": 2}),
+        LeakyReLU(),
+        Residual([GroupConv(3, {"regular": 2}, {"regular": 2}), LeakyReLU()]),
+        GroupConv(1, {"regular": 2}, {"scalar": 3}),
+        GELU(),
+        GlobalAvgPool(),
+        Linear(3, 1),
+    ]
+    net = Sequential(layers, dtype=dtype, rng=3)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 4, 6, 4))
+    y = np.mean(x[:, 0] ** 2 + x[:, 1] ** 2, axis=(1, 2))
+    assert np.isclose(net(x[0]), net(mirror(x[0])), atol=1e-5).all()
+    before = net.loss(x, y)
+    history = net.fit(x, y, epochs=10, batch=10, rng=1, validation=0.2)
+    assert net.loss(x, y) < 0.5 * before
+    assert history.loss[-1] < history.loss[0]
+    assert np.isclose(net(x[0]), net(mirror(x[0])), atol=1e-5).all()
+    net.save(tmp_path / "net.safetensors")
+    other = Sequential.load(tmp_path / "net.safetensors")
+    assert other.layers == net.layers
+    assert np.array_equal(other(x), net(x))
+
+
+def mirror(x):
+    """Reflection of direction 0 of fluxes and bonds."""
+    y = x[:, ::-1].copy()
+    y[0], y[2] = -np.roll(y[0], -1, axis=0), np.roll(y[2], -1, axis=0)
+    return y
+
+
+GROUP_FAULTS = {
+    "kind": (lambda: GroupConv(3, {"spinor": 1}, {"scalar": 1}), ValueError, "kind"),
+    "no dict": (lambda: GroupConv(3, 4, {"scalar": 1}), TypeError, "dict of kinds"),
+    "none": (lambda: GroupConv(3, {}, {"scalar": 1}), TypeError, "dict of kinds"),
+    "count": (lambda: GroupConv(3, {"scalar": 0}, {"scalar": 1}), ValueError, "scalar = 0"),
+    "group": (lambda: GroupConv(3, {"scalar": 1}, {"scalar": 1}, group="D4"), ValueError, "group"),
+    "directions": (lambda: GroupConv(3, {"scalar": 1}, {"scalar": 1}, directions=[7]), ValueError, "directions"),
+    "ndim": (
+        lambda: Sequential([GroupConv(3, {"scalar": 1}, {"scalar": 1}, directions=[2])]),
+        ValueError,
+        "0 to 1, in order",
+    ),
+    "even": (
+        lambda: Sequential([GroupConv(2, {"scalar": 1}, {"scalar": 1})]),
+        ValueError,
+        "odd where the group reflects",
+    ),
+    "empty window": (
+        lambda: Sequential([GroupConv(1, {"vector": 1}, {"scalar": 1})]),
+        ValueError,
+        "windows of 3 or more",
+    ),
+    "too many": (
+        lambda: Sequential([GroupConv(9, {"regular": 90}, {"regular": 90})]),
+        ValueError,
+        "weights; allowed are",
+    ),
+    "channels": (
+        lambda: Sequential([GroupConv(3, {"vector": 1}, {"scalar": 1})])(X),
+        ValueError,
+        "2 channels, but 4 channels",
+    ),
+    "other fields": (
+        lambda: Sequential([GroupConv(3, {"vector": 1}, {"scalar": 8}), GroupConv(3, {"regular": 1}, {"scalar": 1})]),
+        ValueError,
+        "8 scalar fields come in",
+    ),
+    "activation": (
+        lambda: Sequential([GroupConv(3, {"vector": 1}, {"vector": 1}), ReLU()]),
+        ValueError,
+        "an odd function",
+    ),
+    "linear": (
+        lambda: Sequential([GroupConv(3, {"vector": 1}, {"regular": 1}), GlobalAvgPool(), Linear(8, 1)]),
+        ValueError,
+        "scalar fields before the pool",
+    ),
+    "conv": (
+        lambda: Sequential([GroupConv(3, {"vector": 1}, {"scalar": 1}), Conv(2, 1, 1)]),
+        ValueError,
+        "use GroupConv",
+    ),
+    "pool": (
+        lambda: Sequential([GroupConv(3, {"vector": 1}, {"bond": 1}), MaxPool(2)]),
+        ValueError,
+        "scalar and regular",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GROUP_FAULTS)
+def test_group_convolutions_refuse_what_breaks_them(name):
+    call, kind, message = GROUP_FAULTS[name]
+    with pytest.raises(kind, match=message):
+        call()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from plaq.ground.arguments import number, sequence, unknown, whole_number, whole_numbers
+from plaq.ground.arguments import number, one_of, sequence, shown, unknown, whole_number, whole_numbers
 from plaq.ground.names import call_text
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GlobalSumPool",
+    "GroupConv",
     "Layer",
     "LeakyReLU",
     "Linear",
@@ -71,6 +73,16 @@ def _size(name: str, value: Any) -> Size:
 
 def _in_each(value: Size, ndim: int) -> list[int]:
     return [value] * whole_number("ndim", ndim, 1, 4) if isinstance(value, int) else list(value)
+
+
+def _fields(name: str, value: Any) -> dict[str, int]:
+    """Numbers of fields by kind."""
+    if not isinstance(value, Mapping) or not value:
+        raise TypeError(f"{name} is a dict of kinds of fields and how many, as in {{'regular': 8}}; got {shown(value)}")
+    for kind, count in value.items():
+        one_of(f"{name}: kind", kind, ["scalar", "vector", "bond", "regular"])
+        whole_number(f"{name}: {kind}", count, 1, MOST)
+    return dict(value)
 
 
 def _switch(name: str, value: Any) -> None:
@@ -128,6 +140,118 @@ class Conv(Layer):
         """The layer as plain data."""
         sizes = {name: _in_each(getattr(self, name), ndim) for name in ("size", "stride", "dilation")}
         return {"kind": "conv", "inputs": self.c_in, "outputs": self.c_out, "bias": self.bias, **sizes}
+
+
+@dataclass(frozen=True)
+class GroupConv(Layer):
+    r"""Convolution that commutes with reflections and rotations of the lattice too, with fluxes as vector fields.
+
+    .. math:: y_{o a}(x) = b_{o a} + \sum_{i, b, t} W^{o i}_{a b}(t)\, u_{i b}(x + t), \qquad
+        W_{g a\, g b}(g t) = s_a(g)\, s_b(g)\, W_{a b}(t) \quad \text{for all } g
+
+    One parameter stands for each set of weights that the group makes equal up to signs; weights that it makes equal to
+    minus themselves, or moves out of the window, are zero (arXiv 1602.07576, 1612.08498). All equivariant weights of
+    the window are there. Kinds of fields, with the channels of one and what a reflection of direction :math:`\mu` does:
+
+    ============= ============= ============================================================================
+    ``"scalar"``  1             :math:`\phi(x) \to \phi(-x)`
+    ``"vector"``  D, on links   :math:`k_\mu(x) \to -k_\mu(-x - \hat\mu)`, others as scalars: fluxes
+    ``"bond"``    D, on links   :math:`l_\mu(x) \to l_\mu(-x - \hat\mu)`: the non-negative auxiliary l
+    ``"regular"`` one for each  :math:`f'_{gh}(g x) = f_h(x)`: for hidden layers, any activation
+                  element g
+    ============= ============= ============================================================================
+
+    End with scalar fields and a global pool for an invariant output. With a chemical potential the direction of time is
+    distinguished: let the group act on the others (`directions`).
+
+    Parameters
+    ----------
+    size : int or sequence of int
+        k, sites of the window in each direction; odd where the group acts.
+    inputs, outputs : dict
+        Numbers of fields by kind, in the order of the channels: ``{"vector": 1, "bond": 1}`` is k and l of a flux sample.
+    bias : bool
+        Whether there is b (vector fields have none in directions that are reflected).
+    group : {"full", "rotations", "reflections"}
+        Reflections and permutations of the directions (D4 in 2D), those of determinant 1 (C4), reflections alone.
+    directions : sequence of int, optional
+        The directions that the group acts on; by default all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No such field, group or count; a window that leaves no weight. A network refuses layers that undo the symmetry.
+
+    Examples
+    --------
+    A network that a mirror does not change:
+
+    >>> import numpy as np
+    >>> from plaq.nn import GlobalSumPool, LeakyReLU, Sequential
+    >>> layers = [GroupConv(3, {"vector": 1}, {"regular": 4}), LeakyReLU(), GroupConv(1, {"regular": 4}, {"scalar": 1})]
+    >>> net = Sequential([*layers, GlobalSumPool()], rng=1)
+    >>> k = np.random.default_rng(1).integers(-2, 3, size=(2, 6, 6))
+    >>> mirrored = k[:, ::-1].copy()
+    >>> mirrored[0] = -np.roll(mirrored[0], -1, axis=0)
+    >>> bool(np.allclose(net(k), net(mirrored)))
+    True
+    """
+
+    size: Size
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+    bias: bool = True
+    group: str = "full"
+    directions: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _size("GroupConv: size", self.size))
+        for name in ("inputs", "outputs"):
+            object.__setattr__(self, name, _fields(f"GroupConv: {name}", getattr(self, name)))
+        _switch("GroupConv: bias", self.bias)
+        one_of("GroupConv: group", self.group, ["full", "rotations", "reflections"])
+        if self.directions is not None:
+            acted = whole_numbers(
+                "GroupConv: directions", self.directions, 0, 3, "the directions that the group acts on"
+            )
+            object.__setattr__(self, "directions", tuple(acted))
+
+    def channels(self, ndim: int = 2) -> tuple[int, int]:
+        """Channels in and out.
+
+        Parameters
+        ----------
+        ndim : int
+            Number of dimensions of the lattice.
+
+        Examples
+        --------
+        >>> GroupConv(3, {"vector": 1, "bond": 1}, {"regular": 4}).channels()
+        (4, 32)
+        """
+        acted = whole_number("ndim", ndim, 1, 4) if self.directions is None else len(self.directions)
+        signs, orders = 2**acted, math.factorial(acted)
+        elements = {"full": signs * orders, "rotations": signs * orders // 2, "reflections": signs}[self.group]
+        each = {"scalar": 1, "vector": ndim, "bond": ndim, "regular": elements}
+        c_in, c_out = (sum(n * each[kind] for kind, n in fields.items()) for fields in (self.inputs, self.outputs))
+        return c_in, c_out
+
+    def __hash__(self) -> int:
+        return hash(
+            (self.size, *self.inputs.items(), None, *self.outputs.items(), self.bias, self.group, self.directions)
+        )
+
+    def spec(self, ndim: int = 2) -> dict[str, Any]:
+        """The layer as plain data."""
+        directions = range(ndim) if self.directions is None else self.directions
+        return {
+            "kind": "group_conv",
+            "size": _in_each(self.size, ndim),
+            "inputs": [list(pair) for pair in self.inputs.items()],
+            "outputs": [list(pair) for pair in self.outputs.items()],
+            "bias": self.bias,
+            "symmetry": {"group": self.group, "directions": list(directions)},
+        }
 
 
 @dataclass(frozen=True)
@@ -474,6 +598,11 @@ def layer_from(entry: Mapping[str, Any]) -> Layer:
     if kind == "conv":
         sizes = [_one(values[name]) for name in ("stride", "dilation")]
         return Conv(_one(values["size"]), values["inputs"], values["outputs"], values["bias"], *sizes)
+    if kind == "group_conv":
+        group, directions = values["symmetry"]["group"], values["symmetry"]["directions"]
+        acted = None if list(directions) == list(range(len(values["size"]))) else directions
+        inputs, outputs = (dict(values[name]) for name in ("inputs", "outputs"))
+        return GroupConv(_one(values["size"]), inputs, outputs, values["bias"], group, acted)
     if kind == "linear":
         return Linear(**values)
     if kind == "pool":
@@ -488,5 +617,7 @@ def layer_from(entry: Mapping[str, Any]) -> Layer:
     if kind == "residual":
         return Residual([layer_from(each) for each in values["layers"]])
     raise ValueError(
-        unknown("layer", kind, ["conv", "linear", "pool", "global_pool", "flatten", "activation", "residual"])
+        unknown(
+            "layer", kind, ["conv", "group_conv", "linear", "pool", "global_pool", "flatten", "activation", "residual"]
+        )
     )

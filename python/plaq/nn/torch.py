@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plaq.ground.arguments import shown
 from plaq.ground.extras import require
@@ -62,6 +63,28 @@ def _modules() -> dict[str, Any]:
         def forward(self, x: Any) -> Any:
             return torch.atan(x)
 
+    class Shared(torch.nn.Module):  # type: ignore[misc,name-defined]
+        """A convolution some of whose weights are one parameter, up to a sign, or zero."""
+
+        def __init__(self, layer: ours.GroupConv, ndim: int) -> None:
+            super().__init__()
+            self.layer, self.function = layer, getattr(torch.nn.functional, f"conv{ndim}d")
+            weights, biases = _shared(layer, ndim)
+            self.register_buffer("weights", torch.from_numpy(weights))
+            self.register_buffer("biases", torch.from_numpy(biases))
+            self.weight = torch.nn.Parameter(torch.zeros(int(np.abs(weights).max())))
+            self.bias = torch.nn.Parameter(torch.zeros(int(np.abs(biases).max()))) if biases.any() else None
+            self.pads = [pad for k in reversed(weights.shape[2:]) for pad in ((k - 1) // 2, k // 2)]
+
+        @staticmethod
+        def filled(parameters: Any, table: Any) -> Any:
+            return torch.cat([parameters.new_zeros(1), parameters])[table.abs()] * table.sign()
+
+        def forward(self, x: Any) -> Any:
+            bias = None if self.bias is None else self.filled(self.bias, self.biases)
+            padded = torch.nn.functional.pad(x, self.pads, mode="circular")
+            return self.function(padded, self.filled(self.weight, self.weights), bias)
+
     class Shortcut(torch.nn.Module):  # type: ignore[misc,name-defined]
         """u + f(u)."""
 
@@ -72,7 +95,22 @@ def _modules() -> dict[str, Any]:
         def forward(self, x: Any) -> Any:
             return x + self.body(x)
 
-    return {"Reduce": Reduce, "Windows": Windows, "Arctan": Arctan, "Shortcut": Shortcut}
+    return {"Reduce": Reduce, "Windows": Windows, "Arctan": Arctan, "Shared": Shared, "Shortcut": Shortcut}
+
+
+def _shared(layer: ours.GroupConv, ndim: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers (from 1) of the parameters that weights ``[out, in, t..]`` and biases are, with their signs; 0 for none."""
+    net = Sequential([layer], ndim=ndim)
+    n_weights = net.named_parameters()["0.weight"].size
+    n_biases = net.n_parameters - n_weights
+    size, (c_in, c_out) = _each(layer.size, ndim), layer.channels(ndim)
+    # On a lattice as large as the window its middle sees the site t with the weight of t.
+    middle: Any = (..., *((k - 1) // 2 for k in size))
+    units = np.eye(c_in * int(np.prod(size))).reshape(-1, c_in, *size)
+    seen = net.apply(np.append(np.arange(1, n_weights + 1), np.zeros(n_biases)), units)[middle]
+    alone = net.apply(np.append(np.zeros(n_weights), np.arange(1, n_biases + 1)), 0 * units[:1])[middle]
+    weights = seen.T.reshape(c_out, c_in, *size)
+    return np.rint(weights).astype(np.int64), np.rint(alone[0]).astype(np.int64)
 
 
 def _conv(layer: ours.Conv, ndim: int) -> list[Any]:
@@ -94,6 +132,10 @@ def _module(layer: Layer, ndim: int) -> list[Any]:
     nn, own = require("torch", "torch").nn, _modules()
     if isinstance(layer, ours.Conv):
         return _conv(layer, ndim)
+    if isinstance(layer, ours.GroupConv):
+        if ndim > 3:
+            raise ValueError("torch has convolutions in 1 to 3 dimensions; this network has 4")
+        return [own["Shared"](layer, ndim)]
     if isinstance(layer, ours.Linear):
         return [nn.Linear(layer.inputs, layer.outputs, layer.bias)]
     if isinstance(layer, ours.LeakyReLU):
@@ -207,7 +249,7 @@ def _layer(module: Any, pads: Any) -> Layer | None:
         raise ValueError(f"{module}: the exact GELU is needed")
     if name in functions:
         return functions[name]()
-    if isinstance(module, own["Reduce"] | own["Windows"]):
+    if isinstance(module, own["Reduce"] | own["Windows"] | own["Shared"]):
         layer: Layer = module.layer
         return layer
     if isinstance(module, own["Arctan"]):
