@@ -110,9 +110,10 @@ impl<Q: Configuration> Action<Q> for Sum<Q> {
     }
     fn draw(&self, q: &Q, draws: Draws, effort: &mut Effort) -> Result<Drawn<Q>> {
         let mut fields = Vec::new();
-        for (n, term) in self.0.iter().enumerate() {
-            // Terms of a sum inside a term draw from numbers of their own.
-            fields.extend(term.draw(q, draws.of(draws.term + ((n as u16) << 8)), effort)?.fields);
+        for term in &self.0 {
+            // By the number of fields before: no two share it, sums inside of sums included.
+            let before = (fields.len() as u16) << 8;
+            fields.extend(term.draw(q, draws.of(draws.term + before), effort)?.fields);
         }
         Ok(Drawn { fields, value: None })
     }

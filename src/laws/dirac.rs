@@ -1,7 +1,7 @@
 //! Dirac operators: adjoints, even-odd forms, lanes and single precision; forces of pseudofermions are derivatives.
 
 use crate::action::{Accuracy, Pseudofermion};
-use crate::concept::{Action, Configuration, Effort, LinearOperator, Normal, Tangent, check_adjoint};
+use crate::concept::{Action, Configuration, Effort, LinearOperator, Normal, Sum, Tangent, check_adjoint};
 use crate::dirac::{DiracSpec, EvenOdd, Family, Hermitian, LinkQuark, MinusSquare, Quark, Whole};
 use crate::field::{Space, Vector};
 use crate::gauge::GaugeField;
@@ -501,6 +501,23 @@ fn kept_operators_follow_the_field() {
     }
     values.sort_by(f64::total_cmp);
     assert!(values.windows(2).all(|pair| pair[0] < pair[1]), "{values:?}");
+}
+
+/// No two pseudofermions of a trajectory have the same noise, those of sums inside of sums included.
+#[test]
+fn fields_of_nested_sums_differ() {
+    type Boxed = Box<dyn Action<GaugeField<f64, 2>>>;
+    let lattice = Lattice::new(&[4, 4], 1).unwrap();
+    let spec = specs(2).remove(4);
+    let leaf = || Box::new(Pseudofermion::<f64, 2>::new(&spec, None, 2, &lattice, accuracy(1e-12)).unwrap()) as Boxed;
+    let pair = || Box::new(Sum(vec![leaf(), leaf()])) as Boxed;
+    let action = Sum(vec![leaf(), pair(), Box::new(Sum(vec![pair(), leaf()])) as Boxed]);
+    let u = GaugeField::<f64, 2>::hot(lattice.clone(), 3);
+    let fields = action.draw(&u, Draws::new(7, 1).of(1), &mut Effort::default()).unwrap().fields;
+    let mut sizes: Vec<f64> = fields.iter().map(|phi| phi.inner(phi).re).collect();
+    sizes.sort_by(f64::total_cmp);
+    assert_eq!(sizes.len(), 6);
+    assert!(sizes.windows(2).all(|pair| pair[0] < pair[1]), "{sizes:?}");
 }
 
 /// Settings of a pseudofermion; the range is that of rational approximations for hot fields of `specs`.
