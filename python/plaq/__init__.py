@@ -43,6 +43,7 @@ from plaq.samplers.heatbath import Heatbath
 from plaq.samplers.hmc import HMC
 from plaq.samplers.langevin import ComplexLangevin
 from plaq.samplers.many import Job, run_many
+from plaq.samplers.metropolis import ScalarMetropolis
 from plaq.samplers.self_learning import SelfLearningHMC
 from plaq.samplers.transformed import FieldTransformHMC
 from plaq.samplers.worm import Worm
@@ -80,6 +81,7 @@ __all__ = [
     "ObservableError",
     "Sampler",
     "ScalarField",
+    "ScalarMetropolis",
     "SelfLearningHMC",
     "SelfLearningMC",
     "SpinFermion",

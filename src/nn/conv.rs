@@ -152,24 +152,38 @@ fn spread<R: Real, const W: usize>(x: &R, k: usize) -> R {
     if W == 1 { *x } else { x.spread(k) }
 }
 
-/// `sums[m] + sum_k rows[m][k] panel[k]`, k in order.
+/// `sums[m][p] + sum_k rows[m][k] panels[p][k]`, k in order. A number that is spread is one load: `P` products for each.
 #[inline(always)]
-fn products<R: Real, const W: usize, const M: usize>(rows: [&[R]; M], panel: &[R], mut sums: [R; M]) -> [R; M] {
-    let (whole, rest) = panel.as_chunks::<W>();
-    let mut starts = rows;
+fn products<R: Real, const W: usize, const M: usize, const P: usize>(
+    rows: [&[R]; M],
+    panels: [&[R]; P],
+    mut sums: [[R; P]; M],
+) -> [[R; P]; M] {
+    let parts = panels.map(|panel| panel.as_chunks::<W>());
+    let (whole, rest) = (parts[0].0.len(), parts[0].1.len());
+    let (mut starts, mut chunks, mut ends) = (rows, [&parts[0].0[..0]; P], [&parts[0].1[..0]; P]);
     for m in 0..M {
-        starts[m] = &rows[m][..whole.len()];
+        starts[m] = &rows[m][..whole];
     }
-    for (v, panel) in whole.iter().enumerate() {
+    for p in 0..P {
+        (chunks[p], ends[p]) = (&parts[p].0[..whole], &parts[p].1[..rest]);
+    }
+    for v in 0..whole {
         for k in 0..W {
             for m in 0..M {
-                sums[m] = spread::<R, W>(&starts[m][v], k).mul_add(panel[k], sums[m]);
+                let x = spread::<R, W>(&starts[m][v], k);
+                for p in 0..P {
+                    sums[m][p] = x.mul_add(chunks[p][v][k], sums[m][p]);
+                }
             }
         }
     }
-    for (k, weight) in rest.iter().enumerate() {
+    for k in 0..rest {
         for m in 0..M {
-            sums[m] = spread::<R, W>(&rows[m][whole.len()], k).mul_add(*weight, sums[m]);
+            let x = spread::<R, W>(&rows[m][whole], k);
+            for p in 0..P {
+                sums[m][p] = x.mul_add(ends[p][k], sums[m][p]);
+            }
         }
     }
     sums
@@ -183,25 +197,37 @@ struct Forward<'a, R, const W: usize> {
 }
 
 impl<R: Real, const W: usize> Forward<'_, R, W> {
+    /// Blocks of `M` positions and `P` vectors of outputs, the vectors left over one by one.
     #[inline(always)]
-    fn blocks<const M: usize>(self) {
+    fn blocks<const M: usize, const P: usize>(mut self) {
+        let height = vectors::<W>(self.layer.outputs);
+        let whole = height / P * P;
+        (0..whole).step_by(P).for_each(|p| self.panels::<M, P>(p));
+        (whole..height).for_each(|p| self.panels::<M, 1>(p));
+    }
+
+    #[inline(always)]
+    fn panels<const M: usize, const P: usize>(&mut self, p: usize) {
         let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
         let (inputs, terms) = (self.layer.inputs, self.layer.terms());
         let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.outputs));
-        for p in 0..height {
-            let panel = &self.weights.forward[p * terms..][..terms];
-            for first in (0..n).step_by(M) {
-                let mut sums = [self.weights.bias[p]; M];
-                for t in 0..taps {
-                    let mut rows: [&[R]; M] = [&[]; M];
-                    for m in 0..M {
-                        let window = (first + m).min(n - 1);
-                        rows[m] = &self.u[table[window * taps + t] as usize * width..][..width];
-                    }
-                    sums = products::<R, W, M>(rows, &panel[t * inputs..][..inputs], sums);
+        for first in (0..n).step_by(M) {
+            let mut sums = [std::array::from_fn(|j| self.weights.bias[p + j]); M];
+            for t in 0..taps {
+                let mut rows: [&[R]; M] = [&[]; M];
+                for m in 0..M {
+                    let window = (first + m).min(n - 1);
+                    rows[m] = &self.u[table[window * taps + t] as usize * width..][..width];
                 }
-                for m in 0..M.min(n - first) {
-                    self.y[(first + m) * height + p] = sums[m];
+                let mut panels: [&[R]; P] = [&[]; P];
+                for j in 0..P {
+                    panels[j] = &self.weights.forward[(p + j) * terms + t * inputs..][..inputs];
+                }
+                sums = products::<R, W, M, P>(rows, panels, sums);
+            }
+            for m in 0..M.min(n - first) {
+                for j in 0..P {
+                    self.y[(first + m) * height + p + j] = sums[m][j];
                 }
             }
         }
@@ -213,10 +239,10 @@ impl<R: Real, const W: usize> Work for Forward<'_, R, W> {
     #[inline(always)]
     fn run(self) {
         match (self.layer.windows.outputs, R::REGISTERS) {
-            (1, _) => self.blocks::<1>(),
-            (_, 1) => self.blocks::<12>(),
-            (_, 2) => self.blocks::<6>(),
-            _ => self.blocks::<3>(),
+            (1, _) => self.blocks::<1, 1>(),
+            (_, 1) => self.blocks::<6, 2>(),
+            (_, 2) => self.blocks::<6, 1>(),
+            _ => self.blocks::<3, 1>(),
         }
     }
 }
@@ -229,23 +255,35 @@ struct Pull<'a, R, const W: usize> {
 }
 
 impl<R: Real, const W: usize> Pull<'_, R, W> {
+    /// As in the forward pass, vectors of inputs in the place of those of outputs.
     #[inline(always)]
-    fn blocks<const M: usize>(self) {
+    fn blocks<const M: usize, const P: usize>(mut self) {
+        let width = vectors::<W>(self.layer.inputs);
+        let whole = width / P * P;
+        for t in 0..self.layer.windows.taps {
+            (0..whole).step_by(P).for_each(|v| self.panels::<M, P>(t, v));
+            (whole..width).for_each(|v| self.panels::<M, 1>(t, v));
+        }
+    }
+
+    #[inline(always)]
+    fn panels<const M: usize, const P: usize>(&mut self, t: usize, v: usize) {
         let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
         let outputs = self.layer.outputs;
         let (width, height) = (vectors::<W>(self.layer.inputs), vectors::<W>(outputs));
-        for t in 0..taps {
-            for v in 0..width {
-                let panel = &self.weights.reverse[(t * width + v) * outputs..][..outputs];
-                for first in (0..n).step_by(M) {
-                    let mut rows: [&[R]; M] = [&[]; M];
-                    for m in 0..M {
-                        rows[m] = &self.above[(first + m).min(n - 1) * height..][..height];
-                    }
-                    let sums = products::<R, W, M>(rows, panel, [R::zero(); M]);
-                    for m in 0..M.min(n - first) {
-                        self.below[table[(first + m) * taps + t] as usize * width + v] += sums[m];
-                    }
+        let mut panels: [&[R]; P] = [&[]; P];
+        for j in 0..P {
+            panels[j] = &self.weights.reverse[(t * width + v + j) * outputs..][..outputs];
+        }
+        for first in (0..n).step_by(M) {
+            let mut rows: [&[R]; M] = [&[]; M];
+            for m in 0..M {
+                rows[m] = &self.above[(first + m).min(n - 1) * height..][..height];
+            }
+            let sums = products::<R, W, M, P>(rows, panels, [[R::zero(); P]; M]);
+            for m in 0..M.min(n - first) {
+                for j in 0..P {
+                    self.below[table[(first + m) * taps + t] as usize * width + v + j] += sums[m][j];
                 }
             }
         }
@@ -257,10 +295,10 @@ impl<R: Real, const W: usize> Work for Pull<'_, R, W> {
     #[inline(always)]
     fn run(self) {
         match (self.layer.windows.outputs, R::REGISTERS) {
-            (1, _) => self.blocks::<1>(),
-            (_, 1) => self.blocks::<12>(),
-            (_, 2) => self.blocks::<6>(),
-            _ => self.blocks::<3>(),
+            (1, _) => self.blocks::<1, 1>(),
+            (_, 1) => self.blocks::<6, 2>(),
+            (_, 2) => self.blocks::<6, 1>(),
+            _ => self.blocks::<3, 1>(),
         }
     }
 }
@@ -273,42 +311,50 @@ struct Differentiate<'a, R, const W: usize> {
 }
 
 impl<R: Real, const W: usize> Differentiate<'_, R, W> {
-    /// `M` divides `W`, or `W` is 1.
     #[inline(always)]
-    fn blocks<const M: usize>(self) {
-        let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
-        let (inputs, terms) = (self.layer.inputs, self.layer.terms());
-        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.outputs));
+    fn blocks<const M: usize, const P: usize>(mut self) {
+        let (n, height) = (self.layer.windows.outputs, vectors::<W>(self.layer.outputs));
+        let whole = height / P * P;
         for start in (0..n).step_by(BLOCK) {
             let end = n.min(start + BLOCK);
-            for p in 0..height {
-                for t in 0..taps {
-                    for first in (0..inputs).step_by(M) {
-                        let mut sums = [R::zero(); M];
-                        for o in start..end {
-                            let row = &self.u[table[o * taps + t] as usize * width..][..width];
-                            let above = self.above[o * height + p];
-                            if W == 1 {
-                                for m in 0..M {
-                                    sums[m] = row[(first + m).min(inputs - 1)].mul_add(above, sums[m]);
-                                }
-                            } else {
-                                let vector = &row[first / W];
-                                for m in 0..M {
-                                    sums[m] = vector.spread(first % W + m).mul_add(above, sums[m]);
-                                }
-                            }
-                        }
-                        let sums = &sums[..M.min(inputs - first)];
-                        let target = &mut self.gradient.forward[p * terms + t * inputs + first..][..sums.len()];
-                        for (target, sum) in target.iter_mut().zip(sums) {
-                            *target += *sum;
+            (0..whole).step_by(P).for_each(|p| self.panels::<M, P>(start..end, p));
+            (whole..height).for_each(|p| self.panels::<M, 1>(start..end, p));
+        }
+    }
+
+    /// `M` divides `W`, or `W` is 1.
+    #[inline(always)]
+    fn panels<const M: usize, const P: usize>(&mut self, block: std::ops::Range<usize>, p: usize) {
+        let Windows { taps, ref table, .. } = *self.layer.windows;
+        let (inputs, terms) = (self.layer.inputs, self.layer.terms());
+        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.outputs));
+        for t in 0..taps {
+            for first in (0..inputs).step_by(M) {
+                let mut sums = [[R::zero(); P]; M];
+                for o in block.clone() {
+                    let row = &self.u[table[o * taps + t] as usize * width..][..width];
+                    let above = &self.above[o * height + p..][..P];
+                    for m in 0..M {
+                        let x = match W {
+                            1 => row[(first + m).min(inputs - 1)],
+                            _ => row[first / W].spread(first % W + m),
+                        };
+                        for j in 0..P {
+                            sums[m][j] = x.mul_add(above[j], sums[m][j]);
                         }
                     }
                 }
-                for above in self.above[..end * height].iter().skip(start * height + p).step_by(height) {
-                    self.gradient.bias[p] += *above;
+                for j in 0..P {
+                    let target = &mut self.gradient.forward[(p + j) * terms + t * inputs + first..];
+                    for (target, sum) in target.iter_mut().zip(&sums[..M.min(inputs - first)]) {
+                        *target += sum[j];
+                    }
                 }
+            }
+        }
+        for o in block {
+            for j in 0..P {
+                self.gradient.bias[p + j] += self.above[o * height + p + j];
             }
         }
     }
@@ -319,9 +365,9 @@ impl<R: Real, const W: usize> Work for Differentiate<'_, R, W> {
     #[inline(always)]
     fn run(self) {
         match R::REGISTERS {
-            1 => self.blocks::<8>(),
-            2 => self.blocks::<4>(),
-            _ => self.blocks::<2>(),
+            1 => self.blocks::<8, 2>(),
+            2 => self.blocks::<4, 1>(),
+            _ => self.blocks::<2, 1>(),
         }
     }
 }

@@ -7,6 +7,7 @@ import numpy as np
 import plaq as pq
 import pytest
 from plaq.flux import exact
+from plaq.samplers.metropolis import _colours
 
 COLD = pq.flux.FluxField.cold
 
@@ -133,6 +134,48 @@ def test_hmc_of_the_field_at_mu_zero_agrees():
     observables = {"phi2": pq.flux.field_phi_squared}
     chain = hmc.run(start, 4000, warmup=200, rng=3, observables=observables, progress=False)
     assert pull(chain.estimate("phi2"), 0.297758) < 3.5
+
+
+@pytest.mark.parametrize(("shape", "eta", "hits"), [((2, 4), 4.01, 6), ((5,), 2.5, 6), ((3,), 2.1, 1)])
+def test_metropolis_of_the_field_at_mu_zero_agrees(shape, eta, hits):
+    """Also on odd rings, which need a third colour."""
+    sampler = pq.ScalarMetropolis(pq.flux.neutral_action(eta, 1.0, ndim=len(shape)), width=0.9, hits=hits)
+    observables = {"phi2": pq.flux.field_phi_squared}
+    start = pq.ScalarField.random(shape, 2, rng=1)
+    chain = sampler.run(start, 4000, warmup=100, rng=3, observables=observables, progress=False)
+    matrix = exact.transfer_matrix(shape, eta, 1.0)
+    found = chain.estimate("phi2")
+    assert found.error < 0.03 * found.mean
+    assert pull(found, matrix.phi_squared(0.0)) < 3.5
+    assert 0.3 < chain.info["acceptance"].mean() < 0.8
+
+
+@pytest.mark.parametrize("shape", [(2,), (3,), (4, 6), (5, 4), (3, 5, 7), (2, 3, 2, 5)])
+def test_neighbours_are_not_updated_at_once(shape):
+    """A sum over all sites of one colour is a sum of single-site terms: no energy is counted twice or missed."""
+    S = pq.actions.Scalar(0.3, 0.2)
+    colours = _colours(shape)
+    for mu in range(len(shape)):
+        assert not (colours == np.roll(colours, 1, axis=mu)).any()
+    old, new = (np.asarray(pq.ScalarField.random(shape, 2, rng=rng)) for rng in (1, 2))
+    for colour in range(colours.max() + 1):
+        mixed = np.where((colours == colour)[..., None], new, old)
+        parts = 0.0
+        for site in zip(*np.nonzero(colours == colour), strict=True):
+            one = old.copy()
+            one[site] = new[site]
+            parts += S(pq.ScalarField.from_numpy(one)) - S(pq.ScalarField.from_numpy(old))
+        whole = S(pq.ScalarField.from_numpy(mixed)) - S(pq.ScalarField.from_numpy(old))
+        assert parts == pytest.approx(whole, abs=1e-9)
+
+
+def test_metropolis_of_the_field_refuses_other_actions():
+    with pytest.raises(TypeError, match=r"actions\.Scalar"):
+        pq.ScalarMetropolis(pq.actions.Wilson(1.0))
+    with pytest.raises(ValueError, match="width"):
+        pq.ScalarMetropolis(pq.actions.Scalar(1.0), width=0)
+    with pytest.raises(TypeError, match="ScalarField"):
+        pq.ScalarMetropolis(pq.actions.Scalar(1.0)).step(np.zeros((4, 4, 1)), rng=1)
 
 
 def test_density_is_odd_in_mu():

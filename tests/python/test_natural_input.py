@@ -114,7 +114,7 @@ REASONS = {
     "StatisticsWarning": "a warning takes any message",
     **{
         f"{kind}.{name}": "called by the loop of a run"
-        for kind in ("FlowProposal", "HMC", "Heatbath", "SelfLearningHMC")
+        for kind in ("FlowProposal", "HMC", "Heatbath", "ScalarMetropolis", "SelfLearningHMC")
         for name in ("learn", "tuned", "tuning")
     },
 }
@@ -134,6 +134,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     chain = pq.Heatbath(action).run(U, 10, rng=1, progress=False)
     other = pq.Heatbath(action).run(U, 10, rng=2, progress=False)
     heatbath, hmc = pq.Heatbath(action), pq.HMC(action, steps=2)
+    metropolis = pq.ScalarMetropolis(pq.actions.Scalar(1.0))
     mapped = A.Mapped(action, pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])]))
     learner = pq.SelfLearningHMC(action, mapped, steps=2)
     run = {
@@ -429,6 +430,9 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             pq.flows.su_2d,
             {"shape": (3, 3), "group": "SU(2)", "sweeps": 1, "period": 3, "terms": 1, **network},
         ),
+        "ScalarMetropolis": (pq.ScalarMetropolis, {"action": pq.actions.Scalar(1.0), "width": 1.0, "hits": 1}),
+        "ScalarMetropolis.advance": (metropolis.advance, {"state": phi, **step}),
+        "ScalarMetropolis.run": (metropolis.run, {"state": phi, **run}),
         "Heatbath": (pq.Heatbath, {"action": action, "overrelaxation": 0}),
         "Heatbath.advance": (heatbath.advance, {"state": U, **step}),
         "Heatbath.run": (heatbath.run, {"state": U, **run}),

@@ -169,7 +169,8 @@ class GroupConv(Layer):
     size : int or sequence of int
         k, sites of the window in each direction; odd where the group acts.
     inputs, outputs : dict
-        Numbers of fields by kind, in the order of the channels: ``{"vector": 1, "bond": 1}`` is k and l of a flux sample.
+        Numbers of fields by kind, in the order of the channels: k and l of a flux sample are
+        ``{"vector": 1, "bond": 1}``.
     bias : bool
         Whether there is b (vector fields have none in directions that are reflected).
     group : {"full", "rotations", "reflections"}

@@ -99,7 +99,7 @@ def _modules() -> dict[str, Any]:
 
 
 def _shared(layer: ours.GroupConv, ndim: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers (from 1) of the parameters that weights ``[out, in, t..]`` and biases are, with their signs; 0 for none."""
+    """Which parameter (from 1) each weight ``[out, in, t..]`` and bias is, with its sign; 0 for none."""
     net = Sequential([layer], ndim=ndim)
     n_weights = net.named_parameters()["0.weight"].size
     n_biases = net.n_parameters - n_weights
