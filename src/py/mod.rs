@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _plaq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    crate::HugePages::keep_freed_blocks();
     door::prepare(py)?;
     module.add_function(wrap_pyfunction!(door::require_memory, module)?)?;
     dirac::register(module)?;
