@@ -280,6 +280,7 @@ def _resumed(path: Path, fingerprint: Mapping[str, Any], seed: int | None) -> Re
         raise CheckpointError(
             f"{path} holds {len(record.replicas)} merged chains, which no run continues; name another file"
         )
+    _check_columns(path, record)
     found = differences(record.fingerprint, fingerprint)
     if seed is not None and seed != record.seed:
         found.append(f"rng: the file has seed {record.seed}, this run {seed}")
@@ -290,6 +291,17 @@ def _resumed(path: Path, fingerprint: Mapping[str, Any], seed: int | None) -> Re
             + "\nchange these back, name another checkpoint file, or start anew with resume=False (replaces the file)"
         )
     return record
+
+
+def _check_columns(path: Path, record: Record) -> None:
+    """The draws of the file are numbers, as many as its updates make."""
+    count = max((record.sweep - record.warmup) // record.thin, 0)
+    for name, values in {**record.draws, **record.info}.items():
+        if len(values) != count or values.dtype.kind not in "biufc":
+            raise CheckpointError(
+                f'{path}: {len(values)} values of "{name}" ({values.dtype}) after {record.sweep} updates, which make '
+                f"{count} draws; no run continues it: name another file, or start anew with resume=False"
+            )
 
 
 # One text for the method and the function: `help(sampler.run)` says it all.

@@ -16,7 +16,7 @@ from plaq.ground.arguments import array, one_of, real, require_memory, sequence,
 from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import Rebuilt
-from plaq.ground.weights import load_weights, require_same_layers, save_weights
+from plaq.ground.weights import load_weights, making, require_same_layers, save_weights
 from plaq.nn.layers import Layer, layer_from
 from plaq.nn.loss import MSE, NetLoss, loss_of
 from plaq.training.batches import held_back
@@ -433,7 +433,7 @@ class Sequential(Rebuilt):
         True
         """
         weights, entry = load_weights(path)
-        try:
+        with making(path, "network of plaq.nn"):
             if entry["kind"] != "sequential":
                 raise ValueError(f"it is of the kind {entry['kind']}")
             layers = [layer_from(each) for each in entry["layers"]]
@@ -443,10 +443,6 @@ class Sequential(Rebuilt):
             if shapes != wanted:
                 raise ValueError(f"arrays {shapes}; the layers need {wanted}")
             net.parameters = np.concatenate([np.zeros(0), *(weights[name].ravel() for name in wanted)])
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise _plaq.FormatError(
-                f"{path} holds no network of plaq.nn ({error}); load files of other models with their own class"
-            ) from None
         return net
 
     def load_parameters(self, path: str | PathLike[str]) -> None:

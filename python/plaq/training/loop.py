@@ -110,7 +110,7 @@ class Training:
         self._best: Vector | None = None
         self._lowest, self._stale, self._kept = math.inf, 0, 0
         self._slice, self._due = 1, 0.0
-        self._is_sound = False
+        self._is_sound = self._is_resumed = False
 
     def run(self, total: int, progress: bool) -> History:
         """Train until `total` units are done; the model ends with the best parameters, whatever happens.
@@ -183,7 +183,15 @@ class Training:
         score = self._objective.score()
         row = self._objective.record(score)
         self._offer(score)
-        self._recorder.add(**row)
+        try:
+            self._recorder.add(**row)
+        except ValueError as error:
+            if not self._is_resumed:
+                raise
+            raise CheckpointError(
+                f"{self._path} has other records than this training makes ({error}); go on with the plaq that wrote it, "
+                "or remove it"
+            ) from error
         self._recorded, self._is_sound = self._objective.done, True
 
     def _offer(self, score: float | None) -> None:
@@ -242,6 +250,6 @@ class Training:
             self._best, self._lowest = stored.get("best"), float(stored["lowest"])
             if self._best is not None and self._best.shape != self._objective.parameters().shape:
                 raise ValueError(f"its best parameters have shape {self._best.shape}")
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CheckpointError(f"{self._path} does not fit this training ({error}); remove it") from error
-        self._is_sound = True
+        self._is_sound = self._is_resumed = True

@@ -16,7 +16,7 @@ from plaq.concepts import Trainable
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import number, sequence, vector
 from plaq.ground.html import layer_table
-from plaq.ground.weights import load_weights, save_weights
+from plaq.ground.weights import load_weights, making, save_weights
 from plaq.transform.masked import StoutMask, layer_from
 
 __all__ = ["FieldTransform"]
@@ -233,12 +233,8 @@ class FieldTransform(Trainable):
         array([0.1])
         """
         weights, architecture = load_weights(path)
-        try:
+        with making(path, "field transformation"):
             return cls([layer_from(entry, weights[f"{n}.x"]) for n, entry in enumerate(architecture)])
-        except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise _plaq.FormatError(
-                f"{path} holds no field transformation ({error}); load files of other models with their own class"
-            ) from None
 
 
 def gauge_field(U: object) -> GaugeField:
