@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from plaq._plaq import PlaqError
 from plaq.chains.chain import Chain
 from plaq.chains.record import Record
+from plaq.ground.files import cannot_write
 from plaq.ground.progress import Progress
 from plaq.statistics import StatisticsWarning
 
@@ -233,7 +234,11 @@ class Run:
     def _save(self) -> None:
         sweep = self._committed[1]
         if self._path is not None and self._saved[0] != sweep:
-            self._current().write(self._path)
+            try:
+                self._current().write(self._path)
+            except OSError as error:
+                kept = ".chain of this error has the draws"
+                raise cannot_write(error, "the checkpoint of the run", kept, self._path) from error
             self._saved = (sweep, time.monotonic())
 
     def _current(self) -> Record:

@@ -15,6 +15,7 @@ from plaq.chains.loop import Run
 from plaq.chains.record import Record
 from plaq.ground.arguments import number, whole_number
 from plaq.ground.files import check_writable, remove_leftovers
+from plaq.ground.lock import locked
 from plaq.ground.names import call_text
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import describe, differences, encode
@@ -204,7 +205,8 @@ def run(
     Raises
     ------
     CheckpointError
-        The file is damaged, or it belongs to a run with other physics input, observables, warm-up, thinning or seed.
+        The file is damaged, it belongs to a run with other physics input, observables, warm-up, thinning or seed, or
+        another process goes on from it at the moment.
     ObservableError
         An observable failed or is NaN or infinite; the checkpoint is written and the exception has the draws so far in
         ``.chain``. Every other exception during the run, SystemExit too, carries ``.chain``.
@@ -227,10 +229,12 @@ def run(
     if path is not None:
         encode(state, "state", {})
         check_writable(path)
-        remove_leftovers(path)
-        if resume and path.exists():
-            record = _resumed(path, fingerprint, None if isinstance(rng, np.random.Generator) else seed)
-    return Run(sampler, measured, record, draws, path, checkpoint_every, progress, max_seconds).chain()
+    with locked(path):
+        if path is not None:
+            remove_leftovers(path)
+            if resume and path.exists():
+                record = _resumed(path, fingerprint, None if isinstance(rng, np.random.Generator) else seed)
+        return Run(sampler, measured, record, draws, path, checkpoint_every, progress, max_seconds).chain()
 
 
 def _check_counts(draws: int, warmup: int, thin: int, checkpoint_every: int | None) -> None:

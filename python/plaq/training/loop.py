@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import CheckpointError
 from plaq.ground.arguments import whole_number
+from plaq.ground.files import cannot_write
+from plaq.ground.lock import locked
 from plaq.ground.progress import Progress
 from plaq.training.checkpoint import checkpoint_path, save_training_checkpoint, training_checkpoint
 from plaq.training.history import History, Recorder
@@ -117,6 +118,10 @@ class Training:
 
         An exception carries the history so far as ``.history``; Ctrl-C returns it.
         """
+        with locked(self._path):
+            return self._run(total, progress)
+
+    def _run(self, total: int, progress: bool) -> History:
         if self._path is not None and self._path.exists():
             self._resume()
         display = Progress(total, self._objective.unit, self._text, enabled=progress)
@@ -232,11 +237,8 @@ class Training:
         try:
             save_training_checkpoint(self._path, self._facts, self._recorder, **counters, **best, **state)
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            text = (
-                f"the checkpoint of the training cannot be written ({reason}); .history of this error has its records"
-            )
-            raise type(error)(error.errno, text, str(self._path)) from error
+            kept = ".history of this error has its records"
+            raise cannot_write(error, "the checkpoint of the training", kept, self._path) from error
         now = time.perf_counter()
         self._due = now + WRITING * (now - start)
 
