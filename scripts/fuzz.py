@@ -1,9 +1,9 @@
 """Feed damaged and lying files to every reader: a documented error or the right content, never anything else.
 
-An input is a function of the reader's name and a number, so each finding is made again by its number. Inputs are read in a
-child process under limits: an exception that is not documented, a signal, two seconds of processor time, memory past
-the bound, and content that differs where a checksum protects it are findings. Files of the package are also mutated
-inside and sealed again with a right checksum, which would else stop everything at the door.
+An input is a function of the reader's name and a number, so each finding is made again by its number. Inputs are
+read in a child process under limits: an exception that is not documented, a signal, two seconds of processor time,
+memory past the bound, and content that differs where a checksum protects it are findings. Files of the package are also
+mutated inside and sealed again with a right checksum, which would else stop everything at the door.
 
     python scripts/fuzz.py --inputs 100000 --only nersc,chain --results fuzz.json
 """
@@ -149,11 +149,29 @@ def _word(rng: random.Random, data: bytearray, other: bytes) -> None:
     if found:
         old = rng.choice(found)
         words = WORD.findall(other[:4096])
-        new = rng.choice(words) if words and rng.random() < 0.4 else rng.choice((*TEXTS, str(rng.choice(NUMBERS)).encode()))
+        new = (
+            rng.choice(words)
+            if words and rng.random() < 0.4
+            else rng.choice((*TEXTS, str(rng.choice(NUMBERS)).encode()))
+        )
         data[old.start() : old.end()] = new
 
 
-CHANGES = [_flip, _flip, _byte, _number, _number, _truncate, _remove, _repeat, _insert, _exchange, _splice, _word, _word]
+CHANGES = [
+    _flip,
+    _flip,
+    _byte,
+    _number,
+    _number,
+    _truncate,
+    _remove,
+    _repeat,
+    _insert,
+    _exchange,
+    _splice,
+    _word,
+    _word,
+]
 
 
 def mutated(rng: random.Random, seeds: list[bytes]) -> bytes:
@@ -202,7 +220,9 @@ def dumped(tree: Any) -> str:
 
 def nodes(tree: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Every value inside of a tree with its container and key."""
-    for key, value in list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else ():
+    for key, value in (
+        list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else ()
+    ):
         yield tree, key, value
         if isinstance(value, dict | list):
             yield from nodes(value)
@@ -410,7 +430,9 @@ def saved(*makers: Callable[[Path], Any]) -> Callable[[Path], list[bytes]]:
     return seeds
 
 
-def both(seeds: Any, read: Any, errors: tuple[type[Exception], ...] = ERRORS, *, write: Any = write_archive) -> dict[str, Reader]:
+def both(
+    seeds: Any, read: Any, errors: tuple[type[Exception], ...] = ERRORS, *, write: Any = write_archive
+) -> dict[str, Reader]:
     """A file of ours as bytes, and sealed."""
     return {"": Reader(seeds, write_bytes, read, errors, True), "-sealed": Reader(seeds, write, read, errors)}
 
@@ -578,7 +600,7 @@ SMALL_FIELDS = {
 
 
 def specs(folder: Path) -> list[Any]:
-    """Actions, samplers, networks and transformations as the compiled core takes them, with the names of its classes."""
+    """Actions, samplers, networks and transformations as the core takes them, with the names of its classes."""
     wilson, net = pq.actions.Wilson(1.0), pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])])
     action = wilson + pq.actions.Loops([(0.5, "rectangle"), (0.1, [1, 2, -1, -2])])
     quark = pq.actions.Pseudofermion(pq.dirac.Wilson(mass=0.5), n_flavors=2)
@@ -811,9 +833,8 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     lines = ["| reader | inputs | read | refused | per second | findings |", "|---|---|---|---|---|---|"]
     for name, each in results.items():
         rate = each["inputs"] / max(each["seconds"], 1e-9)
-        lines.append(
-            f"| `{name}` | {each['inputs']} | {each['accepted']} | {each['refused']} | {rate:.0f} | {len(each['found'])} |"
-        )
+        counts = [each["inputs"], each["accepted"], each["refused"], f"{rate:.0f}", len(each["found"])]
+        lines.append(f"| `{name}` | {' | '.join(map(str, counts))} |")
     return "\n".join(lines)
 
 

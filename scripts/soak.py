@@ -1,8 +1,8 @@
 """Kill every sampler and training at random moments until it gets through: the bits are those of an unbroken run.
 
 Each case runs in forked processes with a checkpoint. They are killed (SIGKILL) after a random part of the time of an
-unbroken run and started again, until the wanted number of kills is reached; then the case runs to its end, and the digest of all
-that it drew or learned is compared. The moments are random numbers of `--seed`.
+unbroken run and started again, until the wanted number of kills is reached; then the case runs to its end, and the
+digest of all that it drew or learned is compared. The moments are random numbers of `--seed`.
 
     python scripts/soak.py --kills 100 --only heatbath,worm --results soak.json
 """
@@ -24,6 +24,7 @@ import numpy as np
 import plaq as pq
 from plaq.cli import main as command_line  # the function
 
+Case = Callable[[Path, int], str]
 LONGEST = 10_000
 """Processes after which a case that is killed too early each time gives up."""
 
@@ -77,7 +78,7 @@ def of_history(history: pq.History, *parts: Any) -> str:
     return digest(*history.values(), *parts)
 
 
-def sampled(sampler: Any, state: Any, draws: int, **options: Any) -> Callable[[Path, int], str]:
+def sampled(sampler: Any, state: Any, draws: int, **options: Any) -> Case:
     """A case of a run."""
 
     def case(path: Path, size: int) -> str:
@@ -87,7 +88,7 @@ def sampled(sampler: Any, state: Any, draws: int, **options: Any) -> Callable[[P
     return case
 
 
-def trained(make: Callable[[], Any], fit: Callable[..., Any], key: str, count: int, **options: Any) -> Callable[[Path, int], str]:
+def trained(make: Callable[[], Any], fit: Callable[..., Any], key: str, count: int, **options: Any) -> Case:
     """A case of a training of `count` units, whose number is the argument `key`."""
 
     def case(path: Path, size: int) -> str:
@@ -147,7 +148,7 @@ X = np.random.default_rng(1).normal(size=(40, 1, 4, 4))
 FLOW = pq.flows.u1_2d((4, 4), hidden=[4], rng=1)
 TRANSFORM = pq.transform.u1_2d(channels=2, rng=1)
 
-CASES: dict[str, Callable[[Path, int], str]] = {
+CASES: dict[str, Case] = {
     "heatbath": sampled(pq.Heatbath(WILSON, overrelaxation=1), SU2, 40),
     "hmc": sampled(pq.HMC(WILSON, steps=4), SU2, 40),
     "hmc-tuned": sampled(pq.HMC(WILSON), SU2, 30, warmup=30),
@@ -156,7 +157,9 @@ CASES: dict[str, Callable[[Path, int], str]] = {
     "rhmc": sampled(pq.HMC(staggered(1), steps=3), SU2, 8, warmup=2),
     "self-learning-hmc": sampled(learning(), SU2, 40),
     "field-transform-hmc": sampled(pq.FieldTransformHMC(pq.actions.Wilson(2.0), TRANSFORM, steps=4), U1, 30),
-    "flow-proposal": sampled(pq.FlowProposal(FLOW, pq.actions.Wilson(2.0)), pq.GaugeField.hot((4, 4), "U(1)", rng=1), 40),
+    "flow-proposal": sampled(
+        pq.FlowProposal(FLOW, pq.actions.Wilson(2.0)), pq.GaugeField.hot((4, 4), "U(1)", rng=1), 40
+    ),
     "worm": sampled(pq.Worm((4, 4), eta=4.01, lam=1.0, mu=1.0), pq.flux.FluxField.cold((4, 4)), 40),
     "complex-langevin": sampled(
         pq.ComplexLangevin((4, 4), eta=4.01, lam=1.0, mu=0.5), np.zeros((2, 4, 4), complex), 40, thin=5
@@ -246,7 +249,7 @@ CASES: dict[str, Callable[[Path, int], str]] = {
 """From a folder and a length to the digest of the whole."""
 
 
-def _child(case: Callable[[Path, int], str], folder: Path, size: int, result: Path) -> None:
+def _child(case: Case, folder: Path, size: int, result: Path) -> None:
     text = case(folder, size)
     result.with_suffix(".part").write_text(text)
     os.replace(result.with_suffix(".part"), result)

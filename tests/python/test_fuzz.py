@@ -1,4 +1,4 @@
-"""A short run of scripts/fuzz.py over every reader, the inputs that once failed, and what the fuzzer itself must see."""
+"""A short run of scripts/fuzz.py over every reader, inputs that once failed, and what the fuzzer itself must see."""
 
 import importlib.util
 import os

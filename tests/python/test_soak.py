@@ -143,7 +143,9 @@ def test_a_folder_that_vanishes_leaves_the_draws_on_the_error(tmp_path):
         return float(count[0])
 
     with pytest.raises(FileNotFoundError, match=r"checkpoint of the run cannot be written.*\.chain") as caught:
-        HEATBATH.run(U, 20, rng=1, progress=False, checkpoint=folder / "c", checkpoint_every=1, observables={"x": vanish})
+        HEATBATH.run(
+            U, 20, rng=1, progress=False, checkpoint=folder / "c", checkpoint_every=1, observables={"x": vanish}
+        )
     assert len(caught.value.chain) == 7
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq import _plaq
-from plaq.ground.arguments import instance, number, shown, unknown, whole_number
+from plaq.ground.arguments import aligned, instance, number, shown, unknown, whole_number
 from plaq.ground.html import box
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import register_state
@@ -154,7 +154,7 @@ class GaugeField:
         if given.dtype.kind not in "iufc":
             raise TypeError(f"links are complex numbers; got an array of dtype {given.dtype}")
         _check_link_shape(given.shape)
-        links = np.ascontiguousarray(given, np.complex128)
+        links = aligned(given, np.complex128)
         _check_finite("links", links)
         core = _plaq.Gauge.from_array(links)
         field = cls(core, violation=core.unitarity_violation())
@@ -303,7 +303,7 @@ class GaugeField:
         wanted = (*self.shape, self.n_colors, self.n_colors)
         if given.shape != wanted:
             raise ValueError(f"g has shape {given.shape}; {wanted} is needed")
-        matrices = np.ascontiguousarray(given, np.complex128)
+        matrices = aligned(given, np.complex128)
         _check_finite("matrices of g", matrices)
         excess = float(np.abs(matrices @ matrices.conj().swapaxes(-1, -2) - np.eye(self.n_colors)).max())
         if self.n_colors > 1:
@@ -425,7 +425,7 @@ def _refuse_guess(core: object, group: object) -> None:
 
 
 def _restored(links: NDArray[np.complex128], header: dict[str, Any], violation: float = 0.0) -> GaugeField:
-    return GaugeField(_plaq.Gauge.from_array(links), header, violation=violation)
+    return GaugeField(_plaq.Gauge.from_array(aligned(links, np.complex128)), header, violation=violation)
 
 
 def _check_finite(what: str, numbers: NDArray[np.complex128]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq import _plaq
 from plaq.concepts import Action, Trainable, Vector
 from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling, Tape
 from plaq.flows.priors import Prior, coordinates_of, prior_from

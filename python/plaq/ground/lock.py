@@ -24,8 +24,8 @@ WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ERO
 def locked(path: Path | None) -> Iterator[None]:
     """The checkpoint at `path` is this run's until the end of the block.
 
-    The lock is on a file of its own beside it, for the checkpoint is replaced at every writing; it is removed at the end.
-    A killed process holds it no longer. Without locks (Windows, some network file systems) nothing is checked.
+    The lock is on a file of its own beside it, for the checkpoint is replaced at every writing; it is removed at the
+    end. A killed process holds it no longer. Without locks (Windows, some network file systems) nothing is checked.
 
     Parameters
     ----------

@@ -111,11 +111,10 @@ def making(path: str | os.PathLike[str], what: str) -> AbstractContextManager[No
 
     Examples
     --------
-    >>> with making("net.safetensors", "covariant network"):
+    >>> with making("a.safetensors", "network"):
     ...     {}["layers"]
     Traceback (most recent call last):
-    FormatError: net.safetensors holds no covariant network (KeyError: 'layers'); load files of other models with their \
-own class
+    FormatError: a.safetensors holds no network (KeyError: 'layers'); load files of other models with their own class
     """
     remedy = "load files of other models with their own class"
     return damaged(path, FormatError, lambda why: f"holds no {what} ({why}); {remedy}")

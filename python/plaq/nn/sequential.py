@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
-from plaq.ground.arguments import array, one_of, real, require_memory, sequence, shown, vector, whole_number
+from plaq.ground.arguments import aligned, array, one_of, real, require_memory, sequence, shown, vector, whole_number
 from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import Rebuilt
@@ -185,7 +185,7 @@ class Sequential(Rebuilt):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} holds NaN or infinity; remove them first")
         self._core.output_shape(values.shape[1], list(values.shape[2:]))
-        return np.ascontiguousarray(values, self.dtype), is_single
+        return aligned(values, self.dtype), is_single
 
     def _targets_of(self, name: str, y: ArrayLike, samples: NDArray[Any], loss: NetLoss) -> Numbers:
         shape = (len(samples), *self._core.output_shape(samples.shape[1], list(samples.shape[2:])))

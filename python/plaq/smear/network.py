@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq import _plaq
 from plaq.concepts import Loss, Map
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import complex_array, vector

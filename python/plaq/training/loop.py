@@ -194,8 +194,8 @@ class Training:
             if not self._is_resumed:
                 raise
             raise CheckpointError(
-                f"{self._path} has other records than this training makes ({error}); go on with the plaq that wrote it, "
-                "or remove it"
+                f"{self._path} has other records than this training makes ({error}); go on with the plaq that wrote "
+                "it, or remove it"
             ) from error
         self._recorded, self._is_sound = self._objective.done, True
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.concepts import Trainable
 from plaq.fields.gauge import GaugeField
-from plaq.ground.arguments import number, sequence, vector
+from plaq.ground.arguments import aligned, number, sequence, vector
 from plaq.ground.html import layer_table
 from plaq.ground.weights import load_weights, making, save_weights
 from plaq.transform.masked import StoutMask, layer_from
@@ -193,7 +193,7 @@ class FieldTransform(Trainable):
         wanted = (field.ndim, *field.shape, field.n_colors, field.n_colors)
         if not isinstance(cotangent, np.ndarray) or cotangent.dtype.kind not in "fc" or cotangent.shape != wanted:
             raise ValueError(f"cotangent is an array of shape {wanted}, such as action.force(F(V))")
-        links = np.ascontiguousarray(cotangent, np.complex128)
+        links = aligned(cotangent, np.complex128)
         return self._core.pullback(field._core, self.parameters, links, weight)
 
     def copy(self) -> FieldTransform:
