@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 STUB = ROOT / "python" / "plaq" / "_plaq.pyi"
 SOURCES = sorted((ROOT / "src" / "py").glob("*.rs"))
 
-HEADER = '''"""The compiled module; written by scripts/stubs.py (`make stubs`), compared by `make lint`."""
+WRITTEN = "written by scripts/stubs.py (`make stubs`), compared by `make lint`"
+HEADER = f'''"""The compiled module of plaq {_plaq.__version__}; {WRITTEN}."""
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike

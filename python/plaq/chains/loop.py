@@ -76,7 +76,7 @@ class Run:
     def chain(self) -> Chain:
         """Samples what is missing and returns the chain."""
         if self._count >= self._draws and self._committed[1] >= self._record.warmup and self._record.sweep > 0:
-            return Chain.from_record(self._record, self._draws)
+            return Chain._from_record(self._record, self._draws)
         try:
             self._sample()
             self._save()
@@ -251,7 +251,7 @@ class Run:
     def _so_far(self, *, interrupted: bool = False) -> Chain:
         _, sweep, count, _ = self._committed
         incomplete = count < self._draws or sweep < self._record.warmup
-        return Chain.from_record(self._current(), interrupted=interrupted and incomplete, incomplete=incomplete)
+        return Chain._from_record(self._current(), interrupted=interrupted and incomplete, incomplete=incomplete)
 
     def _progress_text(self) -> str:
         count = self._committed[2]

@@ -16,7 +16,7 @@ from plaq.chains.record import Record
 from plaq.ground.arguments import number, whole_number
 from plaq.ground.files import check_writable, remove_leftovers
 from plaq.ground.lock import locked
-from plaq.ground.names import call_text
+from plaq.ground.names import Completed, call_text
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import describe, differences, encode
 
@@ -28,7 +28,7 @@ Info = dict[str, float | bool | int]
 Observables = Mapping[str, Callable[[Any], Any]]
 
 
-class Sampler(ABC, Generic[S]):
+class Sampler(Completed, ABC, Generic[S]):
     """A Markov kernel.
 
     A sampler implements :meth:`advance` and :meth:`fingerprint`; `step` and `run` follow from them.
@@ -48,6 +48,8 @@ class Sampler(ABC, Generic[S]):
     """
 
     __repr__ = call_text
+
+    _unlisted = ("advance", "learn", "tuned", "tuning")
 
     _remedy: ClassVar[str] = (
         "take smaller steps, as in HMC(steps=...) larger than now, or HMC(steps=None) with warmup=, which chooses them"

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from plaq import _plaq
 from plaq.ground.arguments import aligned, instance, number, shown, unknown, whole_number
 from plaq.ground.html import box
+from plaq.ground.names import Completed
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import register_state
 
@@ -48,7 +49,7 @@ def checked_shape(shape: Sequence[int]) -> list[int]:
 
 
 @register_state
-class GaugeField:
+class GaugeField(Completed):
     r"""Links :math:`U_\mu(x)` from :math:`x` to :math:`x+\hat\mu` on a periodic lattice.
 
     Make one with :meth:`cold`, :meth:`hot`, :meth:`from_numpy` or :func:`plaq.read_gauge`. ``np.asarray(U)`` is a copy
@@ -77,6 +78,8 @@ class GaugeField:
     >>> np.asarray(U).shape
     (4, 4, 4, 4, 8, 3, 3)
     """
+
+    _unlisted = ("inside",)
 
     __hash__ = None  # type: ignore[assignment]
 

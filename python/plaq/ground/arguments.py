@@ -111,9 +111,9 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """
     names = list(known)
     given = name if isinstance(name, str) else shown(name)
-    lower = {each.lower(): each for each in reversed(names)}
-    near = difflib.get_close_matches(given.lower(), lower, n=1, cutoff=0.5)
-    hint = f'; did you mean "{lower[near[0]]}"?' if near else ";"
+    near = difflib.get_close_matches(given.lower(), {each.lower() for each in names}, n=1, cutoff=0.5)
+    same = [each for each in names if each.lower() == near[0]] if near else []
+    hint = f'; did you mean "{difflib.get_close_matches(given, same, n=1, cutoff=0.0)[0]}"?' if near else ";"
     return f'unknown {kind} "{given}"{hint} known: {", ".join(names) or "none"}'
 
 
