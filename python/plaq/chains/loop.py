@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from plaq._plaq import PlaqError
 from plaq.chains.chain import Chain
+from plaq.chains.live import LivePlot, checked_progress
 from plaq.chains.record import Record
 from plaq.ground.files import cannot_write
 from plaq.ground.progress import Progress
@@ -58,11 +59,12 @@ class Run:
         draws: int,
         path: Path | None,
         every: int | None,
-        progress: bool,
+        progress: bool | str,
         max_seconds: float | None = None,
     ) -> None:
         self._sampler, self._observables, self._record = sampler, observables, record
-        self._draws, self._path, self._every, self._show = int(draws), path, every, progress
+        self._draws, self._path, self._every = int(draws), path, every
+        self._show, self._plots = checked_progress(progress)
         self._count = max((record.sweep - record.warmup) // record.thin, 0)
         self._tuned = record.tuned if record.sweep else sampler.tuning(record.state, record.seed)
         self._committed = (record.state, record.sweep, self._count, self._tuned)
@@ -99,14 +101,21 @@ class Run:
         if self._committed[1] < self._record.warmup:
             return
         progress = Progress(self._draws, "draws", self._progress_text, enabled=self._show)
+        view = LivePlot(self._drawn, enabled=self._plots)
         try:
             while self._committed[2] < self._draws and self._has_time():
                 self._draw()
                 count = self._committed[2]
                 progress.update(count)
+                view.update()
                 self._save_if_due(count)
         finally:
             progress.close(self._committed[2])
+            view.update(last=True)
+
+    def _drawn(self) -> dict[str, NDArray[Any]]:
+        """The draws so far by observable."""
+        return {name: values[: self._committed[2]] for name, values in self._columns.items()}
 
     def _warm_up(self) -> None:
         warmup, seed = self._record.warmup, self._record.seed
@@ -244,7 +253,7 @@ class Run:
     def _current(self) -> Record:
         state, sweep, count, tuned = self._committed
         old = self._record
-        draws = {name: values[:count] for name, values in self._columns.items()}
+        draws = self._drawn()
         info = {name: values[:count] for name, values in self._info.items()}
         return Record(draws, info, state, old.seed, sweep, old.warmup, old.thin, old.fingerprint, tuned)
 

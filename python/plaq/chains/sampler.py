@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -121,7 +121,7 @@ class Sampler(Completed, ABC, Generic[S]):
         thin: int = 1,
         observables: Observables | None = None,
         rng: Rng,
-        progress: bool = True,
+        progress: bool | Literal["plot"] = True,
         checkpoint: str | PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         resume: bool = True,
@@ -153,7 +153,7 @@ def run(
     thin: int = 1,
     observables: Observables | None = None,
     rng: Rng,
-    progress: bool = True,
+    progress: bool | Literal["plot"] = True,
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = True,
@@ -187,8 +187,10 @@ def run(
         Seed. The same int in two runs makes them use the same random numbers, which correlates their chains: continue
         through a checkpoint, or give a Generator. A resumed run keeps its stored seed; an int or SeedSequence that
         differs from it is refused, while a Generator (whose draw depends on what was drawn before) is not.
-    progress : bool
-        Show a progress bar (tqdm if installed) in notebooks and on terminals.
+    progress : bool or "plot"
+        Show a progress bar (tqdm if installed) in notebooks and on terminals. With ``"plot"`` a notebook also shows the
+        histories of the first four scalar observables, with mean and error, drawn anew in their place every second or
+        as seldom as keeps them at a twentieth of the run; needs ``plaq[plot]``.
     checkpoint : path, optional
         File that holds the run; if it exists and `resume` is True, the run goes on from it.
     checkpoint_every : int, optional
