@@ -4,6 +4,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 __all__ = ["__version__", "checked_core", "disagreements"]
 
@@ -49,7 +50,8 @@ def disagreements(core: ModuleType, stub: str) -> list[str]:
     found = []
     if version and version[1] != getattr(core, "__version__", None):
         found.append(f"the files are of plaq {version[1]}")
-    owner, missing = core, []
+    owner: Any = core
+    missing: list[str] = []
     for kind, name, method in NAME.findall(stub):
         where = owner if method else core
         if kind == "class":
