@@ -32,8 +32,8 @@ finding: another exception, a signal, two seconds of processor time, more than 4
 mended; the inputs are in `tests/data/fuzz` and are read again by the tests, with some inputs of every reader
 (`tests/python/test_fuzz.py`).
 
-Counted so far, {inputs} inputs in all, on a part of one core that was shared with other work; a million for each reader,
-which one would like to have, takes days there. Findings are those before they were mended.
+Counted so far, {inputs} inputs in all, on a part of one core that was shared with other work; a million for each
+reader, which one would like to have, takes days there. Findings are those before they were mended.
 
 {files}
 
@@ -46,14 +46,14 @@ The draws, records and parameters at the end have the bits of an unbroken run; {
 |---|---|---|---|---|
 {kills}
 
-`tests/python/test_soak.py` does the same in short and also has: two processes or threads with one checkpoint (the second
-is refused with the number of the first, until that ends or dies), a disk that gets full, a folder that vanishes, a
+`tests/python/test_soak.py` does the same in short and also has: two processes or threads with one checkpoint (the
+second is refused with the number of the first, until that ends or dies), a disk that gets full, a folder that vanishes, a
 checkpoint that is deleted during the run, a folder that cannot be written.
 
 ## Bad calls
 
-`G` is `pq.GaugeField`, `A` `pq.actions`, `O` `pq.observables`, `U` and `V` are fields of SU(3) in four and of U(1) in two
-dimensions, `LINE` is one in one dimension, `LINKS` the array of `U`, `tmp` an empty folder.
+`G` is `pq.GaugeField`, `A` `pq.actions`, `O` `pq.observables`, `U` and `V` are fields of SU(3) in four and of U(1) in
+two dimensions, `LINE` is one in one dimension, `LINKS` the array of `U`, `tmp` an empty folder.
 
 | call | answer |
 |---|---|
