@@ -47,8 +47,8 @@ The draws, records and parameters at the end have the bits of an unbroken run; {
 {kills}
 
 `tests/python/test_soak.py` does the same in short and also has: two processes or threads with one checkpoint (the
-second is refused with the number of the first, until that ends or dies), a disk that gets full, a folder that vanishes, a
-checkpoint that is deleted during the run, a folder that cannot be written.
+second is refused with the number of the first, until that ends or dies), a disk that gets full, a folder that vanishes,
+a checkpoint that is deleted during the run, a folder that cannot be written.
 
 ## Bad calls
 

@@ -307,6 +307,15 @@ def soak(name: str, kills: int, *, seed: int = 1, size: int = 1, longest: float 
     return {"kills": done, "resumed": resumed, "finished": rounds, "equal": equal, "seconds": seconds}
 
 
+def add(path: Path, name: str, result: dict[str, Any]) -> None:
+    """Add what a run counted to a file of results."""
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    before = kept.get(name, {"equal": True})
+    kept[name] = {key: round(before.get(key, 0) + value, 1) for key, value in result.items() if key != "equal"}
+    kept[name]["equal"] = before["equal"] and result["equal"]
+    path.write_text(json.dumps(kept, indent=1) + "\n")
+
+
 def main() -> int:
     """Run the cases and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -315,15 +324,14 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=2, help="length of the runs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--longest", type=float, default=float("inf"), help="seconds of a case")
-    parser.add_argument("--results", type=Path)
+    parser.add_argument("--results", type=Path, help="file of results, to whose counts these are added")
     options = parser.parse_args()
     found = {}
     for name in options.only.split(",") if options.only else CASES:
         found[name] = soak(name, options.kills, seed=options.seed, size=options.size, longest=options.longest)
         print(f"{name:28} {found[name]}", flush=True)
         if options.results:
-            kept = json.loads(options.results.read_text()) if options.results.exists() else {}
-            options.results.write_text(json.dumps(kept | {name: found[name]}, indent=1) + "\n")
+            add(options.results, name, found[name])
     return int(not all(each["equal"] for each in found.values()))
 
 

@@ -161,6 +161,8 @@ MISSPELLED = {
     "pq.smear.stout(U, rh=0.1)": 'stout: unknown argument "rh"; did you mean "rho"?',
     "pq.observables.plaquette(links=U)": "plaquette: unknown argument",
     "pq.StoutLayer(loop=['plaquette'])": 'did you mean "loops"',
+    "U.plaquette": "what is measured is a function, as pq.observables.plaquette(U)",
+    "U.shap": 'did you mean "shape"',
     "pq.nn.Conv(size=3, input=1, outputs=2)": "Conv: unknown argument",
 }
 

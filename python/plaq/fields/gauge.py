@@ -81,6 +81,14 @@ class GaugeField(Completed):
 
     _unlisted = ("inside",)
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"GaugeField has no attribute {name!r}")
+        known = [each for each in dir(self) if not each.startswith("_")]
+        raise AttributeError(
+            f"{unknown('attribute', name, known)}; what is measured is a function, as pq.observables.plaquette(U)"
+        )
+
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, core: _plaq.Gauge, header: Mapping[str, Any] | None = None, *, violation: float = 0.0) -> None:

@@ -111,10 +111,12 @@ def making(path: str | os.PathLike[str], what: str) -> AbstractContextManager[No
 
     Examples
     --------
-    >>> with making("a.safetensors", "network"):
-    ...     {}["layers"]
-    Traceback (most recent call last):
-    FormatError: a.safetensors holds no network (KeyError: 'layers'); load files of other models with their own class
+    >>> try:
+    ...     with making("a.safetensors", "network"):
+    ...         {}["layers"]
+    ... except FormatError as error:
+    ...     print(error)
+    a.safetensors holds no network (KeyError: 'layers'); load files of other models with their own class
     """
     remedy = "load files of other models with their own class"
     return damaged(path, FormatError, lambda why: f"holds no {what} ({why}); {remedy}")
