@@ -11,8 +11,8 @@ __all__ = ["__version__", "checked_core", "disagreements"]
 STUB = Path(__file__).parents[1] / "_plaq.pyi"
 """What the core offers and of which version it is; written with it by scripts/stubs.py."""
 REMEDY = (
-    "install plaq again (pip install --force-reinstall plaq; in a checkout: make demo, and make stubs after a change of "
-    "the binding)"
+    "install plaq again (pip install --force-reinstall plaq; in a checkout: make demo, and make stubs after a change "
+    "of the binding)"
 )
 NAME = re.compile(r"^(class|def) (\w+)|^    def (\w+)", re.MULTILINE)
 
