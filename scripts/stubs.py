@@ -10,16 +10,32 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from plaq import _plaq
-
 ROOT = Path(__file__).parents[1]
 STUB = ROOT / "python" / "plaq" / "_plaq.pyi"
+
+
+def core() -> ModuleType:
+    """The built module by its file: the package refuses one that does not fit the stub, which is written here."""
+    built = [path for path in STUB.parent.glob("_plaq*") if path.suffix in (".so", ".pyd")]
+    if not built:
+        raise SystemExit(f"no compiled module in {STUB.parent}; make demo builds it")
+    spec = spec_from_file_location("plaq._plaq", built[0])
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_plaq = core()
 SOURCES = sorted((ROOT / "src" / "py").glob("*.rs"))
 
-HEADER = '''"""The compiled module; written by scripts/stubs.py (`make stubs`), compared by `make lint`."""
+WRITTEN = "written by scripts/stubs.py (`make stubs`), compared by `make lint`"
+HEADER = f'''"""The compiled module of plaq {_plaq.__version__}; {WRITTEN}."""
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike

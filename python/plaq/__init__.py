@@ -7,6 +7,9 @@ write them.
 
 import sys
 
+from plaq.ground.core import __version__  # first of all, for it refuses a core that is not ours
+
+# isort: split
 from plaq import (
     actions,
     datasets,
@@ -26,7 +29,7 @@ from plaq import (
     statistics,
     transform,
 )
-from plaq._plaq import CheckpointError, ConvergenceError, FormatError, __version__
+from plaq._plaq import CheckpointError, ConvergenceError, FormatError
 from plaq._plaq import PlaqError as Error
 from plaq.chains.chain import Chain, merge
 from plaq.chains.loop import ObservableError
@@ -34,7 +37,7 @@ from plaq.chains.sampler import Sampler
 from plaq.fields.files import read_gauge, read_header
 from plaq.fields.gauge import GaugeField
 from plaq.fields.scalar import ScalarField
-from plaq.ground.names import show_public_names
+from plaq.ground.names import explain_names
 from plaq.ground.threads import num_threads, set_num_threads
 from plaq.lcnn import LCNN
 from plaq.rbm import BernoulliRBM, GaussianRBM
@@ -115,4 +118,4 @@ __all__ = [
     "transform",
 ]
 
-show_public_names(sys.modules[__name__])
+explain_names(sys.modules[__name__])

@@ -1,4 +1,4 @@
-"""The compiled module; written by scripts/stubs.py (`make stubs`), compared by `make lint`."""
+"""The compiled module of plaq 0.1.0; written by scripts/stubs.py (`make stubs`), compared by `make lint`."""
 
 from collections.abc import Sequence
 from os import PathLike

@@ -1,5 +1,6 @@
 """What notebooks show of objects: HTML that closes its tags, with every text escaped."""
 
+import base64
 import html.parser
 import re
 
@@ -90,3 +91,49 @@ def test_a_run_in_a_notebook_shows_one_panel_with_the_running_mean():
     assert '<progress value="3000" max="3000"' in text
     assert f"plaquette {float(printed):.5g}" in text
     assert "script" not in text
+
+
+WATCHED = """
+import plaq as pq
+sampler, cold = pq.Heatbath(pq.actions.Wilson(1.0)), pq.GaugeField.cold((4, 4), "U(1)")
+import plaq.chains.live as live
+live.SECONDS = 0.05
+chain = sampler.run(cold, 3000, rng=1, progress="plot")
+"""
+
+
+@pytest.mark.parametrize("pyplot", ["", "import matplotlib.pyplot as plt\n"])
+def test_a_run_in_a_notebook_shows_one_figure_on_request(pyplot):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    pytest.importorskip("matplotlib")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(pyplot + WATCHED)])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    shown = [each["data"] for each in notebook.cells[0].outputs if each["output_type"] == "display_data"]
+    assert [sorted(set(each) - {"text/plain"}) for each in shown] == [["text/html"], ["image/png"]]
+    assert base64.b64decode(shown[1]["image/png"])[:4] == b"\x89PNG"
+
+
+def test_a_live_figure_has_a_panel_for_each_scalar_observable(monkeypatch):
+    pytest.importorskip("matplotlib")
+    from plaq.chains import live
+
+    rng = np.random.default_rng(1)
+    columns = {"x": rng.normal(size=50), "z": rng.normal(size=50) + 1j, "C": rng.normal(size=(50, 4))}
+    figure = live._figure(columns)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["x", "z"]
+    assert live._figure({"C": columns["C"], "x": np.zeros(1)}) is None
+    monkeypatch.setattr(live, "in_notebook", lambda: False)
+    asked = []
+    live.LivePlot(lambda: asked.append(1) or columns, enabled=True).update(last=True)
+    assert not asked, "nothing is drawn outside of notebooks"
+
+
+def test_progress_is_true_false_or_plot():
+    sampler, cold = pq.Heatbath(pq.actions.Wilson(1.0)), pq.GaugeField.cold((4, 4), "U(1)")
+    draws = [sampler.run(cold, 5, rng=1, progress=each)["plaquette"] for each in (False, True, "plot")]
+    assert all(np.array_equal(draws[0], each) for each in draws)
+    with pytest.raises(ValueError, match=r'progress is True, False or "plot"; got .plots'):
+        sampler.run(cold, 5, rng=1, progress="plots")
+    with pytest.raises(TypeError, match="progress"):
+        sampler.run(cold, 5, rng=1, progress=3)

@@ -88,7 +88,6 @@ REASONS = {
     "ConvergenceError": "an exception takes any message",
     "FormatError": "an exception takes any message",
     "ObservableError": "an exception takes any message",
-    "Chain.from_record": "takes the record of a running chain, which no public name returns",
     "rbm.StabilityWarning": "a warning takes any message",
     "ComplexLangevin.learn": "called by run with what tuning returned",
     "ComplexLangevin.tuned": "called by run with what tuning returned",

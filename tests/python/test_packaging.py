@@ -3,8 +3,10 @@
 import doctest
 import inspect
 import os
+import pickle
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,6 +14,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import plaq as pq
 import pytest
 
@@ -68,6 +71,29 @@ def test_the_version_is_written_once():
         assert pq.__version__ not in (ROOT / name).read_text(), name
 
 
+@pytest.mark.parametrize(
+    ("core", "message"),
+    [
+        ("__version__ = '0.0.1'", "the files are of plaq"),
+        ("__version__ = 'VERSION'", "it has no ActionCore"),
+        ("raise ImportError('built for another Python')", "cannot be loaded (built for another Python)"),
+    ],
+)
+def test_a_stale_core_is_named(core, message, tmp_path):
+    """New Python files beside an old compiled module."""
+    package = tmp_path / "plaq"
+    shutil.copytree(Path(pq.__file__).parent, package, ignore=shutil.ignore_patterns("_plaq*.so", "_plaq*.pyd", "data"))
+    (package / "_plaq.py").write_text(core.replace("VERSION", pq.__version__))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", "import plaq"], capture_output=True, text=True, check=False, env=environment
+    )
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: the compiled core")
+    assert message in last
+    assert "make demo" in last
+
+
 def test_import_is_light():
     loaded = python("import sys, plaq; print(*sys.modules)").split()
     assert not [name for name in HEAVY if name in loaded]
@@ -106,6 +132,69 @@ def test_completion_shows_public_names_only(name):
     module = SHOWN[name]
     assert dir(module) == sorted(module.__all__)
     assert all(hasattr(module, each) for each in dir(module))
+
+
+INTERNAL = {"advance", "learn", "tuned", "tuning", "inside", "from_record"}
+
+
+def test_completion_of_objects_leaves_internals_out():
+    U = pq.GaugeField.cold((4, 4))
+    worm = pq.Worm((4, 4), eta=4.0, lam=1.0, mu=0.5)
+    samplers = [pq.HMC(pq.actions.Wilson(1.0)), pq.Heatbath(pq.actions.Wilson(1.0)), worm, pq.ising.Wolff(0.4)]
+    assert "from_record" not in dir(pq.Chain({"x": np.arange(3.0)}))
+    for obj in [U, *samplers]:
+        assert not INTERNAL & set(dir(obj)), obj
+        assert all(hasattr(obj, name) for name in dir(obj) if not name.startswith("_"))
+    assert {"run", "step"} <= set(dir(samplers[0]))
+    assert {"copy", "write", "shape"} <= set(dir(U))
+
+
+MISSPELLED = {
+    "pq.Heatbat": 'did you mean "Heatbath"',
+    "pq.actions.Wilso": 'did you mean "Wilson"',
+    "pq.observables.plaquete": 'did you mean "plaquette"',
+    "pq.flux.exact.enumeratio": 'did you mean "enumeration"',
+    "pq.torch2": "known: ",
+    "pq.HMC(A, step=3)": 'HMC: unknown argument "step"; did you mean "steps"?',
+    "pq.HMC(A).run(U, 1, warmupp=3, rng=1)": 'Sampler.run: unknown argument "warmupp"; did you mean "warmup"?',
+    "pq.GaugeField.cold((4, 4), grup='SU(2)')": 'GaugeField.cold: unknown argument "grup"; did you mean "group"?',
+    "pq.smear.stout(U, rh=0.1)": 'stout: unknown argument "rh"; did you mean "rho"?',
+    "pq.observables.plaquette(links=U)": "plaquette: unknown argument",
+    "pq.StoutLayer(loop=['plaquette'])": 'did you mean "loops"',
+    "U.plaquette": "what is measured is a function, as pq.observables.plaquette(U)",
+    "U.shap": 'did you mean "shape"',
+    "pq.nn.Conv(size=3, input=1, outputs=2)": "Conv: unknown argument",
+}
+
+
+@pytest.mark.parametrize("call", MISSPELLED)
+def test_misspelled_names_are_answered_with_the_nearest(call):
+    names = {"pq": pq, "A": pq.actions.Wilson(1.0), "U": pq.GaugeField.cold((4, 4))}
+    with pytest.raises((AttributeError, TypeError)) as caught:
+        eval(call, names)
+    assert MISSPELLED[call] in str(caught.value)
+    if not MISSPELLED[call].startswith("known"):
+        assert "known: " in str(caught.value) or "did you mean" in str(caught.value)
+
+
+def test_modules_that_are_imported_by_name_say_so():
+    code = "import plaq; plaq.torch"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "plaq.torch is imported by name: import plaq.torch" in run.stderr
+
+
+def test_explained_functions_are_the_functions():
+    """Pickled by name, found by doctest, with their signatures; a keyword of a user's own class is its own affair."""
+    assert pickle.loads(pickle.dumps(pq.observables.plaquette)) is pq.observables.plaquette
+    assert "steps" in inspect.signature(pq.HMC).parameters
+    found = {test.name for test in doctest.DocTestFinder().find(import_module("plaq.observables.links"))}
+    assert "plaq.observables.links.plaquette" in found
+
+    class Mine(pq.actions.Wilson):
+        def __init__(self, beta, color):
+            super().__init__(beta)
+
+    assert Mine(1.0, color=3).beta == 1.0
 
 
 DIRAC = {"pq.dirac.Adjoint", "pq.dirac.Family"}

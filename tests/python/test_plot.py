@@ -1,5 +1,6 @@
 """Figures: what is on the axes, no trace left in matplotlib's global state, clear errors."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -198,3 +199,16 @@ def test_missing_matplotlib_is_named(monkeypatch):
         plot.history(series())
     with pytest.raises(ImportError, match=re.escape("pip install plaq[plot]")):
         chain().plot()
+
+
+def test_all_plots_take_their_arguments_in_one_order():
+    """Data first; everything else by name, in the order label, color, ax at the end."""
+    for name in pq.plot.__all__:
+        parameters = inspect.signature(getattr(pq.plot, name)).parameters
+        if "ax" not in parameters:
+            continue
+        options = [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY]
+        assert options[-1] == "ax", name
+        last = [each for each in ("label", "color", "ax") if each in options]
+        assert options[-len(last) :] == last, name
+        assert next(each for each in parameters if each not in options) != "ax"

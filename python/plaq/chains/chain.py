@@ -386,10 +386,10 @@ class Chain:
         CheckpointError
             The file is damaged, of another format version, or holds a state of an unknown class.
         """
-        return cls.from_record(Record.read(Path(path)))
+        return cls._from_record(Record.read(Path(path)))
 
     @classmethod
-    def from_record(
+    def _from_record(
         cls, record: Record, count: int | None = None, *, interrupted: bool = False, incomplete: bool = False
     ) -> "Chain":
         """The first `count` draws of a record (all by default)."""

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from plaq._plaq import PlaqError
 from plaq.chains.chain import Chain
+from plaq.chains.live import LivePlot, checked_progress
 from plaq.chains.record import Record
+from plaq.ground.files import cannot_write
 from plaq.ground.progress import Progress
 from plaq.statistics import StatisticsWarning
 
@@ -57,11 +59,12 @@ class Run:
         draws: int,
         path: Path | None,
         every: int | None,
-        progress: bool,
+        progress: bool | str,
         max_seconds: float | None = None,
     ) -> None:
         self._sampler, self._observables, self._record = sampler, observables, record
-        self._draws, self._path, self._every, self._show = int(draws), path, every, progress
+        self._draws, self._path, self._every = int(draws), path, every
+        self._show, self._plots = checked_progress(progress)
         self._count = max((record.sweep - record.warmup) // record.thin, 0)
         self._tuned = record.tuned if record.sweep else sampler.tuning(record.state, record.seed)
         self._committed = (record.state, record.sweep, self._count, self._tuned)
@@ -75,7 +78,7 @@ class Run:
     def chain(self) -> Chain:
         """Samples what is missing and returns the chain."""
         if self._count >= self._draws and self._committed[1] >= self._record.warmup and self._record.sweep > 0:
-            return Chain.from_record(self._record, self._draws)
+            return Chain._from_record(self._record, self._draws)
         try:
             self._sample()
             self._save()
@@ -98,14 +101,21 @@ class Run:
         if self._committed[1] < self._record.warmup:
             return
         progress = Progress(self._draws, "draws", self._progress_text, enabled=self._show)
+        view = LivePlot(self._drawn, enabled=self._plots)
         try:
             while self._committed[2] < self._draws and self._has_time():
                 self._draw()
                 count = self._committed[2]
                 progress.update(count)
+                view.update()
                 self._save_if_due(count)
         finally:
             progress.close(self._committed[2])
+            view.update(last=True)
+
+    def _drawn(self) -> dict[str, NDArray[Any]]:
+        """The draws so far by observable."""
+        return {name: values[: self._committed[2]] for name, values in self._columns.items()}
 
     def _warm_up(self) -> None:
         warmup, seed = self._record.warmup, self._record.seed
@@ -233,20 +243,24 @@ class Run:
     def _save(self) -> None:
         sweep = self._committed[1]
         if self._path is not None and self._saved[0] != sweep:
-            self._current().write(self._path)
+            try:
+                self._current().write(self._path)
+            except OSError as error:
+                kept = ".chain of this error has the draws"
+                raise cannot_write(error, "the checkpoint of the run", kept, self._path) from error
             self._saved = (sweep, time.monotonic())
 
     def _current(self) -> Record:
         state, sweep, count, tuned = self._committed
         old = self._record
-        draws = {name: values[:count] for name, values in self._columns.items()}
+        draws = self._drawn()
         info = {name: values[:count] for name, values in self._info.items()}
         return Record(draws, info, state, old.seed, sweep, old.warmup, old.thin, old.fingerprint, tuned)
 
     def _so_far(self, *, interrupted: bool = False) -> Chain:
         _, sweep, count, _ = self._committed
         incomplete = count < self._draws or sweep < self._record.warmup
-        return Chain.from_record(self._current(), interrupted=interrupted and incomplete, incomplete=incomplete)
+        return Chain._from_record(self._current(), interrupted=interrupted and incomplete, incomplete=incomplete)
 
     def _progress_text(self) -> str:
         count = self._committed[2]

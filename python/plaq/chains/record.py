@@ -9,6 +9,7 @@ import numpy as np
 
 from plaq._plaq import CheckpointError, __version__
 from plaq.ground.archive import unpacked, verified, write_arrays
+from plaq.ground.arguments import columns, instance, whole_number, whole_numbers
 from plaq.ground.files import damaged, read_content
 from plaq.ground.states import (
     Arrays,
@@ -20,7 +21,7 @@ __all__ = ["Record"]
 
 FORMAT = "plaq-chain"
 VERSION = 1
-
+LARGEST = 2**64 - 1
 
 MERGED = 2
 """Version of files with several chains, which versions of plaq that know only one must not read."""
@@ -73,7 +74,7 @@ class Record:
             meta = json.loads(str(arrays["meta"][()]))
             _check_version(path, meta)
             arrays = verified(arrays)
-            return cls(
+            record = cls(
                 draws={name: arrays[f"draws/{name}"] for name in meta["draws"]},
                 info={name: arrays[f"info/{name}"] for name in meta["info"]},
                 state=decode(meta["state"], arrays),
@@ -81,6 +82,20 @@ class Record:
                 tuned=meta.get("tuned"),
                 replicas=tuple(meta.get("replicas", ())),
             )
+            record._check()
+        return record
+
+    def _check(self) -> None:
+        """Counters are whole numbers, descriptions have names, columns have one length."""
+        for name, least in (("seed", 0), ("sweep", 0), ("warmup", 0), ("thin", 1)):
+            whole_number(name, getattr(self, name), least, LARGEST)
+        whole_numbers("replicas", self.replicas, 0, LARGEST, "its lengths are counts")
+        for name, value in (("fingerprint", self.fingerprint), ("tuned", self.tuned or {})):
+            instance(name, value, dict, "a table")
+        found = columns("draws", {**self.draws, **{f"info {name}": each for name, each in self.info.items()}})
+        count = len(next(iter(found.values()), ()))
+        if self.replicas and sum(self.replicas) != count:
+            raise ValueError(f"replicas of {list(self.replicas)} draws do not make up its {count}")
 
 
 def _no_chain_file(reason: str) -> str:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from plaq.chains.loop import Run
 from plaq.chains.record import Record
 from plaq.ground.arguments import number, whole_number
 from plaq.ground.files import check_writable, remove_leftovers
-from plaq.ground.names import call_text
+from plaq.ground.lock import locked
+from plaq.ground.names import Completed, call_text
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import describe, differences, encode
 
@@ -27,7 +28,7 @@ Info = dict[str, float | bool | int]
 Observables = Mapping[str, Callable[[Any], Any]]
 
 
-class Sampler(ABC, Generic[S]):
+class Sampler(Completed, ABC, Generic[S]):
     """A Markov kernel.
 
     A sampler implements :meth:`advance` and :meth:`fingerprint`; `step` and `run` follow from them.
@@ -47,6 +48,8 @@ class Sampler(ABC, Generic[S]):
     """
 
     __repr__ = call_text
+
+    _unlisted = ("advance", "learn", "tuned", "tuning")
 
     _remedy: ClassVar[str] = (
         "take smaller steps, as in HMC(steps=...) larger than now, or HMC(steps=None) with warmup=, which chooses them"
@@ -118,7 +121,7 @@ class Sampler(ABC, Generic[S]):
         thin: int = 1,
         observables: Observables | None = None,
         rng: Rng,
-        progress: bool = True,
+        progress: bool | Literal["plot"] = True,
         checkpoint: str | PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         resume: bool = True,
@@ -150,7 +153,7 @@ def run(
     thin: int = 1,
     observables: Observables | None = None,
     rng: Rng,
-    progress: bool = True,
+    progress: bool | Literal["plot"] = True,
     checkpoint: str | PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = True,
@@ -184,8 +187,10 @@ def run(
         Seed. The same int in two runs makes them use the same random numbers, which correlates their chains: continue
         through a checkpoint, or give a Generator. A resumed run keeps its stored seed; an int or SeedSequence that
         differs from it is refused, while a Generator (whose draw depends on what was drawn before) is not.
-    progress : bool
-        Show a progress bar (tqdm if installed) in notebooks and on terminals.
+    progress : bool or "plot"
+        Show a progress bar (tqdm if installed) in notebooks and on terminals. With ``"plot"`` a notebook also shows the
+        histories of the first four scalar observables, with mean and error, drawn anew in their place every second or
+        as seldom as keeps them at a twentieth of the run; needs ``plaq[plot]``.
     checkpoint : path, optional
         File that holds the run; if it exists and `resume` is True, the run goes on from it.
     checkpoint_every : int, optional
@@ -204,7 +209,8 @@ def run(
     Raises
     ------
     CheckpointError
-        The file is damaged, or it belongs to a run with other physics input, observables, warm-up, thinning or seed.
+        The file is damaged, it belongs to a run with other physics input, observables, warm-up, thinning or seed, or
+        another process goes on from it at the moment.
     ObservableError
         An observable failed or is NaN or infinite; the checkpoint is written and the exception has the draws so far in
         ``.chain``. Every other exception during the run, SystemExit too, carries ``.chain``.
@@ -227,10 +233,12 @@ def run(
     if path is not None:
         encode(state, "state", {})
         check_writable(path)
-        remove_leftovers(path)
-        if resume and path.exists():
-            record = _resumed(path, fingerprint, None if isinstance(rng, np.random.Generator) else seed)
-    return Run(sampler, measured, record, draws, path, checkpoint_every, progress, max_seconds).chain()
+    with locked(path):
+        if path is not None:
+            remove_leftovers(path)
+            if resume and path.exists():
+                record = _resumed(path, fingerprint, None if isinstance(rng, np.random.Generator) else seed)
+        return Run(sampler, measured, record, draws, path, checkpoint_every, progress, max_seconds).chain()
 
 
 def _check_counts(draws: int, warmup: int, thin: int, checkpoint_every: int | None) -> None:
@@ -280,6 +288,7 @@ def _resumed(path: Path, fingerprint: Mapping[str, Any], seed: int | None) -> Re
         raise CheckpointError(
             f"{path} holds {len(record.replicas)} merged chains, which no run continues; name another file"
         )
+    _check_columns(path, record)
     found = differences(record.fingerprint, fingerprint)
     if seed is not None and seed != record.seed:
         found.append(f"rng: the file has seed {record.seed}, this run {seed}")
@@ -290,6 +299,17 @@ def _resumed(path: Path, fingerprint: Mapping[str, Any], seed: int | None) -> Re
             + "\nchange these back, name another checkpoint file, or start anew with resume=False (replaces the file)"
         )
     return record
+
+
+def _check_columns(path: Path, record: Record) -> None:
+    """The draws of the file are numbers, as many as its updates make."""
+    count = max((record.sweep - record.warmup) // record.thin, 0)
+    for name, values in {**record.draws, **record.info}.items():
+        if len(values) != count or values.dtype.kind not in "biufc":
+            raise CheckpointError(
+                f'{path}: {len(values)} values of "{name}" ({values.dtype}) after {record.sweep} updates, which make '
+                f"{count} draws; no run continues it: name another file, or start anew with resume=False"
+            )
 
 
 # One text for the method and the function: `help(sampler.run)` says it all.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import math
 import os
 import platform
 import secrets
@@ -25,6 +26,8 @@ from plaq.ground.rng import seed_of
 
 __all__ = ["Claimed", "Point", "claim", "points"]
 
+MOST = 20_000
+"""Runs of a scan; more are a slip."""
 CLAIM = "claim"
 INPUT, CHAIN, CHECKPOINT = "input.toml", "chain.npz", "checkpoint.npz"
 
@@ -89,6 +92,9 @@ def points(table: Mapping[str, Any]) -> list[Point]:
     assert scan is not None
     if scan.chains < 1:
         raise config.ConfigError(f"[scan] chains: at least 1 is needed, given {scan.chains}")
+    runs = scan.chains * math.prod(len(values) for values in scan.values.values())
+    if runs > MOST:
+        raise config.ConfigError(f"[scan]: {runs} runs (values and chains multiplied); at most {MOST} are allowed")
     for key in scan.values:
         section, _, name = key.partition(".")
         if section not in table or section == "scan" or not name:

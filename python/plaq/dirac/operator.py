@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.concepts import DiracFamily
 from plaq.fields.gauge import GaugeField
-from plaq.ground.arguments import instance, number, one_of, require_memory, shown, whole_number, whole_numbers
+from plaq.ground.arguments import aligned, instance, number, one_of, require_memory, shown, whole_number, whole_numbers
 from plaq.ground.extras import require
 from plaq.ground.rng import Rng, noise_vectors
 from plaq.ground.states import Rebuilt
@@ -216,7 +216,7 @@ class Operator(Applied, Rebuilt):
         leading = array.shape[: array.ndim - len(one)]
         if array.shape[array.ndim - len(one) :] != one or array.size == 0:
             raise ValueError(f"{name} has shape {array.shape}; {one} is needed, with any leading axes")
-        return np.ascontiguousarray(array, dtype=np.complex128).reshape(-1, *one), leading
+        return aligned(array, np.complex128).reshape(-1, *one), leading
 
     def _columns(self, name: str, psi: Any) -> tuple[Spinors, tuple[int, ...]]:
         """A vector or several as the core takes them, ``[column, x.., spin, colour]``, and the leading axes."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import flux_weights
-from plaq.ground.arguments import number, require_memory, shown, whole_number, whole_numbers
+from plaq.ground.arguments import aligned, number, require_memory, shown, whole_number, whole_numbers
 from plaq.ground.html import box
 from plaq.ground.states import register_state
 
@@ -47,7 +47,7 @@ def integers(name: str, values: Any, least: int = -MOST) -> Integers:
         raise TypeError(f"{name} is an array of integers; got {shown(values)} of dtype {found.dtype}: use .astype(int)")
     if found.size and not least <= int(found.min()) <= int(found.max()) <= MOST:
         raise ValueError(f"{name} runs from {found.min()} to {found.max()}; allowed are {least} to {MOST}")
-    return np.ascontiguousarray(found, dtype=np.int32)
+    return aligned(found, np.int32)
 
 
 def directions(name: str, found: NDArray[Any], ndim: int | None = None) -> int:

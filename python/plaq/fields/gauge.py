@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq import _plaq
-from plaq.ground.arguments import instance, number, shown, unknown, whole_number
+from plaq.ground.arguments import aligned, instance, number, shown, unknown, whole_number
 from plaq.ground.html import box
+from plaq.ground.names import Completed
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import register_state
 
@@ -48,7 +49,7 @@ def checked_shape(shape: Sequence[int]) -> list[int]:
 
 
 @register_state
-class GaugeField:
+class GaugeField(Completed):
     r"""Links :math:`U_\mu(x)` from :math:`x` to :math:`x+\hat\mu` on a periodic lattice.
 
     Make one with :meth:`cold`, :meth:`hot`, :meth:`from_numpy` or :func:`plaq.read_gauge`. ``np.asarray(U)`` is a copy
@@ -77,6 +78,16 @@ class GaugeField:
     >>> np.asarray(U).shape
     (4, 4, 4, 4, 8, 3, 3)
     """
+
+    _unlisted = ("inside",)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"GaugeField has no attribute {name!r}")
+        known = [each for each in dir(self) if not each.startswith("_")]
+        raise AttributeError(
+            f"{unknown('attribute', name, known)}; what is measured is a function, as pq.observables.plaquette(U)"
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -154,7 +165,7 @@ class GaugeField:
         if given.dtype.kind not in "iufc":
             raise TypeError(f"links are complex numbers; got an array of dtype {given.dtype}")
         _check_link_shape(given.shape)
-        links = np.ascontiguousarray(given, np.complex128)
+        links = aligned(given, np.complex128)
         _check_finite("links", links)
         core = _plaq.Gauge.from_array(links)
         field = cls(core, violation=core.unitarity_violation())
@@ -303,7 +314,7 @@ class GaugeField:
         wanted = (*self.shape, self.n_colors, self.n_colors)
         if given.shape != wanted:
             raise ValueError(f"g has shape {given.shape}; {wanted} is needed")
-        matrices = np.ascontiguousarray(given, np.complex128)
+        matrices = aligned(given, np.complex128)
         _check_finite("matrices of g", matrices)
         excess = float(np.abs(matrices @ matrices.conj().swapaxes(-1, -2) - np.eye(self.n_colors)).max())
         if self.n_colors > 1:
@@ -425,7 +436,7 @@ def _refuse_guess(core: object, group: object) -> None:
 
 
 def _restored(links: NDArray[np.complex128], header: dict[str, Any], violation: float = 0.0) -> GaugeField:
-    return GaugeField(_plaq.Gauge.from_array(links), header, violation=violation)
+    return GaugeField(_plaq.Gauge.from_array(aligned(links, np.complex128)), header, violation=violation)
 
 
 def _check_finite(what: str, numbers: NDArray[np.complex128]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq import _plaq
 from plaq.fields.gauge import checked_shape
-from plaq.ground.arguments import instance, whole_number
+from plaq.ground.arguments import aligned, instance, whole_number
 from plaq.ground.html import box
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import register_state
@@ -100,7 +100,7 @@ class ScalarField:
             raise ValueError(f"array of shape {given.shape}: a scalar field has shape (L_0, .., L_D-1, components)")
         checked_shape(given.shape[:-1])
         _components(given.shape[-1])
-        values = np.ascontiguousarray(given, np.float64)
+        values = aligned(given, np.float64)
         if not np.isfinite(values).all():
             where = tuple(int(k) for k in np.argwhere(~np.isfinite(values))[0])
             raise ValueError(f"the field holds NaN or infinity, first at index {where}")

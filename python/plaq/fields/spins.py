@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import spin_random, spin_shells
-from plaq.ground.arguments import array, real, require_memory, whole_number
+from plaq.ground.arguments import aligned, array, real, require_memory, whole_number
 from plaq.ground.rng import Rng, seed_of
 
 __all__ = ["ferromagnet", "magnetization", "neel", "random", "shells", "spiral", "staggered_magnetization"]
@@ -39,7 +39,7 @@ def rows_of(spins: ArrayLike, shape: tuple[int, int]) -> tuple[Array, tuple[int,
         raise ValueError(f"spins of shape {array.shape}: this lattice needs (..., {shape[0]}, {shape[1]}, 3)")
     lead = array.shape[:-3]
     count = int(np.prod(lead, dtype=int))
-    return np.ascontiguousarray(array, dtype=np.float64).reshape(count, 3 * shape[0] * shape[1]), lead
+    return aligned(array, np.float64).reshape(count, 3 * shape[0] * shape[1]), lead
 
 
 def scalars(values: Array, lead: tuple[int, ...]) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq import _plaq
 from plaq.concepts import Action, Trainable, Vector
 from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling, Tape
 from plaq.flows.priors import Prior, coordinates_of, prior_from
@@ -18,7 +17,7 @@ from plaq.flows.training import GRADIENTS, ReverseKL
 from plaq.flows.weighted import WeightedSamples
 from plaq.ground.arguments import instance, one_of, require_memory, sequence, unknown, vector, whole_number
 from plaq.ground.rng import Rng, seed_of
-from plaq.ground.weights import load_weights, save_weights
+from plaq.ground.weights import load_weights, making, save_weights
 from plaq.nn.layers import layer_from
 from plaq.training.checkpoint import checkpoint_path
 from plaq.training.history import History
@@ -464,7 +463,7 @@ class Flow(Trainable):
         True
         """
         weights, entry = load_weights(path)
-        try:
+        with making(path, "flow of plaq.flows"):
             if entry["kind"] != "flow":
                 raise ValueError(f"it is of the kind {entry['kind']}")
             flow = cls(prior_from(entry["prior"]), [coupling_from(each) for each in entry["layers"]])
@@ -473,10 +472,6 @@ class Flow(Trainable):
             if shapes != wanted:
                 raise ValueError(f"arrays {shapes}; the couplings need {wanted}")
             flow.parameters = np.concatenate([np.zeros(0), *(weights[name].ravel() for name in wanted)])
-        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
-            raise _plaq.FormatError(
-                f"{path} holds no flow of plaq.flows ({error}); load files of other models with their own class"
-            ) from None
         return flow
 
 

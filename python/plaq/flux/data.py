@@ -113,8 +113,12 @@ class FluxData:
             meta = json.loads(str(arrays["meta"][()]))
             if meta["format"] != FORMAT:
                 raise ValueError(f'its format is "{meta["format"]}"')
-            x = arrays["x"].astype(np.float32)
-            return cls(x, arrays["y"], arrays["eta"], arrays["mu"], meta["provenance"])
+            x, y, provenance = arrays["x"].astype(np.float32), arrays["y"], dict(meta["provenance"])
+            columns = {"x": x, "y": y, "eta": arrays["eta"], "mu": arrays["mu"]}
+            shapes = {name: values.shape for name, values in columns.items()}
+            if x.ndim < 3 or y.ndim != 2 or any(shape[:1] != x.shape[:1] for shape in shapes.values()):
+                raise ValueError(f"arrays of shapes {shapes}")
+            return cls(**columns, provenance=provenance)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.x.shape[2:]))

@@ -85,6 +85,8 @@ def unpacked(path: str | PathLike[str], content: bytes, *, compressed: bool = Fa
     arrays: Arrays = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
+        if not members:  # every file of ours has some, if only its checksum
+            raise ValueError("it has no members")
         if not compressed:
             odd = next((m for m in members if m.compress_type != zipfile.ZIP_STORED), None)
             if odd is not None or sum(m.file_size for m in members) > len(content):

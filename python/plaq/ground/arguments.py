@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "aligned",
     "array",
     "columns",
     "complex_array",
@@ -110,9 +111,9 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """
     names = list(known)
     given = name if isinstance(name, str) else shown(name)
-    lower = {each.lower(): each for each in reversed(names)}
-    near = difflib.get_close_matches(given.lower(), lower, n=1, cutoff=0.5)
-    hint = f'; did you mean "{lower[near[0]]}"?' if near else ";"
+    near = difflib.get_close_matches(given.lower(), {each.lower() for each in names}, n=1, cutoff=0.5)
+    same = [each for each in names if each.lower() == near[0]] if near else []
+    hint = f'; did you mean "{difflib.get_close_matches(given, same, n=1, cutoff=0.0)[0]}"?' if near else ";"
     return f'unknown {kind} "{given}"{hint} known: {", ".join(names) or "none"}'
 
 
@@ -290,6 +291,20 @@ def real(name: str, values: Any) -> NDArray[np.float64]:
     return found.astype(np.float64)
 
 
+def aligned(values: Any, dtype: Any) -> NDArray[Any]:
+    """The values as the compiled core takes them: one block, in order, at an address that fits their type.
+
+    Arrays over the bytes of a message or of a file often begin at odd addresses.
+
+    Examples
+    --------
+    >>> odd = np.frombuffer(bytes(9), np.float64, offset=1)
+    >>> odd.flags.aligned, aligned(odd, np.float64).flags.aligned
+    (False, True)
+    """
+    return np.require(values, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
 def complex_array(name: str, values: Any) -> NDArray[np.complex128]:
     """Real or complex numbers as a contiguous complex128 array, of any shape.
 
@@ -299,8 +314,8 @@ def complex_array(name: str, values: Any) -> NDArray[np.complex128]:
         Text, objects or masked values.
     """
     if not isinstance(values, np.ma.MaskedArray) and np.asarray(values).dtype.kind == "c":
-        return np.ascontiguousarray(values, np.complex128)
-    return np.ascontiguousarray(real(name, values), np.complex128)
+        return aligned(values, np.complex128)
+    return aligned(real(name, values), np.complex128)
 
 
 def fraction(name: str, value: object, else_give: str) -> float:

@@ -13,6 +13,7 @@ from plaq._plaq import FormatError, PlaqError
 
 __all__ = [
     "available_memory",
+    "cannot_write",
     "check_writable",
     "damaged",
     "read_content",
@@ -104,6 +105,12 @@ def check_writable(path: Path, what: str = "checkpoint") -> None:
         raise type(error)(
             error.errno, f"cannot write into the folder of the {what} ({reason}); choose another", str(target.parent)
         ) from error
+
+
+def cannot_write(error: OSError, what: str, kept: str, path: Path) -> OSError:
+    """The error of the system with words about what could not be written and where its content still is."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return type(error)(error.errno, f"{what} cannot be written ({reason}); {kept}", str(path))
 
 
 def remove_leftovers(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from plaq.ground.html import escaped, table
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "in_notebook"]
 
 REFRESH_SECONDS = 0.1
 
@@ -104,7 +104,7 @@ class _Panel:
 
 
 def _display(total: int, label: str) -> Any:
-    if _in_notebook():
+    if in_notebook():
         return _Panel(total, label)
     try:
         tqdm = importlib.import_module("tqdm").tqdm
@@ -113,7 +113,7 @@ def _display(total: int, label: str) -> Any:
     return tqdm(total=total, desc=label, leave=True)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether what is displayed goes to a front end."""
     if "ipykernel" not in sys.modules:
         return False
@@ -122,4 +122,4 @@ def _in_notebook() -> bool:
 
 
 def _is_watched() -> bool:
-    return _in_notebook() or bool(sys.stderr and sys.stderr.isatty())
+    return in_notebook() or bool(sys.stderr and sys.stderr.isatty())

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaq._plaq import CheckpointError
+from plaq.ground.arguments import shown
 
 __all__ = ["Arrays", "Rebuilt", "decode", "describe", "differences", "encode", "register_state"]
 
-MISSING = "(absent)"
+MISSING = object()
+SHORT, MOST = 8, 12
+"""Entries of a list that is shown whole; differences that are told."""
 Arrays = dict[str, NDArray[Any]]
 T = TypeVar("T")
 _STATES: dict[str, type] = {}
@@ -68,22 +71,49 @@ def register_state(cls: type[T]) -> type[T]:
     return cls
 
 
-def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """One line for each key whose value differs between two fingerprints."""
-    old, new = _flat(stored), _flat(json.loads(json.dumps(given)))
-    return [
-        f"{key}: the file has {old.get(key, MISSING)!r}, this run {new.get(key, MISSING)!r}"
-        for key in {**old, **new}
-        if old.get(key, MISSING) != new.get(key, MISSING)
-    ]
+def differences(stored: Mapping[str, Any], given: Mapping[str, Any], this: str = "this run") -> list[str]:
+    """One line for each entry that differs between two fingerprints, however deep it stands.
+
+    Parameters
+    ----------
+    stored, given : mapping
+        Plain data of the file, and of the run.
+    this : str
+        What the lines call the run.
+
+    Examples
+    --------
+    >>> a, b = ({"action": {"beta": beta, "terms": [{"c": 1}, {"c": beta}]}} for beta in (2, 3))
+    >>> differences(a, b)
+    ['action.beta: the file has 2, this run 3', 'action.terms[1].c: the file has 2, this run 3']
+    """
+    lines: list[str] = []
+    _compare("", dict(stored), json.loads(json.dumps(given)), this, lines)
+    more = len(lines) - MOST
+    return lines if more <= 1 else [*lines[:MOST], f"and {more} more entries"]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
+def _compare(name: str, old: Any, new: Any, this: str, lines: list[str]) -> None:
+    if old == new or (old != old and new != new):
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            inner = f"{name}.{key}" if name else str(key)
+            _compare(inner, old.get(key, MISSING), new.get(key, MISSING), this, lines)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and _is_long(old, new):
+        for k, pair in enumerate(zip(old, new, strict=True)):
+            _compare(f"{name}[{k}]", *pair, this, lines)
+    else:
+        lines.append(f"{name}: the file has {_told(old)}, {this} {_told(new)}")
+
+
+def _is_long(*lists: list[Any]) -> bool:
+    """Whether lists are told entry by entry: they hold tables or lists, or are not read at a glance."""
+    return any(len(each) > SHORT or any(isinstance(item, dict | list) for item in each) for each in lists)
+
+
+def _told(value: Any) -> str:
+    return "(absent)" if value is MISSING else shown(value)
 
 
 def describe(state: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from plaq._plaq import FormatError
 from plaq.ground.files import damaged, read_content, replacing
 
-__all__ = ["load_weights", "require_same_layers", "save_weights"]
+__all__ = ["load_weights", "making", "require_same_layers", "save_weights"]
 
 MAX_HEADER = 1 << 24
 Weights = dict[str, NDArray[np.float64]]
@@ -103,6 +104,22 @@ def _require_checksum(path: object, header: Mapping[str, Any], payload: bytes) -
     metadata = header["__metadata__"]
     if set(metadata) - {"format", "architecture"} and metadata.get("sha256") != _digest(header, payload):
         raise FormatError(f"{path}: the checksum over header and values is another; the file is damaged")
+
+
+def making(path: str | os.PathLike[str], what: str) -> AbstractContextManager[None]:
+    """Whatever is wrong with an architecture while `what` is made of it becomes a FormatError.
+
+    Examples
+    --------
+    >>> try:
+    ...     with making("a.safetensors", "network"):
+    ...         {}["layers"]
+    ... except FormatError as error:
+    ...     print(error)
+    a.safetensors holds no network (KeyError: 'layers'); load files of other models with their own class
+    """
+    remedy = "load files of other models with their own class"
+    return damaged(path, FormatError, lambda why: f"holds no {what} ({why}); {remedy}")
 
 
 def require_same_layers(path: str | os.PathLike[str], theirs: Sequence[object], mine: Sequence[object]) -> None:

@@ -19,7 +19,7 @@ from plaq.fields.gauge import GaugeField, colors_of
 from plaq.ground.arguments import number, real, vector
 from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
-from plaq.ground.weights import load_weights, require_same_layers, save_weights
+from plaq.ground.weights import load_weights, making, require_same_layers, save_weights
 from plaq.lcnn.layers import (
     Layer,
     count,
@@ -416,13 +416,9 @@ class LCNN:
         True
         """
         weights, entry = load_weights(path)
-        try:
+        with making(path, "L-CNN"):
             net = cls([layer_from(each) for each in entry["layers"]], ndim=entry["ndim"], group=entry["group"], rng=0)
             net._take(weights)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise _plaq.FormatError(
-                f"{path} holds no L-CNN ({error}); load files of other models with their own class"
-            ) from None
         return net
 
     def load_parameters(self, path: str | os.PathLike[str]) -> None:

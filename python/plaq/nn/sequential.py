@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
-from plaq.ground.arguments import array, one_of, real, require_memory, sequence, shown, vector, whole_number
+from plaq.ground.arguments import aligned, array, one_of, real, require_memory, sequence, shown, vector, whole_number
 from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import Rebuilt
-from plaq.ground.weights import load_weights, require_same_layers, save_weights
+from plaq.ground.weights import load_weights, making, require_same_layers, save_weights
 from plaq.nn.layers import Layer, layer_from
 from plaq.nn.loss import MSE, NetLoss, loss_of
 from plaq.training.batches import held_back
@@ -185,7 +185,7 @@ class Sequential(Rebuilt):
         if not np.isfinite(values).all():
             raise ValueError(f"{name} holds NaN or infinity; remove them first")
         self._core.output_shape(values.shape[1], list(values.shape[2:]))
-        return np.ascontiguousarray(values, self.dtype), is_single
+        return aligned(values, self.dtype), is_single
 
     def _targets_of(self, name: str, y: ArrayLike, samples: NDArray[Any], loss: NetLoss) -> Numbers:
         shape = (len(samples), *self._core.output_shape(samples.shape[1], list(samples.shape[2:])))
@@ -433,7 +433,7 @@ class Sequential(Rebuilt):
         True
         """
         weights, entry = load_weights(path)
-        try:
+        with making(path, "network of plaq.nn"):
             if entry["kind"] != "sequential":
                 raise ValueError(f"it is of the kind {entry['kind']}")
             layers = [layer_from(each) for each in entry["layers"]]
@@ -443,10 +443,6 @@ class Sequential(Rebuilt):
             if shapes != wanted:
                 raise ValueError(f"arrays {shapes}; the layers need {wanted}")
             net.parameters = np.concatenate([np.zeros(0), *(weights[name].ravel() for name in wanted)])
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise _plaq.FormatError(
-                f"{path} holds no network of plaq.nn ({error}); load files of other models with their own class"
-            ) from None
         return net
 
     def load_parameters(self, path: str | PathLike[str]) -> None:

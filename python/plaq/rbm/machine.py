@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq._plaq import CheckpointError, FormatError, RbmTrainer, rbm_sample, require_memory
 from plaq.ground.archive import unpacked, verified, write_arrays
+from plaq.ground.arguments import aligned, real, whole_number
 from plaq.ground.arguments import number as finite_number
-from plaq.ground.arguments import real, whole_number
 from plaq.ground.files import damaged, read_content
 from plaq.ground.html import number_table
 from plaq.ground.rng import Rng, seed_of
@@ -106,6 +106,10 @@ class Machine(ABC):
         self._trainer: RbmTrainer | None = None
         self._run: dict[str, Any] = {}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = {name: aligned(each, each.dtype) for name, each in state.items() if isinstance(each, np.ndarray)}
+        self.__dict__.update(state | arrays)
+
     @abstractmethod
     def _layers(self) -> tuple[Layer, Layer]:
         """Visible and hidden units: kind, bias, variance."""
@@ -180,7 +184,7 @@ class Machine(ABC):
             )
         if least < low or most > high:
             raise ValueError(f"{name} runs from {least} to {most}; these units need values from {low} to {high}")
-        return np.ascontiguousarray(values, dtype=self.dtype)
+        return aligned(values, self.dtype)
 
     def _validation_loss(self, rows: NDArray[Any]) -> float:
         """What is smallest for the best machine on held-out rows: minus their mean log-likelihood, in nats."""

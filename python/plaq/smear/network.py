@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq import _plaq
 from plaq.concepts import Loss, Map
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import complex_array, vector
 from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng
-from plaq.ground.weights import load_weights, save_weights
+from plaq.ground.weights import load_weights, making, save_weights
 from plaq.smear.arguments import gauge_field
 from plaq.smear.layers import Layer, copy_of, layer_from
 from plaq.training.history import History
@@ -267,10 +266,5 @@ class CovariantNet(Map):
         array([0.1])
         """
         weights, architecture = load_weights(path)
-        try:
-            layers = [layer_from(entry, weights[f"{n}.rho"]) for n, entry in enumerate(architecture)]
-            return cls(layers)
-        except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise _plaq.FormatError(
-                f"{path} holds no covariant network ({error}); load files of other models with their own class"
-            ) from None
+        with making(path, "covariant network"):
+            return cls([layer_from(entry, weights[f"{n}.rho"]) for n, entry in enumerate(architecture)])

@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import CheckpointError
 from plaq.ground.archive import unpacked, verified, write_arrays
+from plaq.ground.arguments import columns
 from plaq.ground.files import check_writable, damaged, read_content, remove_leftovers
+from plaq.ground.states import differences
 from plaq.training.history import Recorder
 
 __all__ = ["checkpoint_path", "save_training_checkpoint", "training_checkpoint"]
@@ -49,15 +51,14 @@ def training_checkpoint(path: Path, facts: str, recorder: Recorder) -> dict[str,
     with damaged(path, CheckpointError, lambda why: f"is damaged or no training checkpoint of plaq ({why}); remove it"):
         stored = verified(unpacked(path, content))
         theirs = dict(json.loads(str(stored["facts"])))
+        records = {name.removeprefix("record_"): stored[name] for name in stored if name.startswith("record_")}
+        columns("records", records)
     ours = json.loads(facts)
-    found = [
-        f"{k}: the file has {theirs.get(k)!r}, this training {ours[k]!r}" for k in ours if theirs.get(k) != ours[k]
-    ]
+    found = differences({key: theirs[key] for key in ours if key in theirs}, ours, "this training")
     if found:
         raise CheckpointError(f"{path} belongs to another training:\n  " + "\n  ".join(found))
-    names = [name for name in stored if name.startswith("record_")]
-    for k in range(len(stored[names[0]]) if names else 0):
-        recorder.add(**{name.removeprefix("record_"): stored[name][k] for name in names})
+    for k in range(len(next(iter(records.values()), ()))):
+        recorder.add(**{name: values[k] for name, values in records.items()})
     return stored
 
 

@@ -154,10 +154,15 @@ class Recorder:
 
     def add(self, **values: Any) -> None:
         """Append one record; the names must be the same every time (arrays are copied)."""
-        if self._count and values.keys() != self._rows.keys():
-            raise ValueError(f"this record has {list(values)}, the ones before {list(self._rows)}")
-        for name, value in values.items():
-            self._rows.setdefault(name, []).append(np.array(value))
+        record = {name: np.array(value) for name, value in values.items()}
+        if self._count and record.keys() != self._rows.keys():
+            raise ValueError(f"this record has {list(record)}, the ones before {list(self._rows)}")
+        for name, value in record.items():
+            before = self._rows.get(name)
+            if before and before[0].shape != value.shape:
+                raise ValueError(f"{name} has shape {value.shape}, in the records before {before[0].shape}")
+        for name, value in record.items():
+            self._rows.setdefault(name, []).append(value)
         self._count += 1
 
     def history(self, interrupted: bool = False, kept: int | None = None) -> History:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq._plaq import CheckpointError
 from plaq.ground.arguments import whole_number
+from plaq.ground.files import cannot_write
+from plaq.ground.lock import locked
 from plaq.ground.progress import Progress
 from plaq.training.checkpoint import checkpoint_path, save_training_checkpoint, training_checkpoint
 from plaq.training.history import History, Recorder
@@ -110,13 +111,17 @@ class Training:
         self._best: Vector | None = None
         self._lowest, self._stale, self._kept = math.inf, 0, 0
         self._slice, self._due = 1, 0.0
-        self._is_sound = False
+        self._is_sound = self._is_resumed = False
 
     def run(self, total: int, progress: bool) -> History:
         """Train until `total` units are done; the model ends with the best parameters, whatever happens.
 
         An exception carries the history so far as ``.history``; Ctrl-C returns it.
         """
+        with locked(self._path):
+            return self._run(total, progress)
+
+    def _run(self, total: int, progress: bool) -> History:
         if self._path is not None and self._path.exists():
             self._resume()
         display = Progress(total, self._objective.unit, self._text, enabled=progress)
@@ -183,7 +188,15 @@ class Training:
         score = self._objective.score()
         row = self._objective.record(score)
         self._offer(score)
-        self._recorder.add(**row)
+        try:
+            self._recorder.add(**row)
+        except ValueError as error:
+            if not self._is_resumed:
+                raise
+            raise CheckpointError(
+                f"{self._path} has other records than this training makes ({error}); go on with the plaq that wrote "
+                "it, or remove it"
+            ) from error
         self._recorded, self._is_sound = self._objective.done, True
 
     def _offer(self, score: float | None) -> None:
@@ -224,11 +237,8 @@ class Training:
         try:
             save_training_checkpoint(self._path, self._facts, self._recorder, **counters, **best, **state)
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            text = (
-                f"the checkpoint of the training cannot be written ({reason}); .history of this error has its records"
-            )
-            raise type(error)(error.errno, text, str(self._path)) from error
+            kept = ".history of this error has its records"
+            raise cannot_write(error, "the checkpoint of the training", kept, self._path) from error
         now = time.perf_counter()
         self._due = now + WRITING * (now - start)
 
@@ -242,6 +252,6 @@ class Training:
             self._best, self._lowest = stored.get("best"), float(stored["lowest"])
             if self._best is not None and self._best.shape != self._objective.parameters().shape:
                 raise ValueError(f"its best parameters have shape {self._best.shape}")
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CheckpointError(f"{self._path} does not fit this training ({error}); remove it") from error
-        self._is_sound = True
+        self._is_sound = self._is_resumed = True

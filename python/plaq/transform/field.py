@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.concepts import Trainable
 from plaq.fields.gauge import GaugeField
-from plaq.ground.arguments import number, sequence, vector
+from plaq.ground.arguments import aligned, number, sequence, vector
 from plaq.ground.html import layer_table
-from plaq.ground.weights import load_weights, save_weights
+from plaq.ground.weights import load_weights, making, save_weights
 from plaq.transform.masked import StoutMask, layer_from
 
 __all__ = ["FieldTransform"]
@@ -193,7 +193,7 @@ class FieldTransform(Trainable):
         wanted = (field.ndim, *field.shape, field.n_colors, field.n_colors)
         if not isinstance(cotangent, np.ndarray) or cotangent.dtype.kind not in "fc" or cotangent.shape != wanted:
             raise ValueError(f"cotangent is an array of shape {wanted}, such as action.force(F(V))")
-        links = np.ascontiguousarray(cotangent, np.complex128)
+        links = aligned(cotangent, np.complex128)
         return self._core.pullback(field._core, self.parameters, links, weight)
 
     def copy(self) -> FieldTransform:
@@ -233,12 +233,8 @@ class FieldTransform(Trainable):
         array([0.1])
         """
         weights, architecture = load_weights(path)
-        try:
+        with making(path, "field transformation"):
             return cls([layer_from(entry, weights[f"{n}.x"]) for n, entry in enumerate(architecture)])
-        except (TypeError, KeyError, ValueError, OverflowError) as error:
-            raise _plaq.FormatError(
-                f"{path} holds no field transformation ({error}); load files of other models with their own class"
-            ) from None
 
 
 def gauge_field(U: object) -> GaugeField:
