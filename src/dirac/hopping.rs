@@ -2,8 +2,10 @@
 //! H psi(x) = sum_mu [ P_-mu U_mu(x) psi(x + mu) + P_+mu U_mu(x - mu)^dagger psi(x - mu) ], P_-+ = -(1 -+ gamma_mu)/2 (Wilson), +-1/2
 //! (staggered).
 //!
-//! Links are prepared: in the order of flat vectors, with boundary phases, signs eta and weights of directions multiplied in. Half
-//! spinors (1 -+ gamma) psi have half of the components, so that a link multiplies two columns instead of four.
+//! Links are prepared: in the order of flat vectors, with boundary phases, signs eta and weights of directions multiplied in, and
+//! twice, as U_mu(x) and as U_mu(x - mu)^dagger in the lanes of x: the links of a site are one stream in the order of their use, which the
+//! processor fetches ahead by itself. (A sum over even sites reads every link of the lattice either way.) Half spinors
+//! (1 -+ gamma) psi have half of the components, so that a link multiplies two columns instead of four.
 
 use super::gamma::{add_phase, conjugate, entry};
 use crate::field::{self, ItemKernel, SiteKernel, Vector};
@@ -59,12 +61,15 @@ pub enum Onto<'a, R> {
     Vector(f64, &'a Vector<R>),
 }
 
+/// U_mu(x) and U_mu(x - mu)^dagger, `[row][which][column]`.
+type Pair<R, const N: usize> = [[[Complex<R>; N]; 2]; N];
+
 /// The hopping term on the links of a field; `S` components: 4, 2 or 1 (staggered).
 #[derive(Debug, Clone)]
 pub struct Hopping<R, const N: usize, const S: usize> {
     geometry: Arc<Geometry<R>>,
     /// `[position][mu]`
-    links: Vec<Matrix<R, N>>,
+    links: Vec<Pair<R, N>>,
 }
 
 impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
@@ -73,10 +78,11 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
         let ndim = geometry.lattice.ndim();
         let mut links = field::zeros(geometry.lattice.vectors() * ndim);
         if let Some(same) = (field as &dyn std::any::Any).downcast_ref::<GaugeField<R, N>>() {
-            field::update::<R, _>(&Reorder { geometry, links: same.links() }, ndim, &mut links);
+            let kernel = Prepare { geometry, link: Reorder { geometry, links: same.links() } };
+            field::update::<R, _>(&kernel, ndim, &mut links);
         } else {
             let places = places(field.lattice());
-            let kernel = Convert { geometry, links: field.links(), places: &places };
+            let kernel = Prepare { geometry, link: Convert { geometry, links: field.links(), places: &places } };
             field::update::<R, _>(&kernel, ndim, &mut links);
         }
         Self { geometry: geometry.clone(), links }
@@ -131,17 +137,21 @@ fn places(lattice: &Lattice) -> Vec<[u32; 2]> {
     places
 }
 
+/// U_mu(x) at a position in the order of flat vectors.
+trait LinkAt<R, const N: usize>: Sync {
+    fn at(&self, position: usize, mu: usize) -> Matrix<R, N>;
+}
+
 struct Reorder<'a, R, const N: usize> {
     geometry: &'a Geometry<R>,
     links: &'a [Matrix<R, N>],
 }
 
-impl<R: Real, const N: usize> ItemKernel<Matrix<R, N>> for Reorder<'_, R, N> {
+impl<R: Real, const N: usize> LinkAt<R, N> for Reorder<'_, R, N> {
     #[inline(always)]
-    fn at(&self, n: usize, link: &mut Matrix<R, N>) {
-        let ndim = self.geometry.lattice.ndim();
-        let vector = self.geometry.lattice.order().vector(n / ndim);
-        *link = self.links[vector * ndim + n % ndim].scale_complex(self.geometry.factors[n]);
+    fn at(&self, position: usize, mu: usize) -> Matrix<R, N> {
+        let lattice = &self.geometry.lattice;
+        self.links[lattice.order().vector(position) * lattice.ndim() + mu]
     }
 }
 
@@ -151,22 +161,38 @@ struct Convert<'a, R, Q, const N: usize> {
     places: &'a [[u32; 2]],
 }
 
-impl<R: Real, Q: Real, const N: usize> ItemKernel<Matrix<R, N>> for Convert<'_, R, Q, N> {
+impl<R: Real, Q: Real, const N: usize> LinkAt<R, N> for Convert<'_, R, Q, N> {
     #[inline(always)]
-    fn at(&self, n: usize, link: &mut Matrix<R, N>) {
-        let (lattice, ndim) = (&self.geometry.lattice, self.geometry.lattice.ndim());
-        let vector = lattice.order().vector(n / ndim);
-        for i in 0..N {
-            for j in 0..N {
-                let at = |lane| {
-                    let [vector, lane] = self.places[lattice.site(vector, lane) as usize];
-                    let z = self.links[vector as usize * ndim + n % ndim].0[i][j];
-                    [z.re.lane(lane as usize), z.im.lane(lane as usize)]
-                };
-                link.0[i][j] = Complex::new(R::from_lanes(|lane| at(lane)[0]), R::from_lanes(|lane| at(lane)[1]));
-            }
+    fn at(&self, position: usize, mu: usize) -> Matrix<R, N> {
+        let lattice = &self.geometry.lattice;
+        let vector = lattice.order().vector(position);
+        Matrix::from_fn(|i, j| {
+            let at = |lane| {
+                let [vector, lane] = self.places[lattice.site(vector, lane) as usize];
+                let z = self.links[vector as usize * lattice.ndim() + mu].0[i][j];
+                [z.re.lane(lane as usize), z.im.lane(lane as usize)]
+            };
+            Complex::new(R::from_lanes(|lane| at(lane)[0]), R::from_lanes(|lane| at(lane)[1]))
+        })
+    }
+}
+
+struct Prepare<'a, R, L> {
+    geometry: &'a Geometry<R>,
+    link: L,
+}
+
+impl<R: Real, const N: usize, L: LinkAt<R, N>> ItemKernel<Pair<R, N>> for Prepare<'_, R, L> {
+    #[inline(always)]
+    fn at(&self, n: usize, pair: &mut Pair<R, N>) {
+        let Geometry { lattice, neighbors, factors } = self.geometry;
+        let (ndim, behind) = (lattice.ndim(), neighbors[2 * n + 1]);
+        let ahead = self.link.at(n / ndim, n % ndim).scale_complex(factors[n]);
+        let back = self.link.at(behind.site(), n % ndim).scale_complex(factors[behind.site() * ndim + n % ndim]);
+        let back = back.adjoint().permute(lattice.permutation(behind.permutation()));
+        for (c, row) in pair.iter_mut().enumerate() {
+            *row = [ahead.0[c], back.0[c]];
         }
-        *link = link.scale_complex(self.geometry.factors[n]);
     }
 }
 
@@ -255,39 +281,27 @@ impl<R: Real, const N: usize, const S: usize> Hop<'_, R, N, S> {
     #[inline(always)]
     fn direction<const MU: usize>(&self, position: usize, column: usize, sum: &mut [[Complex<R>; N]; S]) {
         let Hopping { geometry, links } = self.hopping;
-        let (lattice, ndim) = (&geometry.lattice, geometry.lattice.ndim());
-        let [ahead, behind] = [0, 1].map(|n| geometry.neighbors[(position * ndim + MU) * 2 + n]);
-        let psi = |at: Neighbor| &self.x[(at.site() - self.x_first) * self.columns + column];
-
-        let h = moved::<R, N, S>(project::<R, N, S, MU>(psi(ahead), -self.sign), ahead, lattice);
-        let u = &links[position * ndim + MU];
-        for c in 0..N {
-            let mut r = [Complex::zero(); 2];
-            for a in 0..half::<S>() {
-                let mut z = u.0[c][0] * h[a][0];
-                for k in 1..N {
-                    z = z.fma(u.0[c][k], h[a][k]);
-                }
-                r[a] = z;
-            }
-            reconstruct::<R, N, S, MU>(sum, c, r, -self.sign);
+        let first = (position * geometry.lattice.ndim() + MU) * 2;
+        let signs = [-self.sign, self.sign];
+        let mut half = [[[Complex::zero(); N]; 2]; 2];
+        for n in 0..2 {
+            let at = geometry.neighbors[first + n];
+            let psi = &self.x[(at.site() - self.x_first) * self.columns + column];
+            half[n] = moved::<R, N, S>(project::<R, N, S, MU>(psi, signs[n]), at, &geometry.lattice);
         }
-
-        let h = project::<R, N, S, MU>(psi(behind), self.sign);
-        let u = &links[behind.site() * ndim + MU];
-        let mut back = [[Complex::zero(); N]; 2];
+        let pair = &links[position * geometry.lattice.ndim() + MU];
         for c in 0..N {
-            for a in 0..half::<S>() {
-                let mut z = Complex::zero();
-                for k in 0..N {
-                    z = z.fma_conj(u.0[k][c], h[a][k]);
+            for n in 0..2 {
+                let (row, mut r) = (&pair[c][n], [Complex::zero(); 2]);
+                for a in 0..self::half::<S>() {
+                    let mut z = row[0] * half[n][a][0];
+                    for k in 1..N {
+                        z = z.fma(row[k], half[n][a][k]);
+                    }
+                    r[a] = z;
                 }
-                back[a][c] = z;
+                reconstruct::<R, N, S, MU>(sum, c, r, signs[n]);
             }
-        }
-        let back = moved::<R, N, S>(back, behind, lattice);
-        for c in 0..N {
-            reconstruct::<R, N, S, MU>(sum, c, [back[0][c], back[1][c]], self.sign);
         }
     }
 }
@@ -347,7 +361,7 @@ impl<R: Real, const N: usize, const S: usize> Force<'_, R, N, S> {
         sum: &mut Matrix<R, N>,
     ) {
         let lattice = &self.hopping.geometry.lattice;
-        let u = &self.hopping.links[position * lattice.ndim() + MU];
+        let pair = &self.hopping.links[position * lattice.ndim() + MU];
         for column in 0..self.columns {
             let far = project::<R, N, S, MU>(&far[ahead.site() * self.columns + column], s);
             let far = moved::<R, N, S>(far, ahead, lattice);
@@ -357,7 +371,7 @@ impl<R: Real, const N: usize, const S: usize> Force<'_, R, N, S> {
                 for i in 0..N {
                     let mut z = Complex::zero();
                     for k in 0..N {
-                        z = z.fma(u.0[i][k], far[a][k]);
+                        z = z.fma(pair[i][0][k], far[a][k]);
                     }
                     for j in 0..N {
                         sum.0[i][j] = sum.0[i][j].fma_conj(near[a][j], z);
