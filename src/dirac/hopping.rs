@@ -69,7 +69,7 @@ type Pair<R, const N: usize> = [[[Complex<R>; N]; 2]; N];
 const OUT_OF_CACHE: usize = 12 << 20;
 /// Bytes above which results are not worth keeping in any cache.
 const OUT_OF_EVERY_CACHE: usize = 64 << 20;
-/// Bytes of spinors at a site that one pass over the lattice works on: with those of eight neighbours they fit into the second cache.
+/// Bytes of spinors at a site that one pass over the lattice works on in the cache; twice as many outside of it.
 const TOGETHER: usize = 10 << 10;
 
 /// The hopping term on the links of a field; `S` components: 4, 2 or 1 (staggered).
@@ -127,7 +127,8 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
             Onto::Vector(weight, y) => (Some(spinors::<R, N, S>(&y.values)), weight, true),
         };
         let columns = width / (N * S);
-        let together = (TOGETHER / size_of::<[[Complex<R>; N]; S]>()).max(1);
+        let bytes = if AHEAD { 2 * TOGETHER } else { TOGETHER };
+        let together = (bytes / size_of::<[[Complex<R>; N]; S]>()).max(1);
         for start in (0..columns).step_by(together) {
             let kernel = Hop::<R, N, S, AHEAD> {
                 hopping: self,
@@ -329,15 +330,15 @@ impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> Hop<'_, R, N, S
         at.site().wrapping_sub(self.x_first).wrapping_mul(self.columns).wrapping_add(column)
     }
 
-    /// Spinors of the slowest direction come from the farthest: those of the next column or site.
+    /// Spinors of the two slowest directions come from the farthest: those of the next column or site.
     #[inline(always)]
-    fn fetch_spinors(&self, position: usize, column: usize) {
+    fn fetch_spinors<const MU: usize>(&self, position: usize, column: usize) {
         let (geometry, [start, end]) = (&self.hopping.geometry, self.part);
         let (position, column) = match column + 1 < end {
             true => (position, column + 1),
             false => (position + if end - start == 1 { 2 } else { 1 }, start),
         };
-        let first = position.min(geometry.lattice.vectors() - 1) * geometry.lattice.ndim() * 2;
+        let first = (position.min(geometry.lattice.vectors() - 1) * geometry.lattice.ndim() + MU) * 2;
         for n in first..first + 2 {
             fetch::<R, _>(self.x.as_ptr().wrapping_add(self.spinor(geometry.neighbors[n], column)));
         }
@@ -355,8 +356,8 @@ impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> Hop<'_, R, N, S
             let psi = &self.x[self.spinor(at, column)];
             half[n] = moved::<R, N, S>(project::<R, N, S, MU>(psi, signs[n]), at, &geometry.lattice);
         }
-        if AHEAD && S > 1 && MU == 0 {
-            self.fetch_spinors(position, column);
+        if AHEAD && S > 1 && MU < 2 {
+            self.fetch_spinors::<MU>(position, column);
         }
         let pair = &links[link];
         let soon = links.as_ptr().wrapping_add(link + if S == 1 { 1 } else { ndim });
