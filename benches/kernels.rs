@@ -555,6 +555,7 @@ macro_rules! typed {
             AnyGauge::U1(u) => $work(u $(, $argument)*),
             AnyGauge::Su2(u) => $work(u $(, $argument)*),
             AnyGauge::Su3(u) => $work(u $(, $argument)*),
+            #[cfg(not(plaq_small))]
             AnyGauge::Su4(u) => $work(u $(, $argument)*),
             #[cfg(target_arch = "x86_64")]
             AnyGauge::U1Avx512(u) => $work(u $(, $argument)*),
@@ -562,11 +563,11 @@ macro_rules! typed {
             AnyGauge::Su2Avx512(u) => $work(u $(, $argument)*),
             #[cfg(target_arch = "x86_64")]
             AnyGauge::Su3Avx512(u) => $work(u $(, $argument)*),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
             AnyGauge::U1Avx2(u) => $work(u $(, $argument)*),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
             AnyGauge::Su2Avx2(u) => $work(u $(, $argument)*),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
             AnyGauge::Su3Avx2(u) => $work(u $(, $argument)*),
             _ => unreachable!("the benchmark has no such group"),
         }
