@@ -2,14 +2,15 @@
 //!
 //! `cargo bench --bench kernels -- table [ROW]` runs every kernel at 8^4 beside the Wilson force, or the rows whose name contains
 //! ROW, on the instruction set named by `PLAQ_SIMD`.
-//! `cargo bench --bench kernels -- worm` runs the worm algorithm alone, `-- quarks` the Dirac operators.
+//! `cargo bench --bench kernels -- worm` runs the worm algorithm alone, `-- quarks` the Dirac operators and their solvers
+//! (`-- quarks large`: on 24^3 x 48, `-- quarks propagator`: twelve sources in one call).
 //! Prints one JSON object a line: name, median and best of the repetitions in milliseconds, and what it is a ratio of.
 
 use plaq::action::LoopAction;
-use plaq::any::AnyGauge;
+use plaq::any::{AnyGauge, SolveOptions, bind};
 use plaq::concept::{Action, Configuration, Effort, LinearOperator, Map, Readout, Tape, value};
-use plaq::dirac::{DiracSpec, EvenOdd, Family, Quark};
-use plaq::field::{Vector, set_num_threads};
+use plaq::dirac::{DiracSpec, EvenOdd, Family, LinkQuark, Onto, Quark, Slopes};
+use plaq::field::{Space, Vector, num_threads, set_num_threads};
 use plaq::gauge::{GaugeField, LinkAlgebra};
 use plaq::lattice::{Lattice, path};
 use plaq::lcnn::{Function, Layer, Network};
@@ -22,6 +23,7 @@ use plaq::observable::topology::{charge_density, energy_density};
 use plaq::random::Draws;
 use plaq::sampler::{Heatbath, Hmc, Integrator, Level};
 use plaq::scalar::{ScalarAction, ScalarField};
+use plaq::solver::{Method, SolveParams, multishift, solve};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -88,23 +90,25 @@ fn compare(name: &str, threads: usize, mut unit: impl FnMut(), mut work: impl Fn
     );
 }
 
-/// Sixteen independent chains of fused multiply-adds.
+/// Twelve independent chains of fused multiply-adds, written out: the optimiser leaves a loop over an array of them in memory.
 struct Peak<R>(std::marker::PhantomData<R>);
 
 const PEAK_ROUNDS: usize = 200_000;
+const CHAINS: usize = 12;
 
 impl<R: Real> Work for Peak<R> {
     type Output = f64;
     #[inline(always)]
     fn run(self) -> f64 {
         let (a, b) = (R::splat(black_box(0.999_999)), R::splat(black_box(1e-7)));
-        let mut x = [R::one(); 16];
+        let [mut x0, mut x1, mut x2, mut x3, mut x4, mut x5, mut x6, mut x7, mut x8, mut x9, mut xa, mut xb] =
+            [R::one(); CHAINS];
         for _ in 0..PEAK_ROUNDS {
-            for x in &mut x {
-                *x = x.mul_add(a, b);
-            }
+            (x0, x1, x2, x3) = (x0.mul_add(a, b), x1.mul_add(a, b), x2.mul_add(a, b), x3.mul_add(a, b));
+            (x4, x5, x6, x7) = (x4.mul_add(a, b), x5.mul_add(a, b), x6.mul_add(a, b), x7.mul_add(a, b));
+            (x8, x9, xa, xb) = (x8.mul_add(a, b), x9.mul_add(a, b), xa.mul_add(a, b), xb.mul_add(a, b));
         }
-        x.iter().map(|x| x.lane(0)).sum()
+        [x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, xa, xb].iter().map(|x| x.lane(0)).sum()
     }
 }
 
@@ -112,7 +116,7 @@ fn limits<R: Real, const N: usize>(_: &GaugeField<R, N>, isa: &str) {
     let times = time(|| {
         black_box(R::vectorize(Peak::<R>(std::marker::PhantomData)));
     });
-    let flops = (PEAK_ROUNDS * 16 * 2 * R::LANES) as f64;
+    let flops = (PEAK_ROUNDS * CHAINS * 2 * R::LANES) as f64;
     report(&format!("limit: multiply-add peak, {isa}"), 1, &times, "GFLOP/s", flops);
     let source = vec![1.0f64; 1 << 25];
     let mut target = vec![0.0f64; 1 << 25];
@@ -334,18 +338,51 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     }
 }
 
-/// Even-odd applications of SU(3) operators (1320 flop a site for Wilson, 570 for staggered fermions, two half hops that cover the
-/// lattice once), with one and with twelve right-hand sides.
-fn quarks<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize)
+/// Even-odd applications of SU(3) operators beside the multiply-add peak, turn by turn: two half hops that cover the lattice once.
+/// Flops a site: 1320 for Wilson, 570 for staggered fermions and 1146 with long links, 504 more for each clover block and its inverse;
+/// a slice of a domain wall counts as Wilson.
+fn quarks<R: Real<Total = f64, Value = R>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize)
 where
     R::Single: Real<Total = f64>,
 {
-    for (label, flops) in [("wilson", 1320.0), ("staggered", 570.0)] {
-        let spec = serde_json::json!({"kind": label, "mass": 0.1});
-        let spec: DiracSpec = serde_json::from_value(spec).expect("an operator");
-        hopping::<R, R, N>(u, &spec, &format!("{name}: {label} f64"), threads, flops);
-        hopping::<R, R::Single, N>(u, &spec, &format!("{name}: {label} f32"), threads, flops);
+    let spec = |spec: serde_json::Value| -> DiracSpec { serde_json::from_value(spec).expect("an operator") };
+    let operators = [
+        ("Wilson", 1320.0, serde_json::json!({"kind": "wilson", "mass": 0.1})),
+        ("clover", 1320.0 + 1008.0, serde_json::json!({"kind": "wilson", "mass": 1.0, "csw": 1.0})),
+        ("staggered", 570.0, serde_json::json!({"kind": "staggered", "mass": 0.1})),
+        ("fat and long", 1146.0, serde_json::json!({"kind": "staggered", "mass": 0.1, "long": true})),
+        (
+            "domain wall, 8 slices",
+            8.0 * 1320.0,
+            serde_json::json!({"kind": "domain_wall", "mass": 0.1, "m5": 1.4, "ls": 8}),
+        ),
+    ];
+    for (label, flops, json) in operators {
+        let several = if json["kind"] == "domain_wall" { 1 } else { 12 };
+        for columns in [1, several] {
+            let title = format!("{name}: {label} f64, {columns} right-hand sides");
+            hopping::<R, R, N>(u, &spec(json.clone()), &title, threads, flops, columns);
+            let title = format!("{name}: {label} f32, {columns} right-hand sides");
+            hopping::<R, R::Single, N>(u, &spec(json.clone()), &title, threads, flops, columns);
+            if several == 1 {
+                break;
+            }
+        }
     }
+    solves(u, name, threads);
+}
+
+/// Something that is not constant.
+fn filled<R: Real>(space: &Space) -> Vector<R> {
+    let number = |n: usize| num_complex::Complex64::new(((7 * n) % 11) as f64 - 5.0, ((3 * n) % 13) as f64 - 6.0);
+    Vector::from_array(space, &(0..space.lattice.volume() * space.width()).map(number).collect::<Vec<_>>())
+}
+
+/// The operator on a field; fat and long links are the field twice.
+fn bound<R: Real, S: Real, const N: usize>(u: &GaugeField<R, N>, spec: &DiracSpec) -> Box<dyn LinkQuark<S, N>> {
+    let lattice = Lattice::new(u.lattice().extents(), S::LANES).expect("the same lattice");
+    let long = matches!(spec, DiracSpec::Staggered { long: true, .. }).then_some(u);
+    Family::<S>::new(spec, &lattice).and_then(|family| family.on_fat(u, long)).expect("an operator")
 }
 
 fn hopping<R: Real, S: Real<Total = f64>, const N: usize>(
@@ -354,19 +391,141 @@ fn hopping<R: Real, S: Real<Total = f64>, const N: usize>(
     name: &str,
     threads: usize,
     flops: f64,
+    columns: usize,
 ) {
-    let lattice = Lattice::new(u.lattice().extents(), S::LANES).expect("the same lattice");
-    let quark = Family::<S>::new(spec, &lattice).and_then(|family| family.on(u)).expect("an operator");
+    let quark = bound::<R, S, N>(u, spec);
     let reduced = EvenOdd::new(&*quark as &dyn Quark<S>).expect("even extents");
-    for columns in [1, 12] {
-        let space = reduced.space().with_columns(columns);
-        let data: Vec<_> = (0..lattice.volume() * space.width())
-            .map(|n| num_complex::Complex64::new(((7 * n) % 11) as f64 - 5.0, ((3 * n) % 13) as f64 - 6.0))
-            .collect();
-        let (x, mut out) = (Vector::<S>::from_array(&space, &data), Vector::<S>::zero(&space));
-        let work = flops * (lattice.volume() * columns) as f64;
-        let times = time(|| reduced.apply(&x, &mut out));
-        report(&format!("{name}, even-odd, {columns} right-hand sides"), threads, &times, "GFLOP/s", work);
+    let x = filled::<S>(&reduced.space().with_columns(columns));
+    let mut out = Vector::<S>::zero(&x.space);
+    let seconds = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let (mut times, mut peaks) = (Vec::new(), Vec::new());
+    let start = Instant::now();
+    while times.len() < 11 || (start.elapsed().as_secs_f64() < 1.0 && times.len() < 200) {
+        peaks.push(seconds(&mut || _ = black_box(S::vectorize(Peak::<S>(std::marker::PhantomData)))));
+        times.push(seconds(&mut || reduced.apply(&x, &mut out)));
+    }
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    let rate = flops * (u.lattice().volume() * columns) as f64 / median(&mut times) / GIB;
+    let peak = (PEAK_ROUNDS * CHAINS * 2 * S::LANES) as f64 / median(&mut peaks) / GIB;
+    println!(
+        "{{\"name\": \"{name}\", \"threads\": {threads}, \"median_ms\": {:.4}, \"rate\": {rate:.2}, \"unit\": \"GFLOP/s\", \
+         \"of_peak\": {:.3}}}",
+        times[times.len() / 2] * 1e3,
+        rate / peak / threads as f64
+    );
+}
+
+/// Conjugate gradients beside the applications they are made of, and what single precision, several shifts and forces cost.
+fn solves<R: Real<Total = f64, Value = R>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize)
+where
+    R::Single: Real<Total = f64>,
+{
+    let spec = |json| -> DiracSpec { serde_json::from_value(json).expect("an operator") };
+    let staggered = spec(serde_json::json!({"kind": "staggered", "mass": 0.1}));
+    let wilson = spec(serde_json::json!({"kind": "wilson", "mass": 0.1}));
+    for (label, spec, method, each) in
+        [("staggered CG", &staggered, Method::Cg, 1), ("Wilson CGNR", &wilson, Method::Cgnr, 2)]
+    {
+        let (quark, small) = (bound::<R, R, N>(u, spec), bound::<R, R::Single, N>(u, spec));
+        let reduced = EvenOdd::new(&*quark as &dyn Quark<R>).expect("even extents");
+        let single = EvenOdd::new(&*small as &dyn Quark<R::Single>).expect("even extents");
+        let b = filled::<R>(reduced.space());
+        let mut out = Vector::zero(&b.space);
+        const ITERATIONS: usize = 30;
+        let some = SolveParams { tolerance: 1e-15, max_iterations: ITERATIONS };
+        // The residuals before and after are applications too, and for CGNR the adjoint at the start.
+        let applications = each * (ITERATIONS + 1) + 1;
+        compare(
+            &format!("{name}: {label}, {ITERATIONS} iterations / their applications"),
+            threads,
+            || (0..applications).for_each(|_| reduced.apply(&b, &mut out)),
+            || drop(black_box(solve::<R, R>(&reduced, None, method, &b, &mut Vector::zero(&b.space), some))),
+        );
+        let tight = SolveParams { tolerance: 1e-10, max_iterations: 5000 };
+        let full = |single: Option<&dyn LinearOperator<R::Single>>| {
+            let info = solve(&reduced, single, method, &b, &mut Vector::zero(&b.space), tight).expect("a solution");
+            assert!(info.residual <= 1e-10);
+        };
+        let mixed = format!("{name}: {label} to 1e-10, double / mixed precision");
+        compare(&mixed, threads, || full(Some(&single)), || full(None));
+        if method == Method::Cg {
+            let shifts: Vec<f64> = (0..10).map(|k| 1e-3 * 3f64.powi(k)).collect();
+            let mut iterations = 1;
+            let mut many = || iterations = multishift(&reduced, &b, &shifts, tight).expect("solutions").1.iterations;
+            many();
+            let title = format!("{name}: 10 shifts to 1e-10 / their applications");
+            let unit = || (0..iterations).for_each(|_| reduced.apply(&b, &mut out));
+            compare(&title, threads, unit, || drop(black_box(multishift(&reduced, &b, &shifts, tight))));
+        }
+    }
+    let quark = bound::<R, R, N>(u, &wilson);
+    let (x, y) = (filled::<R>(quark.space()), filled::<R>(quark.space()));
+    let (mut out, mut force) = (Vector::zero(&x.space), u.zero());
+    let mut hop = || quark.hop(&x, Onto::Nothing, 1.0, false, &mut out);
+    compare(&format!("{name}: Wilson force / hopping term"), threads, &mut hop, || {
+        quark.add_force(&x, &y, 1.0, &mut force)
+    });
+    compare(&format!("{name}: clover force / hopping term"), threads, &mut hop, || {
+        let mut slopes = Slopes::new(quark.space(), 1.0);
+        slopes.add_product(&x, &y, 1.0);
+        slopes.add_force(u, &mut force);
+    });
+}
+
+/// Where nothing fits into a cache.
+fn large_quarks<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, threads: usize)
+where
+    R::Single: Real<Total = f64>,
+{
+    for (label, flops) in [("wilson", 1320.0), ("staggered", 570.0)] {
+        let json = serde_json::json!({"kind": label, "mass": 0.1});
+        let spec: DiracSpec = serde_json::from_value(json).expect("an operator");
+        hopping::<R, R, N>(u, &spec, &format!("SU(3) 24^3 x 48: {label} f64"), threads, flops, 1);
+        hopping::<R, R::Single, N>(u, &spec, &format!("SU(3) 24^3 x 48: {label} f32"), threads, flops, 1);
+    }
+}
+
+/// Twelve columns of a clover quark on 8^3 x 16 in one call, on a field after some heatbath sweeps.
+fn propagator<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>) {
+    let heatbath = Heatbath::new(wilson(u, 6.0), u.lattice(), 1).expect("linear action");
+    let mut field = u.clone();
+    (0..20).for_each(|sweep| field = heatbath.step(&field, 1, sweep).expect("sweep").0);
+    let json = serde_json::json!({"kind": "wilson", "kappa": 0.13, "csw": 1.0});
+    let spec: DiracSpec = serde_json::from_value(json).expect("an operator");
+    let volume = u.lattice().volume();
+    let mut links = vec![num_complex::Complex64::ZERO; volume * u.lattice().ndim() * N * N];
+    field.for_each_link(|site, mu, link| {
+        for (n, z) in link.0.iter().flatten().enumerate() {
+            links[(mu * volume + site) * N * N + n] = num_complex::Complex64::new(z.re, z.im);
+        }
+    });
+    let any = AnyGauge::from_array(u.lattice().extents(), N, &links).expect("a field");
+    let quark = bind(&spec, &any, None).expect("an operator");
+    let size = volume * 4 * N;
+    let mut sources = vec![num_complex::Complex64::ZERO; size * 4 * N];
+    (0..4 * N).for_each(|n| sources[n * size + n] = num_complex::Complex64::ONE);
+    for (label, mixed) in [("mixed precision", true), ("double precision", false)] {
+        let params = SolveParams { tolerance: 1e-10, max_iterations: 2000 };
+        let options = SolveOptions { method: None, mixed, even_odd: true, params };
+        let mut info = None;
+        let times = time(|| info = quark.solve(&sources, None, 4 * N, &options).ok().map(|solved| solved.info));
+        let info = info.expect("a solution");
+        println!(
+            "{{\"name\": \"clover propagator, 8^3 x 16, 12 sources to 1e-10, {label}\", \"threads\": {}, \"median_ms\": {:.1}, \
+             \"best_ms\": {:.1}, \"iterations\": {}, \"residual\": {:.2e}}}",
+            num_threads(),
+            times.median * 1e3,
+            times.best * 1e3,
+            info.iterations,
+            info.residual
+        );
     }
 }
 
@@ -396,6 +555,7 @@ macro_rules! typed {
             AnyGauge::U1(u) => $work(u $(, $argument)*),
             AnyGauge::Su2(u) => $work(u $(, $argument)*),
             AnyGauge::Su3(u) => $work(u $(, $argument)*),
+            #[cfg(not(plaq_small))]
             AnyGauge::Su4(u) => $work(u $(, $argument)*),
             #[cfg(target_arch = "x86_64")]
             AnyGauge::U1Avx512(u) => $work(u $(, $argument)*),
@@ -403,11 +563,11 @@ macro_rules! typed {
             AnyGauge::Su2Avx512(u) => $work(u $(, $argument)*),
             #[cfg(target_arch = "x86_64")]
             AnyGauge::Su3Avx512(u) => $work(u $(, $argument)*),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
             AnyGauge::U1Avx2(u) => $work(u $(, $argument)*),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
             AnyGauge::Su2Avx2(u) => $work(u $(, $argument)*),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
             AnyGauge::Su3Avx2(u) => $work(u $(, $argument)*),
             _ => unreachable!("the benchmark has no such group"),
         }
@@ -428,10 +588,18 @@ fn main() {
     }
     typed!(&small, limits, &isa);
     if arguments.first().is_some_and(|first| first == "quarks") {
+        let chosen = arguments.get(1).map_or("", String::as_str);
         for threads in [1, 2] {
             set_num_threads(threads).expect("threads");
-            typed!(&small, quarks, "SU(3) 8^4", threads);
-            typed!(&hot(&[16; 4], 3), quarks, "SU(3) 16^4", threads);
+            match chosen {
+                "large" => typed!(&hot(&[24, 24, 24, 48], 3), large_quarks, threads),
+                "propagator" => typed!(&hot(&[8, 8, 8, 16], 3), propagator),
+                _ => {
+                    typed!(&small, quarks, "SU(3) 8^4", threads);
+                    typed!(&hot(&[16; 4], 3), quarks, "SU(3) 16^4", threads);
+                    typed!(&hot(&[8, 8, 8, 16], 3), propagator);
+                }
+            }
         }
         return;
     }

@@ -120,7 +120,12 @@ where
             group::name(N)
         )));
     }
-    let per_site = spec.components(field.lattice().ndim()) * N * N * 3;
+    // Links forward and backward of every direction, and the clover term and its inverse, in double and in single precision.
+    let ndim = field.lattice().ndim();
+    let links = 2 * ndim * N * N * if long.is_some() { 2 } else { 1 };
+    let clover = matches!(spec, DiracSpec::Wilson { csw, .. } if *csw != 0.0);
+    let blocks = if clover { 4 * (spec.spins(ndim) / 2 * N).pow(2) } else { 0 };
+    let per_site = (links + blocks) * 3 / 2;
     memory::require(
         "a Dirac operator",
         memory::product(&[field.lattice().volume(), per_site], size_of::<Complex64>()),

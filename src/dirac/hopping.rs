@@ -2,8 +2,10 @@
 //! H psi(x) = sum_mu [ P_-mu U_mu(x) psi(x + mu) + P_+mu U_mu(x - mu)^dagger psi(x - mu) ], P_-+ = -(1 -+ gamma_mu)/2 (Wilson), +-1/2
 //! (staggered).
 //!
-//! Links are prepared: in the order of flat vectors, with boundary phases, signs eta and weights of directions multiplied in. Half
-//! spinors (1 -+ gamma) psi have half of the components, so that a link multiplies two columns instead of four.
+//! Links are prepared: in the order of flat vectors, with boundary phases, signs eta and weights of directions multiplied in, and
+//! twice, as U_mu(x) and as U_mu(x - mu)^dagger in the lanes of x: the links of a site are one stream in the order of their use, which the
+//! processor fetches ahead by itself. (A sum over even sites reads every link of the lattice either way.) Half spinors
+//! (1 -+ gamma) psi have half of the components, so that a link multiplies two columns instead of four.
 
 use super::gamma::{add_phase, conjugate, entry};
 use crate::field::{self, ItemKernel, SiteKernel, Vector};
@@ -59,12 +61,23 @@ pub enum Onto<'a, R> {
     Vector(f64, &'a Vector<R>),
 }
 
+/// U_mu(x) and U_mu(x - mu)^dagger, `[row][which][column]`.
+type Pair<R, const N: usize> = [[[Complex<R>; N]; 2]; N];
+
+/// Bytes of links and vectors above which memory is asked for ahead of its use: more than the second cache and its neighbours hold.
+/// Below it costs up to a quarter of the speed (`docs/performance.md`).
+const OUT_OF_CACHE: usize = 12 << 20;
+/// Bytes above which results are not worth keeping in any cache.
+const OUT_OF_EVERY_CACHE: usize = 64 << 20;
+/// Bytes of spinors at a site that one pass over the lattice works on in the cache; twice as many outside of it.
+const TOGETHER: usize = 10 << 10;
+
 /// The hopping term on the links of a field; `S` components: 4, 2 or 1 (staggered).
 #[derive(Debug, Clone)]
 pub struct Hopping<R, const N: usize, const S: usize> {
     geometry: Arc<Geometry<R>>,
     /// `[position][mu]`
-    links: Vec<Matrix<R, N>>,
+    links: Vec<Pair<R, N>>,
 }
 
 impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
@@ -73,10 +86,11 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
         let ndim = geometry.lattice.ndim();
         let mut links = field::zeros(geometry.lattice.vectors() * ndim);
         if let Some(same) = (field as &dyn std::any::Any).downcast_ref::<GaugeField<R, N>>() {
-            field::update::<R, _>(&Reorder { geometry, links: same.links() }, ndim, &mut links);
+            let kernel = Prepare { geometry, link: Reorder { geometry, links: same.links() } };
+            field::update::<R, _>(&kernel, ndim, &mut links);
         } else {
             let places = places(field.lattice());
-            let kernel = Convert { geometry, links: field.links(), places: &places };
+            let kernel = Prepare { geometry, link: Convert { geometry, links: field.links(), places: &places } };
             field::update::<R, _>(&kernel, ndim, &mut links);
         }
         Self { geometry: geometry.clone(), links }
@@ -84,6 +98,27 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
 
     /// `out = onto + scale H x`, or H^dagger; `out` lives one step away from `x` (or both on all sites).
     pub fn apply(&self, x: &Vector<R>, onto: Onto<'_, R>, scale: f64, adjoint: bool, out: &mut Vector<R>) {
+        let bytes =
+            size_of_val(self.links.as_slice()) + size_of_val(x.values.as_slice()) + size_of_val(out.values.as_slice());
+        // Code that asks for memory ahead is compiled where it was seen to pay.
+        if const { R::LANES > 1 && N == 3 } && bytes > OUT_OF_CACHE {
+            let past = bytes > OUT_OF_EVERY_CACHE && !matches!(onto, Onto::Output(_));
+            self.run::<true>(x, onto, scale, adjoint, past, out);
+        } else {
+            self.run::<false>(x, onto, scale, adjoint, false, out);
+        }
+    }
+
+    /// With requests for memory ahead of its use, and with results that go past the cache, or without.
+    fn run<const AHEAD: bool>(
+        &self,
+        x: &Vector<R>,
+        onto: Onto<'_, R>,
+        scale: f64,
+        adjoint: bool,
+        past: bool,
+        out: &mut Vector<R>,
+    ) {
         let (space, width) = (out.space.clone(), out.space.width());
         debug_assert!(x.space.sites == space.sites.other() && x.space.width() == width);
         let (y, weight, add) = match onto {
@@ -91,19 +126,26 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
             Onto::Output(weight) => (None, weight, true),
             Onto::Vector(weight, y) => (Some(spinors::<R, N, S>(&y.values)), weight, true),
         };
-        let kernel = Hop::<R, N, S> {
-            hopping: self,
-            first: space.range().0,
-            x: spinors(&x.values),
-            x_first: x.space.range().0,
-            columns: width / (N * S),
-            sign: R::splat(if adjoint { -1.0 } else { 1.0 }),
-            scale: R::splat(scale * if S == 1 { 0.5 } else { -0.5 }),
-            weight: R::splat(weight),
-            add,
-            y,
-        };
-        field::for_each::<R, _, _>(&kernel, width, &mut out.values);
+        let columns = width / (N * S);
+        let bytes = if AHEAD { 2 * TOGETHER } else { TOGETHER };
+        let together = (bytes / size_of::<[[Complex<R>; N]; S]>()).max(1);
+        for start in (0..columns).step_by(together) {
+            let kernel = Hop::<R, N, S, AHEAD> {
+                hopping: self,
+                first: space.range().0,
+                x: spinors(&x.values),
+                x_first: x.space.range().0,
+                columns,
+                part: [start, columns.min(start + together)],
+                sign: R::splat(if adjoint { -1.0 } else { 1.0 }),
+                scale: R::splat(scale * if S == 1 { 0.5 } else { -0.5 }),
+                weight: R::splat(weight),
+                add,
+                past,
+                y,
+            };
+            field::for_each::<R, _, _>(&kernel, width, &mut out.values);
+        }
     }
 
     /// `out += weight F` with F the force of Re <left, H right>: d Re <left, H right> = <F, delta>.
@@ -131,17 +173,21 @@ fn places(lattice: &Lattice) -> Vec<[u32; 2]> {
     places
 }
 
+/// U_mu(x) at a position in the order of flat vectors.
+trait LinkAt<R, const N: usize>: Sync {
+    fn at(&self, position: usize, mu: usize) -> Matrix<R, N>;
+}
+
 struct Reorder<'a, R, const N: usize> {
     geometry: &'a Geometry<R>,
     links: &'a [Matrix<R, N>],
 }
 
-impl<R: Real, const N: usize> ItemKernel<Matrix<R, N>> for Reorder<'_, R, N> {
+impl<R: Real, const N: usize> LinkAt<R, N> for Reorder<'_, R, N> {
     #[inline(always)]
-    fn at(&self, n: usize, link: &mut Matrix<R, N>) {
-        let ndim = self.geometry.lattice.ndim();
-        let vector = self.geometry.lattice.order().vector(n / ndim);
-        *link = self.links[vector * ndim + n % ndim].scale_complex(self.geometry.factors[n]);
+    fn at(&self, position: usize, mu: usize) -> Matrix<R, N> {
+        let lattice = &self.geometry.lattice;
+        self.links[lattice.order().vector(position) * lattice.ndim() + mu]
     }
 }
 
@@ -151,22 +197,38 @@ struct Convert<'a, R, Q, const N: usize> {
     places: &'a [[u32; 2]],
 }
 
-impl<R: Real, Q: Real, const N: usize> ItemKernel<Matrix<R, N>> for Convert<'_, R, Q, N> {
+impl<R: Real, Q: Real, const N: usize> LinkAt<R, N> for Convert<'_, R, Q, N> {
     #[inline(always)]
-    fn at(&self, n: usize, link: &mut Matrix<R, N>) {
-        let (lattice, ndim) = (&self.geometry.lattice, self.geometry.lattice.ndim());
-        let vector = lattice.order().vector(n / ndim);
-        for i in 0..N {
-            for j in 0..N {
-                let at = |lane| {
-                    let [vector, lane] = self.places[lattice.site(vector, lane) as usize];
-                    let z = self.links[vector as usize * ndim + n % ndim].0[i][j];
-                    [z.re.lane(lane as usize), z.im.lane(lane as usize)]
-                };
-                link.0[i][j] = Complex::new(R::from_lanes(|lane| at(lane)[0]), R::from_lanes(|lane| at(lane)[1]));
-            }
+    fn at(&self, position: usize, mu: usize) -> Matrix<R, N> {
+        let lattice = &self.geometry.lattice;
+        let vector = lattice.order().vector(position);
+        Matrix::from_fn(|i, j| {
+            let at = |lane| {
+                let [vector, lane] = self.places[lattice.site(vector, lane) as usize];
+                let z = self.links[vector as usize * lattice.ndim() + mu].0[i][j];
+                [z.re.lane(lane as usize), z.im.lane(lane as usize)]
+            };
+            Complex::new(R::from_lanes(|lane| at(lane)[0]), R::from_lanes(|lane| at(lane)[1]))
+        })
+    }
+}
+
+struct Prepare<'a, R, L> {
+    geometry: &'a Geometry<R>,
+    link: L,
+}
+
+impl<R: Real, const N: usize, L: LinkAt<R, N>> ItemKernel<Pair<R, N>> for Prepare<'_, R, L> {
+    #[inline(always)]
+    fn at(&self, n: usize, pair: &mut Pair<R, N>) {
+        let Geometry { lattice, neighbors, factors } = self.geometry;
+        let (ndim, behind) = (lattice.ndim(), neighbors[2 * n + 1]);
+        let ahead = self.link.at(n / ndim, n % ndim).scale_complex(factors[n]);
+        let back = self.link.at(behind.site(), n % ndim).scale_complex(factors[behind.site() * ndim + n % ndim]);
+        let back = back.adjoint().permute(lattice.permutation(behind.permutation()));
+        for (c, row) in pair.iter_mut().enumerate() {
+            *row = [ahead.0[c], back.0[c]];
         }
-        *link = link.scale_complex(self.geometry.factors[n]);
     }
 }
 
@@ -238,69 +300,95 @@ fn reconstruct<R: Real, const N: usize, const S: usize, const MU: usize>(
     }
 }
 
-struct Hop<'a, R, const N: usize, const S: usize> {
+struct Hop<'a, R, const N: usize, const S: usize, const AHEAD: bool> {
     hopping: &'a Hopping<R, N, S>,
     first: usize,
-    x: &'a [[[Complex<R>; N]; S]],
+    x: Spinors<'a, R, N, S>,
     x_first: usize,
     columns: usize,
+    /// First column of this pass, and one past its last.
+    part: [usize; 2],
     sign: R,
     scale: R,
     weight: R,
     add: bool,
-    y: Option<&'a [[[Complex<R>; N]; S]]>,
+    past: bool,
+    y: Option<Spinors<'a, R, N, S>>,
 }
 
-impl<R: Real, const N: usize, const S: usize> Hop<'_, R, N, S> {
+/// Asks for all of an item that need not exist.
+#[inline(always)]
+fn fetch<R: Real, T>(item: *const T) {
+    for n in 0..size_of::<T>() / size_of::<R>() {
+        R::prefetch(item.cast::<R>().wrapping_add(n));
+    }
+}
+
+impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> Hop<'_, R, N, S, AHEAD> {
+    #[inline(always)]
+    fn spinor(&self, at: Neighbor, column: usize) -> usize {
+        at.site().wrapping_sub(self.x_first).wrapping_mul(self.columns).wrapping_add(column)
+    }
+
+    /// Spinors of the two slowest directions come from the farthest: those of the next column or site.
+    #[inline(always)]
+    fn fetch_spinors<const MU: usize>(&self, position: usize, column: usize) {
+        let (geometry, [start, end]) = (&self.hopping.geometry, self.part);
+        let (position, column) = match column + 1 < end {
+            true => (position, column + 1),
+            false => (position + if end - start == 1 { 2 } else { 1 }, start),
+        };
+        let first = (position.min(geometry.lattice.vectors() - 1) * geometry.lattice.ndim() + MU) * 2;
+        for n in first..first + 2 {
+            fetch::<R, _>(self.x.as_ptr().wrapping_add(self.spinor(geometry.neighbors[n], column)));
+        }
+    }
+
     #[inline(always)]
     fn direction<const MU: usize>(&self, position: usize, column: usize, sum: &mut [[Complex<R>; N]; S]) {
         let Hopping { geometry, links } = self.hopping;
-        let (lattice, ndim) = (&geometry.lattice, geometry.lattice.ndim());
-        let [ahead, behind] = [0, 1].map(|n| geometry.neighbors[(position * ndim + MU) * 2 + n]);
-        let psi = |at: Neighbor| &self.x[(at.site() - self.x_first) * self.columns + column];
-
-        let h = moved::<R, N, S>(project::<R, N, S, MU>(psi(ahead), -self.sign), ahead, lattice);
-        let u = &links[position * ndim + MU];
-        for c in 0..N {
-            let mut r = [Complex::zero(); 2];
-            for a in 0..half::<S>() {
-                let mut z = u.0[c][0] * h[a][0];
-                for k in 1..N {
-                    z = z.fma(u.0[c][k], h[a][k]);
-                }
-                r[a] = z;
-            }
-            reconstruct::<R, N, S, MU>(sum, c, r, -self.sign);
+        let ndim = geometry.lattice.ndim();
+        let link = position * ndim + MU;
+        let signs = [-self.sign, self.sign];
+        let mut half = [[[Complex::zero(); N]; 2]; 2];
+        for n in 0..2 {
+            let at = geometry.neighbors[2 * link + n];
+            let psi = &self.x[self.spinor(at, column)];
+            half[n] = moved::<R, N, S>(project::<R, N, S, MU>(psi, signs[n]), at, &geometry.lattice);
         }
-
-        let h = project::<R, N, S, MU>(psi(behind), self.sign);
-        let u = &links[behind.site() * ndim + MU];
-        let mut back = [[Complex::zero(); N]; 2];
-        for c in 0..N {
-            for a in 0..half::<S>() {
-                let mut z = Complex::zero();
-                for k in 0..N {
-                    z = z.fma_conj(u.0[k][c], h[a][k]);
-                }
-                back[a][c] = z;
-            }
+        if AHEAD && S > 1 && MU < 2 {
+            self.fetch_spinors::<MU>(position, column);
         }
-        let back = moved::<R, N, S>(back, behind, lattice);
+        let pair = &links[link];
+        let soon = links.as_ptr().wrapping_add(link + if S == 1 { 1 } else { ndim });
         for c in 0..N {
-            reconstruct::<R, N, S, MU>(sum, c, [back[0][c], back[1][c]], self.sign);
+            if AHEAD && column == self.part[0] {
+                fetch::<R, _>(soon.cast::<[[Complex<R>; N]; 2]>().wrapping_add(c));
+            }
+            for n in 0..2 {
+                let (row, mut r) = (&pair[c][n], [Complex::zero(); 2]);
+                for a in 0..self::half::<S>() {
+                    let mut z = row[0] * half[n][a][0];
+                    for k in 1..N {
+                        z = z.fma(row[k], half[n][a][k]);
+                    }
+                    r[a] = z;
+                }
+                reconstruct::<R, N, S, MU>(sum, c, r, signs[n]);
+            }
         }
     }
 }
 
-impl<R: Real, const N: usize, const S: usize> SiteKernel<R, Complex<R>> for Hop<'_, R, N, S> {
+impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> SiteKernel<R, Complex<R>> for Hop<'_, R, N, S, AHEAD> {
     type Scratch = ();
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), vector: usize, items: &mut [Complex<R>]) -> R {
         let ndim = self.hopping.geometry.lattice.ndim();
         let outs = items.as_chunks_mut::<N>().0.as_chunks_mut::<S>().0;
-        for (column, out) in outs.iter_mut().enumerate() {
-            let mut sum = [[Complex::zero(); N]; S];
+        for column in self.part[0]..self.part[1] {
+            let (out, mut sum) = (&mut outs[column], [[Complex::zero(); N]; S]);
             for mu in 0..ndim.min(MAX_DIMENSIONS) {
                 match mu {
                     0 => self.direction::<0>(self.first + vector, column, &mut sum),
@@ -311,20 +399,30 @@ impl<R: Real, const N: usize, const S: usize> SiteKernel<R, Complex<R>> for Hop<
             }
             for s in 0..S {
                 for c in 0..N {
-                    let z = sum[s][c].scale(self.scale);
-                    out[s][c] = if self.add {
+                    let mut z = sum[s][c].scale(self.scale);
+                    if self.add {
                         let y = match self.y {
                             Some(y) => y[vector * self.columns + column][s][c],
                             None => out[s][c],
                         };
-                        Complex::new(self.weight.mul_add(y.re, z.re), self.weight.mul_add(y.im, z.im))
+                        z = Complex::new(self.weight.mul_add(y.re, z.re), self.weight.mul_add(y.im, z.im));
+                    }
+                    if AHEAD && self.past {
+                        z.re.store_past(&mut out[s][c].re);
+                        z.im.store_past(&mut out[s][c].im);
                     } else {
-                        z
-                    };
+                        out[s][c] = z;
+                    }
                 }
             }
         }
         R::zero()
+    }
+    #[inline(always)]
+    fn done(&self) {
+        if AHEAD && self.past {
+            R::fence();
+        }
     }
 }
 
@@ -347,7 +445,7 @@ impl<R: Real, const N: usize, const S: usize> Force<'_, R, N, S> {
         sum: &mut Matrix<R, N>,
     ) {
         let lattice = &self.hopping.geometry.lattice;
-        let u = &self.hopping.links[position * lattice.ndim() + MU];
+        let pair = &self.hopping.links[position * lattice.ndim() + MU];
         for column in 0..self.columns {
             let far = project::<R, N, S, MU>(&far[ahead.site() * self.columns + column], s);
             let far = moved::<R, N, S>(far, ahead, lattice);
@@ -357,7 +455,7 @@ impl<R: Real, const N: usize, const S: usize> Force<'_, R, N, S> {
                 for i in 0..N {
                     let mut z = Complex::zero();
                     for k in 0..N {
-                        z = z.fma(u.0[i][k], far[a][k]);
+                        z = z.fma(pair[i][0][k], far[a][k]);
                     }
                     for j in 0..N {
                         sum.0[i][j] = sum.0[i][j].fma_conj(near[a][j], z);
@@ -393,5 +491,65 @@ impl<R: Real, const N: usize, const S: usize> SiteKernel<R, Algebra<R, N>> for F
             }
         }
         R::zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::Space;
+    use crate::lattice::Sites;
+    #[cfg(target_arch = "x86_64")]
+    use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
+
+    fn values<R: Real>(x: &Vector<R>) -> Vec<u64> {
+        x.values
+            .iter()
+            .flat_map(|z| (0..R::LANES).flat_map(|k| [z.re.lane(k), z.im.lane(k)]))
+            .map(f64::to_bits)
+            .collect()
+    }
+
+    /// Asking for memory ahead and writing past the cache change no bit, for any number of columns and up to the last site.
+    fn law<R: Real, const S: usize>() {
+        let lattice = Lattice::new(&[4, 4, 4, 8], R::LANES).unwrap();
+        let u = GaugeField::<f64, 3>::hot(Lattice::new(lattice.extents(), 1).unwrap(), 3);
+        let geometry = Arc::new(Geometry::<R>::new(&lattice, 1, |x, _| Complex64::new(1.0, x[3] as f64)));
+        let hopping = Hopping::<R, 3, S>::new(&geometry, &u);
+        for (sites, columns) in [(Sites::All, 1), (Sites::Odd, 1), (Sites::Odd, 5), (Sites::Even, 13), (Sites::All, 13)]
+        {
+            let space = Space::new(&lattice, sites, 3 * S).with_columns(columns);
+            let number = |n: usize| Complex64::new(((7 * n) % 11) as f64 - 5.0, 0.3 * ((3 * n) % 13) as f64);
+            let data: Vec<_> = (0..lattice.volume() * space.width()).map(number).collect();
+            let (x, mut y) = (Vector::from_array(&space.on(sites.other()), &data), Vector::from_array(&space, &data));
+            y.scale(0.7);
+            for (onto, past) in [
+                (Onto::Nothing, false),
+                (Onto::Nothing, true),
+                (Onto::Vector(0.3, &y), true),
+                (Onto::Output(0.4), false),
+            ] {
+                let (mut plain, mut ahead) = (y.clone(), y.clone());
+                hopping.run::<false>(&x, onto, -0.8, past, false, &mut plain);
+                hopping.run::<true>(&x, onto, -0.8, past, past, &mut ahead);
+                assert!(values(&plain) == values(&ahead), "{sites:?} {columns} {past}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_asked_for_ahead_changes_no_bit() {
+        law::<f64, 4>();
+        #[cfg(target_arch = "x86_64")]
+        if Isa::supported() >= Isa::Avx2 {
+            law::<F64x8Avx2, 4>();
+            law::<F32x16Avx2, 1>();
+        }
+        #[cfg(target_arch = "x86_64")]
+        if Isa::supported() >= Isa::Avx512 {
+            law::<F64x8Avx512, 4>();
+            law::<F64x8Avx512, 1>();
+            law::<F32x16Avx512, 4>();
+        }
     }
 }

@@ -30,6 +30,9 @@ pub trait SiteKernel<R: Real, Item>: Sync {
     fn scratch(&self) -> Self::Scratch;
     /// Rewrites the items of site vector `vector`; what it returns is summed over the lattice.
     fn at(&self, scratch: &mut Self::Scratch, vector: usize, items: &mut [Item]) -> R;
+    /// Called where a chunk is done.
+    #[inline(always)]
+    fn done(&self) {}
 }
 
 struct Chunk<'a, R, Item, K> {
@@ -49,6 +52,7 @@ impl<R: Real, Item, K: SiteKernel<R, Item>> Work for Chunk<'_, R, Item, K> {
         for (n, items) in self.items.chunks_exact_mut(self.per_site).enumerate() {
             sum += self.kernel.at(&mut scratch, self.start + n, items);
         }
+        self.kernel.done();
         sum.total()
     }
 }

@@ -101,7 +101,7 @@ mod x86 {
     /// Defines one lane type: `$count` registers `$register` that together hold `$lanes` numbers `$element`.
     macro_rules! lanes {
         ($(#[$doc:meta])* $name:ident / $single:ident: $element:ty, $lanes:literal, $count:literal x $register:ty, $enter:ident;
-         $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident $fnma:ident $set:ident;
+         $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident $fnma:ident $set:ident $stream:ident;
          $floor:expr; $less:expr; $blend:expr; $permute:expr) => {
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
@@ -246,6 +246,22 @@ mod x86 {
                     let element = unsafe { *std::ptr::from_ref(self).cast::<$element>().add(k % $lanes) };
                     Self([unsafe { $set(element) }; $count])
                 }
+                // Into the second cache: the misses that the first one can have under way belong to the loads.
+                #[inline(always)]
+                fn prefetch(place: *const Self) {
+                    const { assert!(size_of::<Self>() == 64) };
+                    unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+                }
+                #[inline(always)]
+                fn store_past(self, place: &mut Self) {
+                    for i in 0..$count {
+                        unsafe { $stream((&raw mut place.0[i]).cast(), self.0[i]) };
+                    }
+                }
+                #[inline(always)]
+                fn fence() {
+                    unsafe { _mm_sfence() };
+                }
                 #[inline(always)]
                 fn vectorize<W: Work>(work: W) -> W::Output {
                     unsafe { $enter(work) }
@@ -281,7 +297,7 @@ mod x86 {
     lanes!(
         /// `Lanes<f64, 8>` in one AVX-512 register.
         F64x8Avx512 / F32x16Avx512: f64, 8, 1 x __m512d, enter_avx512;
-        _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_sqrt_pd _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_set1_pd;
+        _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_sqrt_pd _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_set1_pd _mm512_stream_pd;
         |x| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_pd(mask as __mmask8, a, b);
@@ -294,7 +310,7 @@ mod x86 {
     lanes!(
         /// `Lanes<f32, 16>` in one AVX-512 register.
         F32x16Avx512 / F32x16Avx512: f32, 16, 1 x __m512, enter_avx512;
-        _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_sqrt_ps _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_set1_ps;
+        _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_sqrt_ps _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_set1_ps _mm512_stream_ps;
         |x| _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_ps(mask, a, b);
@@ -327,7 +343,7 @@ mod x86 {
     lanes!(
         /// `Lanes<f64, 8>` in two AVX2 registers.
         F64x8Avx2 / F32x16Avx2: f64, 8, 2 x __m256d, enter_avx2;
-        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_sqrt_pd _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_set1_pd;
+        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_sqrt_pd _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_set1_pd _mm256_stream_pd;
         |x| _mm256_floor_pd(x);
         |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_pd(a, b, spread64(mask));
@@ -344,7 +360,7 @@ mod x86 {
     lanes!(
         /// `Lanes<f32, 16>` in two AVX2 registers.
         F32x16Avx2 / F32x16Avx2: f32, 16, 2 x __m256, enter_avx2;
-        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_sqrt_ps _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_set1_ps;
+        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_sqrt_ps _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_set1_ps _mm256_stream_ps;
         |x| _mm256_floor_ps(x);
         |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_ps(a, b, spread32(mask));

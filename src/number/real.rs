@@ -77,6 +77,17 @@ pub trait Real:
     fn permute(self, permutation: &Permutation) -> Self;
     /// Lane `k` (below [`Self::LANES`]) in every lane.
     fn spread(&self, k: usize) -> Self;
+    /// Asks for the cache line of a place, which need not exist, before it is read.
+    #[inline(always)]
+    fn prefetch(_place: *const Self) {}
+    /// Writes a place that is not read soon: past the cache, if the machine can. Other threads see it after [`Self::fence`].
+    #[inline(always)]
+    fn store_past(self, place: &mut Self) {
+        *place = self;
+    }
+    /// Ends writing by [`Self::store_past`].
+    #[inline(always)]
+    fn fence() {}
     /// Enters code compiled for the instruction set of this type.
     fn vectorize<W: Work>(work: W) -> W::Output;
     /// The number without its derivative, and the derivative (zero if there is none).

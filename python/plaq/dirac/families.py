@@ -5,7 +5,7 @@ from __future__ import annotations
 import cmath
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,9 @@ from plaq.concepts import DiracFamily
 from plaq.dirac.operator import Operator
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import number, sequence, shown, whole_number
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Family", "Staggered", "Wilson"]
 
@@ -56,6 +59,28 @@ class Family(DiracFamily):
         (4, 4, 4, 4, 4, 3)
         """
         return Operator(self, U)
+
+    def with_mass(self, value: float) -> Self:
+        """The same operator with another mass.
+
+        Parameters
+        ----------
+        value : float
+
+        Raises
+        ------
+        TypeError, ValueError
+            No finite number.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> pq.dirac.Staggered(mass=0.1).with_mass(0.4)
+        Staggered(0.4)
+        >>> pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4).with_mass(1.0).mass
+        1.0
+        """
+        return replace(self, mass=number("mass", value))  # type: ignore[type-var]
 
     def _angles(self) -> list[float]:
         return [cmath.phase(phase) for phase in self.boundary or ()]
@@ -160,7 +185,7 @@ class Wilson(Family):
         assert self.kappa is not None
         return 0.5 / self.kappa - ndim
 
-    def with_mass(self, value: float) -> Wilson:
+    def with_mass(self, value: float) -> Self:
         """The same operator with another mass: `mu` of an operator with a twisted mass, else `kappa` if it was given.
 
         Parameters
@@ -252,26 +277,6 @@ class Staggered(Family):
             object.__setattr__(self, "fat", fat)
             object.__setattr__(self, "long", long)
         object.__setattr__(self, "boundary", phases_of(self.boundary))
-
-    def with_mass(self, value: float) -> Staggered:
-        """The same operator with another mass.
-
-        Parameters
-        ----------
-        value : float
-
-        Raises
-        ------
-        TypeError, ValueError
-            No finite number.
-
-        Examples
-        --------
-        >>> import plaq as pq
-        >>> pq.dirac.Staggered(mass=0.1).with_mass(0.4)
-        Staggered(0.4)
-        """
-        return replace(self, mass=number("mass", value))
 
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""

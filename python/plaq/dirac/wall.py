@@ -105,25 +105,6 @@ class DomainWall(Family):
         """
         return DomainWallOperator(self, U)
 
-    def with_mass(self, value: float) -> DomainWall:
-        """The same operator with another mass.
-
-        Parameters
-        ----------
-        value : float
-
-        Raises
-        ------
-        TypeError, ValueError
-            No finite number.
-
-        Examples
-        --------
-        >>> DomainWall(mass=0.1, m5=1.4, ls=4).with_mass(1.0).mass
-        1.0
-        """
-        return replace(self, mass=number("mass", value))
-
     def kernel(self) -> Wilson:
         """The Wilson fermions of mass -m5 in every slice."""
         return Wilson(mass=-self.m5, boundary=self.boundary)
