@@ -2,7 +2,7 @@
 
 - plaquette: SU(3), beta = 5.7, m = 0.5, 8^4, Nf = 4 and 2, against averages of recorded histories of LatticeQCD.jl.
 - two_flavours: SU(3), beta = 5.7, m = 0.5, 4^4, Nf = 2: HMC, and self-learning HMC with a quark of mass 0.6.
-- pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, a light and a heavy mass, proposals by the ratio of masses with a trained factor.
+- pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, light and heavy masses, proposals by the ratio of masses with a trained factor.
 
 Seconds are those of the processor. Chains run in pieces; dynamical_quarks.json is written after every piece, so that a stopped run keeps what it has.
 
@@ -23,6 +23,8 @@ import plaq as pq
 OUTPUT = Path(__file__).with_suffix(".json")
 PLAQUETTE = {"4": [0.5742, 0.0005], "2": [0.5632, 0.0010]}
 TWO_FLAVOURS = [0.5683, 0.0010]
+MASSES = {0.02: (1.5, 3.0), 0.05: (1.25, 2.0), 0.3: (1.1, 1.3)}
+"""Masses of the quarks, and how much heavier those of the proposals are."""
 PUBLISHED = ["plaquette", "polyakov_t", "polyakov_s"]
 
 
@@ -83,9 +85,11 @@ def plaquette(table, until, save, seed=1):
         wilson = pq.actions.Wilson(5.7)
         hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=6, length=1.0, levels=[(wilson, 2)])
         # A field of the quenched theory is nearer than a cold one; fifty trajectories forget it.
-        start = pq.Heatbath(wilson, overrelaxation=3).run(
-            pq.GaugeField.hot((8, 8, 8, 8), "SU(3)", rng=seed), 1, warmup=60, rng=seed, progress=False
-        ).state
+        start = (
+            pq.Heatbath(wilson, overrelaxation=3)
+            .run(pq.GaugeField.hot((8, 8, 8, 8), "SU(3)", rng=seed), 1, warmup=60, rng=seed, progress=False)
+            .state
+        )
         start = hmc.run(start, 1, warmup=50, rng=seed, progress=False).state
         facts = {"reference": PLAQUETTE[str(n_flavors)], "warmup": 50}
         runs.append(Run(table, f"Nf {n_flavors}", hmc, start, seed, facts))
@@ -114,9 +118,7 @@ def two_flavours(table, until, save, seed=1):
     facts = {"reference": TWO_FLAVOURS}
     runs = [
         Run(table, name, made, start, seed + n, facts)
-        for n, (name, made) in enumerate(
-            {"HMC": hmc, "SLHMC trained": trained, "SLHMC untrained": untrained}.items()
-        )
+        for n, (name, made) in enumerate({"HMC": hmc, "SLHMC trained": trained, "SLHMC untrained": untrained}.items())
     ]
     together(runs, 400, 25, until, save)
 
@@ -124,23 +126,23 @@ def two_flavours(table, until, save, seed=1):
 def pays(table, until, save, seed=1):
     systems = [((8, 8, 8, 8), 100, 5), ((4, 4, 4, 4), 1000, 100)]
     for n, (shape, draws, piece) in enumerate(systems):
-        for k, (mass, heavier) in enumerate(((0.05, (1.25, 2.0)), (0.3, (1.1, 1.3)))):
-            end = time.time() + (until - time.time()) / (2 * (len(systems) - n) - k)
+        for k, (mass, heavier) in enumerate(MASSES.items()):
+            end = time.time() + (until - time.time()) / (len(MASSES) * (len(systems) - n) - k)
             wilson = pq.actions.Wilson(2.7)
             target = wilson + quark(mass, 4)
-            steps = 8 if mass > 0.1 else 10
+            steps = 6
             hmc = pq.HMC(target, steps=steps)
-            start = pq.Heatbath(wilson).run(
-                pq.GaugeField.hot(shape, "SU(2)", rng=seed), 1, warmup=50, rng=seed, progress=False
-            ).state
+            start = (
+                pq.Heatbath(wilson)
+                .run(pq.GaugeField.hot(shape, "SU(2)", rng=seed), 1, warmup=50, rng=seed, progress=False)
+                .state
+            )
             start = hmc.run(start, 1, warmup=20, rng=seed, progress=False).state
             name = f"{shape[0]}^4, mass {mass}"
             facts = {"mass": mass, "shape": shape, "steps": steps}
             runs = [Run(table, f"{name}, HMC", hmc, start, seed, facts)]
             for ratio in heavier:
-                made = pq.SelfLearningHMC(
-                    target, wilson + pq.actions.Scaled(quark(mass * ratio, 4)), steps=steps
-                )
+                made = pq.SelfLearningHMC(target, wilson + pq.actions.Scaled(quark(mass * ratio, 4)), steps=steps)
                 rule = pq.optimizers.Adam(1e-2, schedule=pq.optimizers.Cosine(20))
                 made.train(start, loss="change", steps=20, batch=2, optimizer=rule, rng=seed, progress=False)
                 more = facts | {"ratio": ratio, "factor": float(made.parameters[0])}
