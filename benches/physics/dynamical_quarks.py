@@ -1,10 +1,11 @@
-"""Dynamical staggered quarks: published plaquettes, SU(3) with two flavours by RHMC, and whether self-learning HMC pays.
+"""Dynamical staggered quarks: published plaquettes, SU(3) with two flavours by RHMC, where self-learning HMC pays.
 
 - plaquette: SU(3), beta = 5.7, m = 0.5, 8^4, Nf = 4 and 2, against averages of recorded histories of LatticeQCD.jl.
 - two_flavours: SU(3), beta = 5.7, m = 0.5, 4^4, Nf = 2: HMC, and self-learning HMC with a quark of mass 0.6.
-- pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, light and heavy masses, proposals by the ratio of masses with a trained factor.
+- pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, light and heavy masses, heavier proposals with a trained factor.
 
-Seconds are those of the processor. Chains run in pieces; dynamical_quarks.json is written after every piece, so that a stopped run keeps what it has.
+Seconds are those of the processor. Chains run in pieces; dynamical_quarks.json is written after every piece, so that
+a stopped run keeps what it has.
 
     python benches/physics/dynamical_quarks.py [--part plaquette|two_flavours|pays] [--minutes 20]
 """

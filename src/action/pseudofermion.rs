@@ -426,7 +426,9 @@ struct Kind {
 /// An error says which numbers of flavours the operator can do, or what differs between the quarks of a ratio.
 fn kind(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32) -> Result<Kind> {
     if matches!(spec, DiracSpec::Staggered { long: true, .. }) {
-        return Err(Error::value("fat and long links are for propagators: the force through the fattening is not there"));
+        return Err(Error::value(
+            "fat and long links are for propagators: the force through the fattening is not there",
+        ));
     }
     let is_twisted = |spec: &DiracSpec| matches!(spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
     let twisted = is_twisted(spec) || over.is_some_and(is_twisted);

@@ -141,7 +141,9 @@ impl DiracSpec {
                 Self::Wilson { csw, boundary, spatial, .. },
                 Self::Wilson { csw: other_csw, boundary: other_boundary, spatial: other_spatial, .. },
             ) => (csw, boundary, spatial) == (other_csw, other_boundary, other_spatial),
-            (Self::DomainWall { mass, .. }, Self::DomainWall { .. }) => other.with_wall_mass(*mass).as_ref() == Some(self),
+            (Self::DomainWall { mass, .. }, Self::DomainWall { .. }) => {
+                other.with_wall_mass(*mass).as_ref() == Some(self)
+            }
             _ => false,
         }
     }

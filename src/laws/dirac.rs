@@ -499,7 +499,8 @@ fn ratios_of_equal_quarks_are_one() {
     for extents in [&[4, 2, 2][..], &[3, 4], &[2, 2, 2, 2]] {
         let lattice = Lattice::new(extents, 1).unwrap();
         let u = GaugeField::<f64, 2>::hot(lattice.clone(), 3);
-        for (spec, flavors) in specs(extents.len()).into_iter().flat_map(|spec| [1, 2, 3, 4, 8].map(|n| (spec.clone(), n)))
+        for (spec, flavors) in
+            specs(extents.len()).into_iter().flat_map(|spec| [1, 2, 3, 4, 8].map(|n| (spec.clone(), n)))
         {
             let (spec, over) = match spec.regulator() {
                 Some(regulator) => (regulator, None),
@@ -535,7 +536,9 @@ fn ratios_are_of_one_kind() {
         let flavors = if light == 0 { 4 } else { 2 };
         assert!(refused(&all[light], Some(&all[heavy]), flavors).contains("csw"));
     }
-    for (light, flavors, allowed) in [(0, 5, "1, 2, 3, 4 or 8"), (1, 4, "fat"), (2, 3, "1 or 2"), (3, 1, "2 (up"), (6, 3, "1 or 2")] {
+    for (light, flavors, allowed) in
+        [(0, 5, "1, 2, 3, 4 or 8"), (1, 4, "fat"), (2, 3, "1 or 2"), (3, 1, "2 (up"), (6, 3, "1 or 2")]
+    {
         assert!(refused(&all[light], None, flavors).contains(allowed));
     }
 }
