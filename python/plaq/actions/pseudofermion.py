@@ -28,7 +28,7 @@ class Pseudofermion(Action):
     Domain walls (:class:`plaq.dirac.DomainWall`, Shamir and Moebius) are a ratio to their Pauli-Villars field, which
     has the same numbers and mass 1 and takes away the bulk of the fifth dimension: two flavours are
     :math:`\phi^\dagger D(1) K^{-1} D(1)^\dagger \phi` with the determinant
-    :math:`\det D^\dagger(m) D(m)/\det D^\dagger(1) D(1)` (P. M. Vranas, hep-lat/9709119), in the even-odd form of the
+    :math:`\det D^\dagger(m) D(m)/\det D^\dagger(1) D(1)` (P. M. Vranas, hep-lat/9705023), in the even-odd form of the
     four dimensions where there is one.
 
     With heavier quarks :math:`m_1, m_2, \dots, m_n` in `hasenbusch` (M. Hasenbusch, hep-lat/0107019) the determinant is
