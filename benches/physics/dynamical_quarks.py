@@ -73,7 +73,7 @@ def commit():
 
 def together(runs, draws, piece, until, save):
     """Pieces in turn, until all have their draws or time is up."""
-    while time.time() < until and any(run.pieces * piece < draws for run in runs):
+    while time.process_time() < until and any(run.pieces * piece < draws for run in runs):
         for run in runs:
             if run.pieces * piece < draws:
                 run.more(piece)
@@ -108,12 +108,12 @@ def two_flavours(table, until, save, seed=1):
     untrained = pq.SelfLearningHMC(target, wilson + heavy, steps=steps)
     trained = pq.SelfLearningHMC(target, wilson + pq.actions.Scaled(pq.actions.Mapped(heavy, net)), steps=steps)
     rule = pq.optimizers.Adam(3e-3, schedule=pq.optimizers.Cosine(60))
-    begun = time.time()
+    begun = time.process_time()
     history = trained.train(start, loss="change", steps=60, batch=4, optimizer=rule, rng=seed, progress=False)
     table["training"] = {
         "loss": history.loss.tolist(),
         "parameters": trained.parameters.tolist(),
-        "seconds": time.time() - begun,
+        "seconds": time.process_time() - begun,
     }
     save()
     facts = {"reference": TWO_FLAVOURS}
@@ -128,7 +128,7 @@ def pays(table, until, save, seed=1):
     systems = [((8, 8, 8, 8), 100, 5), ((4, 4, 4, 4), 1000, 100)]
     for n, (shape, draws, piece) in enumerate(systems):
         for k, (mass, heavier) in enumerate(MASSES.items()):
-            end = time.time() + (until - time.time()) / (len(MASSES) * (len(systems) - n) - k)
+            end = time.process_time() + (until - time.process_time()) / (len(MASSES) * (len(systems) - n) - k)
             wilson = pq.actions.Wilson(2.7)
             target = wilson + quark(mass, 4)
             steps = 6
@@ -157,14 +157,16 @@ PARTS = {"plaquette": plaquette, "two_flavours": two_flavours, "pays": pays}
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=PARTS)
-    parser.add_argument("--minutes", type=float, default=20.0, help="after which no piece is begun, for each part")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="of the processor, after which no piece is begun, for each part"
+    )
     options = parser.parse_args()
     for name in [options.part] if options.part else PARTS:
         stored = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
         table = stored.setdefault(name, {})
         PARTS[name](
             table,
-            time.time() + 60 * options.minutes,
+            time.process_time() + 60 * options.minutes,
             lambda stored=stored: OUTPUT.write_text(json.dumps(stored, indent=1) + "\n"),
         )
 
