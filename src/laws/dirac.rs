@@ -328,11 +328,14 @@ fn heavier(spec: &DiracSpec) -> DiracSpec {
     }
 }
 
-/// Every pseudofermion: operators, flavours, and whether it is a ratio.
+/// Every pseudofermion: operators, flavours, and whether it is a ratio; ratios of roots, which take three solves with many poles, in two
+/// dimensions.
 fn pseudofermions(ndim: usize) -> Vec<(DiracSpec, Option<DiracSpec>, u32)> {
     let flavors =
         |spec: DiracSpec| [1, 2, 3, 4, 8].map(|n| [(spec.clone(), None, n), (spec.clone(), Some(heavier(&spec)), n)]);
-    specs(ndim).into_iter().flat_map(flavors).flatten().collect()
+    let rooted = |spec: &DiracSpec, n| n < if matches!(spec, DiracSpec::Staggered { .. }) { 4 } else { 2 };
+    let all = specs(ndim).into_iter().flat_map(flavors).flatten();
+    all.filter(|(spec, over, n)| ndim == 2 || !rooted(spec, *n) || over.is_none() && spec.slices().is_none()).collect()
 }
 
 #[test]
@@ -640,11 +643,11 @@ fn fresh_pseudofermions_have_the_action_of_their_noise() {
     let lattice = Lattice::new(&[4, 4], 1).unwrap();
     let u = GaugeField::<f64, 1>::hot(lattice.clone(), 3);
     for (spec, over, flavors) in pseudofermions(2) {
-        let settings = accuracy_of(&spec, 1e-12);
+        let settings = accuracy_of(&spec, 1e-11);
         let Ok(action) = Pseudofermion::<f64, 1>::new(&spec, over.as_ref(), flavors, &lattice, settings) else {
             continue;
         };
-        let (mut sum, mut known, draws) = (0.0, false, 400);
+        let (mut sum, mut known, draws) = (0.0, false, 100);
         let mut count = 0.0;
         for sweep in 0..draws {
             let mut effort = Effort::default();

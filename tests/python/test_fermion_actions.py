@@ -40,7 +40,7 @@ QUARKS = {
         [((4, 4, 4, 4), "SU(2)"), ((6, 6), "U(1)")],
     ),
     "eight tastes": (Quark(Staggered(mass=0.1), 8, hasenbusch=[0.5]), [((4, 4, 4), "SU(2)")]),
-    "ratio of one flavour": (Quark(Wilson(mass=0.2, csw=1.0), 1, hasenbusch=[0.6], **WIDE), [((4, 4), "SU(2)")]),
+    "ratio of one flavour": (Quark(Wilson(mass=0.2, csw=1.0), 1, hasenbusch=[0.6], **WIDE), [((4, 4), "U(1)")]),
     "ratio of two tastes": (Quark(Staggered(mass=0.2), 2, hasenbusch=[0.6]), [((4, 4), "SU(2)"), ((6, 6), "U(1)")]),
     "domain walls": (
         Quark(Wall(mass=0.1, m5=1.4, ls=4)),
@@ -49,7 +49,7 @@ QUARKS = {
     "Moebius": (Quark(Wall(mass=0.1, m5=1.4, ls=3, b=1.5, c=0.5)), [((4, 4), "U(1)"), ((2, 2, 2, 4), "SU(2)")]),
     "split domain walls": (Quark(Wall(mass=0.1, m5=1.4, ls=4), hasenbusch=[0.3]), [((4, 4), "U(1)"), ((6, 6), "U(1)")]),
     "one flavour of domain walls": (
-        Quark(Wall(mass=0.2, m5=1.2, ls=4, b=1.5, c=0.5), 1),
+        Quark(Wall(mass=0.2, m5=1.2, ls=3, b=1.5, c=0.5), 1),
         [((4, 4), "U(1)"), ((3, 4), "SU(2)")],
     ),
 }
@@ -59,8 +59,8 @@ MAPS = {
     "attention": pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1]), pq.AttentionLayer(["plaquette"])]),
 }
 QUARKS |= {
-    f"{name}, {kind}": (pq.actions.Mapped(QUARKS[name][0], net), [((4, 4), "SU(2)")])
-    for name in ("domain walls", "one flavour of domain walls", "ratio of one flavour")
+    f"{name}, {kind}": (pq.actions.Mapped(QUARKS[name][0], net), [((4, 4), "U(1)")])
+    for name in ("domain walls", "one flavour of domain walls")
     for kind, net in MAPS.items()
 }
 
