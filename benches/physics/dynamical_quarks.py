@@ -103,7 +103,7 @@ def cold(table, until, save, seed=2):
     wilson = pq.actions.Wilson(5.7)
     for n_flavors in (4, 2):
         end = time.process_time() + (until - time.process_time()) / (n_flavors // 2)
-        hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=6, length=1.0, levels=[(wilson, 2)])
+        hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=12, length=1.0, levels=[(wilson, 2)])
         run = Run({}, f"Nf {n_flavors}", hmc, pq.GaugeField.cold((8, 8, 8, 8), "SU(3)"), seed, {})
         while time.process_time() < end and run.pieces < 30:
             run.more(10)

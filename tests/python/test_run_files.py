@@ -265,8 +265,8 @@ def test_quarks_of_a_run_file_are_those_of_the_package(name, sampler):
     made = pq.HMC(gauge + quarks(0.3), steps=3)
     if learn:
         net = pq.CovariantNet([pq.StoutLayer(["plaquette"])])
-        proposal = gauge + pq.actions.Scaled(pq.actions.Mapped(quarks(0.4), net))
-        made = pq.SelfLearningHMC(gauge + quarks(0.3), proposal, steps=3)
+        terms = [pq.actions.Scaled(pq.actions.Mapped(term, net)) for term in quarks(0.4).terms()]
+        made = pq.SelfLearningHMC(gauge + quarks(0.3), sum(terms, gauge), steps=3)
     assert found.fingerprint() == made.fingerprint()
     assert len(build.run(settings, progress=False).chain) == 3
 

@@ -152,15 +152,18 @@ def _quarks(section: str, settings: Any, **changed: Any) -> Any:
         raise config.ConfigError(f"[{section}]: {error}") from error
 
 
-def _proposal(settings: config.Config) -> Any:
+def _proposal(settings: config.Config) -> list[Any]:
+    """Terms of the proposal beside those of the links."""
     chosen, quarks = settings.proposal, settings.quarks
     assert chosen is not None
     assert quarks is not None
     split = quarks.hasenbusch if chosen.hasenbusch is None else chosen.hasenbusch
     proposal = _quarks("proposal", quarks, mass=chosen.mass, hasenbusch=split)
+    # Terms of split quarks have pseudofermions of their own, so each has a network and a factor of its own.
+    terms = proposal.terms()
     if chosen.loops:
-        proposal = actions.Mapped(proposal, CovariantNet([StoutLayer(chosen.loops)] * chosen.layers))
-    return actions.Scaled(proposal) if chosen.factor else proposal
+        terms = [actions.Mapped(term, CovariantNet([StoutLayer(chosen.loops)] * chosen.layers)) for term in terms]
+    return [actions.Scaled(term) for term in terms] if chosen.factor else terms
 
 
 def _transform(settings: config.Config) -> FieldTransform:
@@ -191,7 +194,7 @@ def _sampler(settings: config.Config) -> Any:
         return HMC(target, **options)
     if settings.transform is not None:
         return FieldTransformHMC(target, _transform(settings), **options)
-    return SelfLearningHMC(target, action + _proposal(settings), **options)
+    return SelfLearningHMC(target, sum(_proposal(settings), action), **options)
 
 
 def _of_model(settings: config.Config, options: dict[str, Any]) -> Any:
