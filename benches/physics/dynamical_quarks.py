@@ -144,7 +144,7 @@ def two_flavours(table, until, save, seed=1):
 
 
 def pays(table, until, save, seed=1):
-    systems = [((8, 8, 8, 8), 100, 5), ((4, 4, 4, 4), 1000, 100)]
+    systems = [((8, 8, 8, 8), 100, 10), ((4, 4, 4, 4), 1000, 100)]
     for n, (shape, draws, piece) in enumerate(systems):
         for k, (mass, heavier) in enumerate(MASSES.items()):
             end = time.process_time() + (until - time.process_time()) / (len(MASSES) * (len(systems) - n) - k)

@@ -40,7 +40,7 @@ QUARKS = {
         [((4, 4, 4, 4), "SU(2)"), ((6, 6), "U(1)")],
     ),
     "eight tastes": (Quark(Staggered(mass=0.1), 8, hasenbusch=[0.5]), [((4, 4, 4), "SU(2)")]),
-    "ratio of one flavour": (Quark(Wilson(mass=0.2, csw=1.0), 1, hasenbusch=[0.6], **WIDE), [((4, 4), "U(1)")]),
+    "ratio of one flavour": (Quark(Wilson(mass=0.2, csw=1.0), 1, hasenbusch=[0.6], **WIDE), [((4, 2), "U(1)")]),
     "ratio of two tastes": (Quark(Staggered(mass=0.2), 2, hasenbusch=[0.6]), [((4, 4), "SU(2)"), ((6, 6), "U(1)")]),
     "domain walls": (
         Quark(Wall(mass=0.1, m5=1.4, ls=4)),
