@@ -80,7 +80,7 @@ enum Way {
     /// By m_W^2 - m^2 of staggered fermions, where W K^-1 W^dagger = 1 + (m_W^2 - m^2) K^-1.
     Difference(f64),
     /// By (W^dagger W)^(a/2), for fewer flavours.
-    Root(Fraction),
+    Root(Box<Fraction>),
 }
 
 /// What the heavier quark makes of phi.
@@ -156,7 +156,10 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         let over = match over {
             Some(over) => {
                 let way = match (spec, over) {
-                    _ if power < 1.0 => Way::Root(Fraction::new([-0.5 * power, 0.5 * power], range(over)?, &accuracy)?),
+                    _ if power < 1.0 => {
+                        let powers = [-0.5 * power, 0.5 * power];
+                        Way::Root(Box::new(Fraction::new(powers, range(over)?, &accuracy)?))
+                    }
                     (DiracSpec::Staggered { mass, .. }, DiracSpec::Staggered { mass: heavy, .. }) => {
                         Way::Difference(heavy * heavy - mass * mass)
                     }
