@@ -584,10 +584,12 @@ fn accuracy(tolerance: f64) -> Accuracy {
     Accuracy { tolerances: [tolerance; 2], max_iterations: 5000, range: Some([5e-3, 200.0]) }
 }
 
-/// Settings for any operator; domain walls take the range that they have by default.
+/// Settings for any operator; domain walls take the range that they have by default, and end at larger residuals by rounding.
 fn accuracy_of(spec: &DiracSpec, tolerance: f64) -> Accuracy {
-    let settings = accuracy(tolerance);
-    Accuracy { range: settings.range.filter(|_| spec.slices().is_none()), ..settings }
+    match spec.slices() {
+        Some(_) => Accuracy { range: None, ..accuracy(tolerance.max(1e-11)) },
+        None => accuracy(tolerance),
+    }
 }
 
 /// On a plane wave of the free theory S = lambda^-a |phi|^2: staggered lambda = m^2 + sum sin^2 p and a = n/4; Wilson, even-odd form,
