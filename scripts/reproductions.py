@@ -91,6 +91,42 @@ def proposals():
     return table(["network", "trained factor", "loss", *(f"mass {mass}" for mass in masses)], rows)
 
 
+def dynamical_quarks():
+    """Plaquettes of SU(3) with staggered quarks."""
+    stored, rows = read("dynamical_quarks.json"), []
+    parts = {"plaquette": "8^4, quenched start", "cold": "8^4, cold start", "two_flavours": "4^4, Nf 2"}
+    for part, lattice in parts.items():
+        for name, row in stored.get(part, {}).items():
+            if name == "training":
+                continue
+            (mean, error), (wanted, theirs) = row["plaquette"][:2], row["reference"]
+            sigma = (mean - wanted) / math.hypot(error, theirs)
+            facts = [short(mean, error), short(wanted, theirs), f"{sigma:+.1f}", f"{row['acceptance']:.3f}"]
+            facts += [short(*row["exp_minus_delta_h"][:2]), f"{row['solver_iterations']:.0f}"]
+            rows.append([f"{lattice}, {name}", row["trajectories"], *facts])
+    head = ["SU(3), beta 5.7, m 0.5", "trajectories", "plaquette", "reference", "sigma"]
+    return table([*head, "acceptance", "<exp(-dH)>", "solver iterations"], rows)
+
+
+def pays():
+    """Processor time for an independent configuration."""
+    rows, plain = [], None
+    for name, row in read("dynamical_quarks.json")["pays"].items():
+        cost = 2 * row["seconds"] * row["plaquette"][2]
+        error = 2 * row["seconds"] * row["plaquette"][3]
+        if name.endswith("HMC"):
+            plain = (cost, error)
+        assert plain is not None
+        gain = plain[0] / cost
+        gain_error = gain * math.hypot(error / cost, plain[1] / plain[0])
+        facts = [f"{row['acceptance']:.2f}", f"{row['solver_iterations']:.0f}", f"{1e3 * row['seconds']:.0f}"]
+        taus = [f"{row['plaquette'][2]:.1f} +- {row['plaquette'][3]:.1f}", f"{1e3 * cost:.0f} +- {1e3 * error:.0f}"]
+        last = "" if name.endswith("HMC") else f"{gain:.2f} +- {gain_error:.2f}"
+        rows.append([name, row["trajectories"], *facts, *taus, last])
+    head = ["SU(2), beta 2.7, Nf 4", "trajectories", "acceptance", "solver iterations", "ms a trajectory"]
+    return table([*head, "tau of the plaquette", "ms x 2 tau", "HMC / this"], rows)
+
+
 def dyson():
     """Spacings of singular values."""
     rows = []
@@ -184,6 +220,8 @@ TABLES = {
     "dyson": dyson,
     "self_learning": self_learning,
     "proposals": proposals,
+    "dynamical_quarks": dynamical_quarks,
+    "pays": pays,
     "spin_fermion": spin_fermion,
     "tunnelling": tunnelling,
     "networks": lambda: tunnelling("u1_networks.json"),

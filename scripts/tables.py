@@ -32,9 +32,10 @@ def keys():
             names = [name for name, each in found.items() if each is kind] if named else []
             title = f"`[{section}]`"
             if names:
-                title += f" {'of' if section == 'training' else 'name ='} " + ", ".join(f"`{name}`" for name in names)
+                key = config.DECIDES.get(section, "name")
+                title += f" {'of' if section == 'training' else f'{key} ='} " + ", ".join(f"`{name}`" for name in names)
             for spec in dataclasses.fields(kind):
-                if spec.name == "name":
+                if spec.name == config.DECIDES.get(section, "name"):
                     continue
                 choices = spec.metadata["choices"]
                 text = spec.metadata["text"] + (": " + ", ".join(f'`"{each}"`' for each in choices) if choices else "")

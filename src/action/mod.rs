@@ -11,7 +11,7 @@ mod transformed;
 pub use loops::LoopAction;
 pub(crate) use loops::{kick, scratch};
 pub use mapped::Mapped;
-pub use pseudofermion::{Accuracy, Pseudofermion};
+pub use pseudofermion::{Accuracy, Pseudofermion, check_quarks};
 pub use readout::ReadoutAction;
 pub use scaled::Scaled;
 pub use supplied::{LinkFunction, Supplied};

@@ -3,7 +3,9 @@
 //! rational approximation of K^-a (RHMC: Clark, Kennedy, hep-lat/0309084).
 //!
 //! Ratios (Hasenbusch, hep-lat/0107019): phi^dagger W K^-1 W^dagger phi with the operator W of a heavier quark, whose integral is
-//! det K / det W^dagger W. The even-odd form of a clover operator A + H leaves det A_oo: the action has -2 a ln |det A_oo| beside it.
+//! det K / det W^dagger W, and phi^dagger (W^dagger W)^(a/2) K^-a (W^dagger W)^(a/2) phi for fewer flavours. Domain walls are always
+//! ratios: to their Pauli-Villars field of mass 1 unless to another one. The even-odd form of a clover operator A + H leaves det A_oo:
+//! the action has -2 a ln |det A_oo| beside it.
 
 use crate::concept::{Action, Auxiliary, Configuration, Drawn, Effort, LinearOperator, Normal, Number};
 use crate::dirac::{DiracSpec, EvenOdd, Family, LinkQuark, MOST_COLORS, Quark, Slopes, Whole};
@@ -47,7 +49,8 @@ impl Fractions {
     }
 }
 
-/// Rational approximations for a < 1: of K^(a/2) to draw, and of K^-a for the action and for the force.
+/// Rational approximations for a < 1: of K^(a/2) to draw, and of K^-a for the action and for the force; of the heavier quark of a ratio
+/// K^(-a/2) and K^(a/2).
 struct Fraction {
     draw: Fractions,
     action: [Fractions; 2],
@@ -67,8 +70,27 @@ pub struct Accuracy {
 /// The heavier quark of a ratio.
 struct Heavier<R: Real> {
     family: Family<R>,
-    /// m_W^2 - m^2 of staggered fermions, where W K^-1 W^dagger = 1 + (m_W^2 - m^2) K^-1.
-    difference: Option<f64>,
+    way: Way,
+}
+
+/// How the heavier quark of a ratio enters.
+enum Way {
+    /// By W^dagger.
+    Adjoint,
+    /// By m_W^2 - m^2 of staggered fermions, where W K^-1 W^dagger = 1 + (m_W^2 - m^2) K^-1.
+    Difference(f64),
+    /// By (W^dagger W)^(a/2), for fewer flavours.
+    Root(Box<Fraction>),
+}
+
+/// What the heavier quark makes of phi.
+enum Source<R> {
+    /// phi itself.
+    Phi,
+    /// W^dagger phi.
+    Adjoint(Vector<R>),
+    /// (W^dagger W)^(a/2) phi, and the solution that it is the sum of.
+    Root(Vector<R>, Solution<R>),
 }
 
 /// phi^dagger K^-a phi, or phi^dagger W K^-1 W^dagger phi.
@@ -120,45 +142,35 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
                 group::name(N)
             )));
         }
-        if spec.slices().is_some() {
-            return Err(Error::value(
-                "domain walls are for propagators: their pseudofermion needs a Pauli-Villars field, which is not there",
-            ));
-        }
-        if matches!(spec, DiracSpec::Staggered { long: true, .. }) {
-            return Err(Error::value(
-                "fat and long links are for propagators: the force through the fattening is not there",
-            ));
-        }
-        let (halves, staggered) = (lattice.order().has_halves(), matches!(spec, DiracSpec::Staggered { .. }));
-        let is_twisted = |spec: &DiracSpec| matches!(spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
-        let twisted = is_twisted(spec) || over.is_some_and(is_twisted);
-        let (form, power) = match (n_flavors, staggered) {
-            (1 | 2, false) if n_flavors == 2 || !twisted => {
-                (if halves { Form::Reduced } else { Form::Whole }, 0.5 * f64::from(n_flavors))
-            }
-            (1..=4, true) => (if halves { Form::Even } else { Form::Masked }, 0.25 * f64::from(n_flavors)),
-            (8, true) => (Form::Whole, 1.0),
-            (given, _) => {
-                let allowed = match (staggered, twisted) {
-                    (true, _) => "1, 2, 3, 4 or 8",
-                    (_, true) => "2 (up and down have opposite twist)",
-                    _ => "1 or 2; add actions for more",
-                };
-                let name = spec.name();
-                return Err(Error::value(format!("n_flavors = {given} of {name} fermions; {allowed} can be done")));
-            }
+        let regulator = spec.regulator();
+        let over = over.or(regulator.as_ref());
+        let Kind { power, tastes } = kind(spec, over, n_flavors)?;
+        let form = match (tastes, lattice.order().has_halves()) {
+            (Some(8), _) | (None, false) => Form::Whole,
+            (Some(_), true) => Form::Even,
+            (Some(_), false) => Form::Masked,
+            (None, true) => Form::Reduced,
         };
         let csw = if let DiracSpec::Wilson { csw, .. } = spec { *csw } else { 0.0 };
-        let over = over.map(|over| Heavier::new(spec, over, lattice)).transpose()?;
-        let fraction = match power < 1.0 {
-            true if over.is_some() => {
-                return Err(Error::value(format!(
-                    "n_flavors = {n_flavors} with a ratio of quarks (hasenbusch=): it needs 2 flavours of Wilson, 4 or 8 of \
-                     staggered fermions"
-                )));
+        let range = |spec| range_of(spec, form, accuracy.range, lattice.ndim());
+        let over = match over {
+            Some(over) => {
+                let way = match (spec, over) {
+                    _ if power < 1.0 => {
+                        let powers = [-0.5 * power, 0.5 * power];
+                        Way::Root(Box::new(Fraction::new(powers, range(over)?, &accuracy)?))
+                    }
+                    (DiracSpec::Staggered { mass, .. }, DiracSpec::Staggered { mass: heavy, .. }) => {
+                        Way::Difference(heavy * heavy - mass * mass)
+                    }
+                    _ => Way::Adjoint,
+                };
+                Some(Heavier { family: Family::new(over, lattice)?, way })
             }
-            true => Some(Fraction::new(power, range_of(spec, form, accuracy.range, lattice.ndim())?, &accuracy)?),
+            None => None,
+        };
+        let fraction = match power < 1.0 {
+            true => Some(Fraction::new([0.5 * power, -power], range(spec)?, &accuracy)?),
             false => None,
         };
         Ok(Self {
@@ -233,8 +245,9 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         })
     }
 
-    /// For x = (K + b)^-1 phi: left and right such that d(phi^dagger (K + b)^-1 phi) = -2 Re <left, dD right>.
-    fn sides(&self, quark: &dyn LinkQuark<R, N>, x: &Vector<R>) -> Result<[Vector<R>; 2]> {
+    /// Left and right with Re <left, dD right> = Re <D x, dD y> (of D_hat where it is the form): with x = y = (K + b)^-1 phi it is
+    /// -1/2 of d(phi^dagger (K + b)^-1 phi).
+    fn sides(&self, quark: &dyn LinkQuark<R, N>, [x, y]: [&Vector<R>; 2]) -> Result<[Vector<R>; 2]> {
         let quark: &dyn Quark<R> = quark;
         let image_of = |a: &dyn LinearOperator<R>, x: &Vector<R>| {
             let mut image = Vector::zero(&x.space);
@@ -242,15 +255,18 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
             image
         };
         Ok(match self.form {
-            Form::Whole | Form::Masked => [image_of(&Whole(quark), x), x.clone()],
+            Form::Whole | Form::Masked => [image_of(&Whole(quark), x), y.clone()],
             Form::Reduced => {
                 let reduced = EvenOdd::new(quark)?;
-                [reduced.extend(&image_of(&reduced, x), true), reduced.extend(x, false)]
+                [reduced.extend(&image_of(&reduced, x), true), reduced.extend(y, false)]
             }
             Form::Even => {
-                let mut right = Vector::zero(quark.space());
-                x.put_into(&mut right);
-                [image_of(&Whole(quark), &right), right]
+                let [left, right] = [x, y].map(|part| {
+                    let mut whole = Vector::zero(quark.space());
+                    part.put_into(&mut whole);
+                    whole
+                });
+                [image_of(&Whole(quark), &left), right]
             }
         })
     }
@@ -263,29 +279,33 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         })
     }
 
-    /// The solution that value and force are made of: K^-1 phi, r(K) phi, or K^-1 W^dagger phi.
+    /// The solution that value and force are made of: r(K) of what the heavier quark makes of phi.
     fn solution(&self, quarks: &Quarks<R, N>, phi: &Vector<R>, which: usize, effort: &mut Effort) -> Result<Solved<R>> {
         let settings =
             (self.accuracy.tolerances[which], self.fraction.as_ref().map(|fraction| &fraction.action[which]));
         let source = match (&quarks.heavy, &self.over) {
-            (Some(heavy), Some(Heavier { difference: None, .. })) => {
+            (Some(heavy), Some(Heavier { way: Way::Adjoint, .. })) => {
                 let mut source = Vector::zero(&phi.space);
                 self.with_root(&**heavy, |w| w.apply_adjoint(phi, &mut source))?;
-                Some(source)
+                Source::Adjoint(source)
             }
-            _ => None,
+            (Some(heavy), Some(Heavier { way: Way::Root(root), .. })) => {
+                let parts = self.solve(&**heavy, phi, (settings.0, Some(&root.action[which])), effort)?;
+                Source::Root(parts.sum(phi), parts)
+            }
+            _ => Source::Phi,
         };
-        let mut solution = self.solve(&*quarks.light, source.as_ref().unwrap_or(phi), settings, effort)?;
-        if let Some(Heavier { difference: Some(difference), .. }) = &self.over {
+        let mut solution = self.solve(&*quarks.light, source.vector(phi), settings, effort)?;
+        if let Some(Heavier { way: Way::Difference(difference), .. }) = &self.over {
             solution.constant = 1.0;
             solution.terms.iter_mut().for_each(|(weight, _)| *weight *= difference);
         }
-        Ok(Solved { solution, source })
+        Ok(Solved { solution, source, which })
     }
 
     /// S(q; phi) of a solution.
     fn energy(&self, quarks: &Quarks<R, N>, phi: &Vector<R>, solved: &Solved<R>) -> R::Total {
-        solved.solution.value(solved.source.as_ref().unwrap_or(phi)) - self.log_det(quarks)
+        solved.solution.value(solved.source.vector(phi)) - self.log_det(quarks)
     }
 
     /// 2 a ln |det A_oo|, minus that of W, where it depends on the field.
@@ -313,6 +333,7 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         (phi, solved): (&Vector<R>, &Solved<R>),
         step: f64,
         p: &mut LinkAlgebra<R, N>,
+        effort: &mut Effort,
     ) -> Result<()> {
         let light = &*quarks.light;
         let mut slopes = (self.csw != 0.0).then(|| Slopes::new(light.space(), self.csw));
@@ -321,18 +342,33 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
             slopes.iter_mut().for_each(|slopes| slopes.add_product(&left, &right, weight));
         };
         for (weight, x) in &solved.solution.terms {
-            add(light, self.sides(light, x)?, 2.0 * step * weight);
+            add(light, self.sides(light, [x, x])?, 2.0 * step * weight);
         }
-        if let (Some(heavy), Some(_), Some((_, x))) = (&quarks.heavy, &solved.source, solved.solution.terms.first()) {
-            // W in W^dagger phi: + 2 Re <phi, dW x>.
-            let sides = match self.form {
-                Form::Reduced => {
-                    let reduced = EvenOdd::new(&**heavy as &dyn Quark<R>)?;
-                    [reduced.extend(phi, true), reduced.extend(x, false)]
+        match (&solved.source, &quarks.heavy, &self.over) {
+            (Source::Adjoint(_), Some(heavy), _) => {
+                let Some((_, x)) = solved.solution.terms.first() else { return Ok(()) };
+                // W in W^dagger phi: + 2 Re <phi, dW x>.
+                let sides = match self.form {
+                    Form::Reduced => {
+                        let reduced = EvenOdd::new(&**heavy as &dyn Quark<R>)?;
+                        [reduced.extend(phi, true), reduced.extend(x, false)]
+                    }
+                    _ => [phi.clone(), x.clone()],
+                };
+                add(&**heavy, sides, -2.0 * step);
+            }
+            (Source::Root(source, parts), Some(heavy), Some(Heavier { way: Way::Root(root), .. })) => {
+                // With y = r(K) source, u = (K_W + b)^-1 y and v = (K_W + b)^-1 phi: 2 Re <y, d(source)> is the sum of
+                // -2 weight Re (<W v, dW u> + <W u, dW v>).
+                let y = solved.solution.sum(source);
+                let settings = (self.accuracy.tolerances[solved.which], Some(&root.action[solved.which]));
+                let others = self.solve(&**heavy, &y, settings, effort)?;
+                for ((weight, v), (_, u)) in parts.terms.iter().zip(&others.terms) {
+                    add(&**heavy, self.sides(&**heavy, [v, u])?, 2.0 * step * weight);
+                    add(&**heavy, self.sides(&**heavy, [u, v])?, 2.0 * step * weight);
                 }
-                _ => [phi.clone(), x.clone()],
-            };
-            add(&**heavy, sides, -2.0 * step);
+            }
+            _ => {}
         }
         let Some(mut slopes) = slopes else { return Ok(()) };
         for (quark, sign) in self.reduced(quarks) {
@@ -366,39 +402,75 @@ struct Quarks<R: Real, const N: usize> {
     heavy: Option<Box<dyn LinkQuark<R, N>>>,
 }
 
-/// A solution with W^dagger phi, if that was its source.
+/// A solution with its source, and which of the tolerances it has.
 struct Solved<R> {
     solution: Solution<R>,
-    source: Option<Vector<R>>,
+    source: Source<R>,
+    which: usize,
 }
 
-impl<R: Real> Heavier<R> {
-    fn new(spec: &DiracSpec, over: &DiracSpec, lattice: &Arc<Lattice>) -> Result<Self> {
-        let difference = match (spec, over) {
-            (
-                DiracSpec::Staggered { mass, boundary, long: false },
-                DiracSpec::Staggered { mass: heavy, boundary: other, long: false },
-            ) if boundary == other => Some(heavy * heavy - mass * mass),
-            (
-                DiracSpec::Wilson { csw, boundary, spatial, .. },
-                DiracSpec::Wilson { csw: other_csw, boundary: other, spatial: other_spatial, .. },
-            ) if (csw, boundary, spatial) == (other_csw, other, other_spatial) => None,
-            _ => {
-                return Err(Error::value(
-                    "the quarks of a ratio (hasenbusch=) differ in more than their masses: they need operators of one kind with the \
-                     same csw, boundary and anisotropy",
-                ));
-            }
-        };
-        Ok(Self { family: Family::new(over, lattice)?, difference })
+impl<R> Source<R> {
+    fn vector<'a>(&'a self, phi: &'a Vector<R>) -> &'a Vector<R> {
+        match self {
+            Self::Phi => phi,
+            Self::Adjoint(vector) | Self::Root(vector, _) => vector,
+        }
     }
 }
 
+/// How a number of flavours is made.
+struct Kind {
+    /// a
+    power: f64,
+    /// How many there are of staggered fermions.
+    tastes: Option<u32>,
+}
+
+/// An error says which numbers of flavours the operator can do, or what differs between the quarks of a ratio.
+fn kind(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32) -> Result<Kind> {
+    if matches!(spec, DiracSpec::Staggered { long: true, .. }) {
+        return Err(Error::value(
+            "fat and long links are for propagators: the force through the fattening is not there",
+        ));
+    }
+    let is_twisted = |spec: &DiracSpec| matches!(spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
+    let twisted = is_twisted(spec) || over.is_some_and(is_twisted);
+    let staggered = matches!(spec, DiracSpec::Staggered { .. });
+    let allowed: (&[u32], &str) = match (staggered, twisted) {
+        (true, _) => (&[1, 2, 3, 4, 8], "1, 2, 3, 4 or 8"),
+        (_, true) => (&[2], "2 (up and down have opposite twist)"),
+        _ => (&[1, 2], "1 or 2; add actions for more"),
+    };
+    if !allowed.0.contains(&n_flavors) {
+        let name = spec.name();
+        return Err(Error::value(format!("n_flavors = {n_flavors} of {name} fermions; {} can be done", allowed.1)));
+    }
+    if let Some(over) = over
+        && !spec.differs_in_masses_alone(over)
+    {
+        return Err(Error::value(
+            "the quarks of a ratio (hasenbusch=, over=) differ in more than their masses: they need operators of one kind with the \
+             same csw, boundary and anisotropy, of domain walls with the same m5, ls, b and c",
+        ));
+    }
+    let power = match staggered {
+        true => (0.25 * f64::from(n_flavors)).min(1.0),
+        false => 0.5 * f64::from(n_flavors),
+    };
+    Ok(Kind { power, tastes: staggered.then_some(n_flavors) })
+}
+
+/// What is wrong with the quarks of an action, as far as it is known without a lattice.
+pub fn check_quarks(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32) -> Result<()> {
+    kind(spec, over, n_flavors).map(|_| ())
+}
+
 impl Fraction {
-    fn new(power: f64, range: [f64; 2], accuracy: &Accuracy) -> Result<Self> {
+    /// From the powers to draw and for the action.
+    fn new([draw, action]: [f64; 2], range: [f64; 2], accuracy: &Accuracy) -> Result<Self> {
         let [fine, coarse] = accuracy.tolerances.map(|tolerance| tolerance.max(BEST_ACCURACY));
-        let action = [Fractions::new(-power, fine, range)?, Fractions::new(-power, coarse, range)?];
-        Ok(Self { draw: Fractions::new(0.5 * power, fine, range)?, action })
+        let action = [Fractions::new(action, fine, range)?, Fractions::new(action, coarse, range)?];
+        Ok(Self { draw: Fractions::new(draw, fine, range)?, action })
     }
 }
 
@@ -425,6 +497,16 @@ fn range_of(spec: &DiracSpec, form: Form, given: Option<[f64; 2]>, ndim: usize) 
     if let DiracSpec::Staggered { .. } = spec {
         return Ok([mass * mass, mass * mass + h * h]);
     }
+    if let DiracSpec::DomainWall { m5, .. } = spec {
+        let Some([direct, inverse, hopped]) = spec.wall(ndim).and_then(|wall| wall.bounds()) else {
+            return Err(Error::value("the part of the domain wall at the site is singular; change one of its numbers"));
+        };
+        let h = h * hopped;
+        let largest = if form == Form::Reduced { direct + h * h * inverse } else { direct + h };
+        // Light modes of the free theory: m m5 (2 - m5).
+        let light = mass * m5 * (2.0 - m5);
+        return Ok([1e-4f64.min(0.1 * light * light).max(1e-8), largest * largest]);
+    }
     // The clover term adds at most c_sw/2 for each plane (|F| <= 1), which may make A_oo as small as half of what it is without.
     let clover = match spec {
         DiracSpec::Wilson { csw, .. } => 0.25 * csw.abs() * (ndim * (ndim - 1)) as f64,
@@ -444,7 +526,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
         1
     }
 
-    /// phi = D^dagger eta, W^-dagger D^dagger eta, or K^(a/2) eta, with density exp(-|eta|^2) of eta.
+    /// phi = D^dagger eta, W^-dagger D^dagger eta, or (W^dagger W)^(-a/2) K^(a/2) eta, with density exp(-|eta|^2) of eta.
     fn draw(&self, q: &GaugeField<R, N>, draws: Draws, effort: &mut Effort) -> Result<Drawn<GaugeField<R, N>>> {
         let quarks = self.bind(q)?;
         let quark = &*quarks.light;
@@ -463,7 +545,11 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
             if self.form == Form::Masked {
                 eta.keep_even();
             }
-            let phi = self.solve(quark, &eta, (self.accuracy.tolerances[0], Some(draw)), effort)?.sum(&eta);
+            let mut phi = self.solve(quark, &eta, (self.accuracy.tolerances[0], Some(draw)), effort)?.sum(&eta);
+            if let (Some(heavy), Some(Heavier { way: Way::Root(root), .. })) = (&quarks.heavy, &self.over) {
+                let settings = (self.accuracy.tolerances[0], Some(&root.draw));
+                phi = self.solve(&**heavy, &phi, settings, effort)?.sum(&phi);
+            }
             return Ok(Drawn { fields: vec![phi], value: Some(eta.norm2() - log_det) });
         }
         // On the even sites alone D^dagger needs noise of all sites.
@@ -522,7 +608,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
         let quarks = self.bind(q)?;
         self.check(phi, &self.space(&*quarks.light))?;
         let solved = self.solution(&quarks, &phi[0], 1, effort)?;
-        self.push(q, &quarks, (&phi[0], &solved), step, p)
+        self.push(q, &quarks, (&phi[0], &solved), step, p, effort)
     }
 
     fn derivatives(
@@ -536,7 +622,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
         self.check(phi, &self.space(&*quarks.light))?;
         let solved = self.solution(&quarks, &phi[0], 0, effort)?;
         let mut force = q.zero();
-        self.push(q, &quarks, (&phi[0], &solved), -1.0, &mut force)?;
+        self.push(q, &quarks, (&phi[0], &solved), -1.0, &mut force, effort)?;
         Ok((self.energy(&quarks, &phi[0], &solved), force))
     }
 }

@@ -117,6 +117,42 @@ impl DiracSpec {
             _ => None,
         }
     }
+    /// The numbers of a domain wall.
+    pub fn wall(&self, ndim: usize) -> Option<Wall> {
+        match *self {
+            Self::DomainWall { mass, m5, ls, b, c, .. } => {
+                Some(Wall { mass, ls, kernel: [b, c], at_site: ndim as f64 - m5 })
+            }
+            _ => None,
+        }
+    }
+    /// The Pauli-Villars field of a domain wall, which takes away the bulk of its fifth dimension: the same at mass 1.
+    pub fn regulator(&self) -> Option<Self> {
+        self.with_wall_mass(1.0)
+    }
+    /// Whether the other is of the same kind with the same numbers but for masses.
+    pub fn differs_in_masses_alone(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Staggered { boundary, long, .. },
+                Self::Staggered { boundary: other_boundary, long: other_long, .. },
+            ) => (boundary, long) == (other_boundary, other_long),
+            (
+                Self::Wilson { csw, boundary, spatial, .. },
+                Self::Wilson { csw: other_csw, boundary: other_boundary, spatial: other_spatial, .. },
+            ) => (csw, boundary, spatial) == (other_csw, other_boundary, other_spatial),
+            (Self::DomainWall { mass, .. }, Self::DomainWall { .. }) => {
+                other.with_wall_mass(*mass).as_ref() == Some(self)
+            }
+            _ => false,
+        }
+    }
+    fn with_wall_mass(&self, value: f64) -> Option<Self> {
+        let mut copy = self.clone();
+        let Self::DomainWall { mass, .. } = &mut copy else { return None };
+        *mass = value;
+        Some(copy)
+    }
     /// Spinors in all slices at a site.
     pub fn components(&self, ndim: usize) -> usize {
         self.slices().unwrap_or(1) * self.spins(ndim)
@@ -215,12 +251,9 @@ impl<R: Real> Family<R> {
             2 => Box::new(self.bind::<N, 2, Q>(field, None)?),
             _ => Box::new(self.bind::<N, 4, Q>(field, None)?),
         };
-        match self.spec {
-            DiracSpec::DomainWall { mass, m5, ls, b, c, .. } => {
-                let wall = Wall { mass, ls, kernel: [b, c], at_site: ndim as f64 - m5 };
-                Ok(Box::new(DomainWall::new(quark, wall)?))
-            }
-            _ => Ok(quark),
+        match self.spec.wall(ndim) {
+            Some(wall) => Ok(Box::new(DomainWall::new(quark, wall)?)),
+            None => Ok(quark),
         }
     }
 

@@ -43,6 +43,31 @@ impl Wall {
         }
         matrix
     }
+
+    /// A of both chiralities.
+    fn at_site(&self) -> [Dense; 2] {
+        let ([b, c], a) = (self.kernel, self.at_site);
+        [0, 1].map(|chirality| self.matrix(chirality, 1.0 + a * b, a * c - 1.0))
+    }
+
+    /// B of both chiralities.
+    fn hopped(&self) -> [Dense; 2] {
+        let [b, c] = self.kernel;
+        [0, 1].map(|chirality| self.matrix(chirality, b, c))
+    }
+
+    /// Bounds of the norms of A, A^-1 and B; None where A is singular.
+    pub fn bounds(&self) -> Option<[f64; 3]> {
+        let direct = self.at_site();
+        let [Some(upper), Some(lower)] = direct.each_ref().map(inverted) else { return None };
+        Some([direct, [upper, lower], self.hopped()].map(|both| both.iter().map(bound).fold(0.0, f64::max)))
+    }
+}
+
+/// |M|^2 is at most the largest sum of |entries| over a row times that over a column.
+fn bound(matrix: &Dense) -> f64 {
+    let rows = |matrix: &Dense| matrix.iter().map(|row| row.iter().map(|x| x.abs()).sum()).fold(0.0, f64::max);
+    (rows(matrix) * rows(&transposed(matrix))).sqrt()
 }
 
 fn transposed(matrix: &Dense) -> Dense {
@@ -140,8 +165,7 @@ impl<R: Real, const N: usize> DomainWall<R, N> {
     /// Of the hopping term of Wilson fermions.
     pub fn new(wilson: Box<dyn LinkQuark<R, N>>, wall: Wall) -> Result<Self> {
         let [b, c] = wall.kernel;
-        let a = wall.at_site;
-        let direct = [0, 1].map(|chirality| wall.matrix(chirality, 1.0 + a * b, a * c - 1.0));
+        let direct = wall.at_site();
         let singular = || {
             Error::value(format!(
                 "the part of the domain wall at the site is singular for mass {}, ls {}, b {b}, c {c}; change one of them",
@@ -151,7 +175,7 @@ impl<R: Real, const N: usize> DomainWall<R, N> {
         let [Some(upper), Some(lower)] = direct.each_ref().map(inverted) else { return Err(singular()) };
         let one = wilson.space();
         let space = Space::new(&one.lattice, one.sites, one.components * wall.ls);
-        let hopped = (c != 0.0).then(|| Slices::new(&[0, 1].map(|chirality| wall.matrix(chirality, b, c))));
+        let hopped = (c != 0.0).then(|| Slices::new(&wall.hopped()));
         let (direct, inverse) = (Slices::new(&direct), Slices::new(&[upper, lower]));
         Ok(Self { wilson, space, direct, inverse, hopped, b, spare: Pool::default() })
     }

@@ -2,9 +2,10 @@
 
 use super::door::enter;
 use super::gauge::{Gauge, array, elements};
+use crate::action;
 use crate::any::spec::parse;
 use crate::any::{self, AnyDirac, SolveOptions, SpectrumOf};
-use crate::dirac::gamma;
+use crate::dirac::{DiracSpec, gamma};
 use crate::error::{Error, Result};
 use crate::solver::{EigenParams, Method, SolveParams};
 use num_complex::Complex64;
@@ -132,7 +133,16 @@ fn gamma_matrices(py: Python<'_>, spins: usize) -> PyResult<Bound<'_, PyArrayDyn
     }
 }
 
+/// What is wrong with the quarks of an action, as far as it is known without a field.
+#[pyfunction]
+#[pyo3(signature = (dirac, n_flavors, over=None))]
+fn check_quarks(dirac: &str, n_flavors: u32, over: Option<&str>) -> PyResult<()> {
+    let over: Option<DiracSpec> = over.map(parse).transpose()?;
+    Ok(action::check_quarks(&parse(dirac)?, over.as_ref(), n_flavors)?)
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(check_quarks, module)?)?;
     module.add_function(wrap_pyfunction!(gamma_matrices, module)?)?;
     module.add_class::<DiracCore>()
 }

@@ -8,6 +8,7 @@
 use crate::error::{Error, Result};
 use faer::linalg::solvers::Solve;
 use faer::{Col, Mat};
+use std::sync::{Mutex, PoisonError};
 
 /// Most poles.
 pub const MOST_POLES: usize = 32;
@@ -17,6 +18,9 @@ pub const BEST_ACCURACY: f64 = 1e-12;
 const WIDEST: f64 = 1e14;
 /// Points of a search for extrema, per zero and pole.
 const DENSITY: usize = 100;
+/// The last approximations that were asked for: one takes up to half a second, and every sampler of an action asks again.
+static FOUND: Mutex<Vec<([u64; 4], Rational)>> = Mutex::new(Vec::new());
+const MOST_FOUND: usize = 64;
 /// Largest relative difference of the extrema of an approximation that is called best, beyond what rounding makes.
 const LEVEL: f64 = 1e-3;
 /// Rounding of ln r - p ln x.
@@ -86,6 +90,21 @@ impl Rational {
                 "accuracy {accuracy:e} of a rational approximation; allowed are {BEST_ACCURACY:e} to 1"
             )));
         }
+        let key = [power, accuracy, range[0], range[1]].map(f64::to_bits);
+        let kept = || FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, found)) = kept().iter().find(|(each, _)| *each == key) {
+            return Ok(found.clone());
+        }
+        let found = Self::search(power, accuracy, range)?;
+        let mut kept = kept();
+        if kept.len() == MOST_FOUND {
+            kept.remove(0);
+        }
+        kept.push((key, found.clone()));
+        Ok(found)
+    }
+
+    fn search(power: f64, accuracy: f64, range: [f64; 2]) -> Result<Self> {
         let mut wider = range;
         let mut degree = 1;
         while degree <= MOST_POLES {

@@ -9,7 +9,7 @@ import plaq as pq
 import pytest
 
 Gauge, Quark = pq.actions.Wilson, pq.actions.Pseudofermion
-Wilson, Staggered = pq.dirac.Wilson, pq.dirac.Staggered
+Wilson, Staggered, Wall = pq.dirac.Wilson, pq.dirac.Staggered, pq.dirac.DomainWall
 U1 = pq.GaugeField.hot((4, 4), "U(1)", rng=1)
 WIDE = {"spectral_range": (1e-3, 400.0)}
 
@@ -40,6 +40,31 @@ QUARKS = {
         [((4, 4, 4, 4), "SU(2)"), ((6, 6), "U(1)")],
     ),
     "eight tastes": (Quark(Staggered(mass=0.1), 8, hasenbusch=[0.5]), [((4, 4, 4), "SU(2)")]),
+    "ratio of one flavour": (Quark(Wilson(mass=0.2, csw=1.0), 1, hasenbusch=[0.6], **WIDE), [((4, 2), "U(1)")]),
+    "ratio of two tastes": (Quark(Staggered(mass=0.2), 2, hasenbusch=[0.6]), [((4, 4), "SU(2)"), ((6, 6), "U(1)")]),
+    "domain walls": (
+        Quark(Wall(mass=0.1, m5=1.4, ls=4)),
+        [((4, 4), "U(1)"), ((3, 4), "SU(2)"), ((4, 4, 2, 2), "SU(3)")],
+    ),
+    "Moebius": (Quark(Wall(mass=0.1, m5=1.4, ls=3, b=1.5, c=0.5)), [((4, 4), "U(1)"), ((2, 2, 2, 4), "SU(2)")]),
+    "split domain walls": (Quark(Wall(mass=0.1, m5=1.4, ls=4), hasenbusch=[0.3]), [((4, 4), "U(1)"), ((6, 6), "U(1)")]),
+    "one flavour of domain walls": (
+        Quark(Wall(mass=0.2, m5=1.2, ls=3, b=1.5, c=0.5), 1),
+        [((4, 2), "U(1)")],
+    ),
+}
+
+MAPS = {
+    "stout": pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])]),
+    "attention": pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1]), pq.AttentionLayer(["plaquette"])]),
+}
+QUARKS |= {
+    f"{name}, {kind}": (pq.actions.Mapped(QUARKS[name][0], MAPS[kind]), [(shape, "U(1)")])
+    for name, kind, shape in (
+        ("domain walls", "stout", (4, 4)),
+        ("domain walls", "attention", (4, 4)),
+        ("one flavour of domain walls", "stout", (4, 2)),
+    )
 }
 
 
@@ -58,16 +83,25 @@ def test_energy_is_conserved_to_the_order_of_the_integrator_and_trajectories_com
         assert abs(found["delta_h_back"]) < 1e-6, found
 
 
-def reweighted(family, start, beta, count):
-    """Plaquette with |det D|^2 by reweighting of quenched fields; error by the jackknife over 20 bins."""
+def log_det(family, U):
+    """ln |det D|."""
+    D = family.on(U)
+    matrix = D @ np.eye(math.prod(D.shape)).reshape(-1, *D.shape)
+    return np.linalg.slogdet(matrix.reshape(len(matrix), -1))[1]
+
+
+def reweighted(family, start, beta, count, flavors=2):
+    """Plaquette with |det D|^flavors by reweighting of quenched fields; error by the jackknife over 20 bins.
+
+    Domain walls with the determinant of the Pauli-Villars field below.
+    """
     weights, values = [], []
     U, hmc = start, pq.HMC(Gauge(beta), steps=4, length=1.0)
     for n in range(count):
         for k in range(3):
             U = hmc.advance(U, 77, 3 * n + k)[0]
-        D = family.on(U)
-        matrix = D @ np.eye(math.prod(D.shape)).reshape(-1, *D.shape)
-        weights.append(2 * np.linalg.slogdet(matrix.reshape(len(matrix), -1))[1])
+        regulator = log_det(family.with_mass(1.0), U) if isinstance(family, Wall) else 0.0
+        weights.append(flavors * (log_det(family, U) - regulator))
         values.append(pq.observables.plaquette(U))
     w, v = np.exp(np.array(weights) - max(weights)), np.array(values)
     assert w.sum() ** 2 / (w**2).sum() > 0.15 * count, "few fields carry the weight"
@@ -92,6 +126,52 @@ def test_clover_quarks_have_their_determinant(shape, hasenbusch):
     assert abs(found.mean - exact) < 3.5 * total, (found, exact, error)
     weight = chain.info["exp_minus_delta_h"]
     assert abs(weight.mean() - 1) < 4 * weight.std() / math.sqrt(len(weight) / 2)
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        (Wall(mass=0.1, m5=1.4, ls=4), {}),
+        (Wall(mass=0.1, m5=1.4, ls=4, b=1.5, c=0.5), {"hasenbusch": (0.4,)}),
+        (Wall(mass=0.1, m5=1.4, ls=3), {"n_flavors": 1, "tol": 1e-8, "force_tol": 1e-5}),
+    ],
+    ids=["Shamir", "Moebius, split", "one flavour"],
+)
+def test_domain_walls_have_their_determinant_over_that_of_the_regulator(family, options):
+    """Schwinger model: without the Pauli-Villars field the determinant of the bulk of ls slices is in the plaquette."""
+    beta, start = 1.0, pq.GaugeField.hot((4, 2), "U(1)", rng=1)
+    exact, error = reweighted(family, start, beta, 1200, options.get("n_flavors", 2))
+    chain = pq.HMC(Gauge(beta) + Quark(family, **options), steps=3).run(start, 1500, warmup=50, rng=5, progress=False)
+    found = chain.estimate("plaquette")
+    total = math.hypot(found.error, error)
+    assert total < 0.02
+    assert abs(found.mean - exact) < 3.5 * total, (found, exact, error)
+    weight = chain.info["exp_minus_delta_h"]
+    assert abs(weight.mean() - 1) < 4 * weight.std() / math.sqrt(len(weight) / 2)
+
+
+def test_domain_walls_of_mass_one_are_quenched():
+    U, alone = pq.GaugeField.hot((4, 4), "SU(2)", rng=1), pq.HMC(Gauge(2.0), steps=4)
+    for family in (Wall(mass=1.0, m5=1.4, ls=4), Wall(mass=1.0, m5=1.2, ls=3, b=1.5, c=0.5)):
+        for n_flavors in (2, 1):
+            action = Quark(family, n_flavors, force_tol=1e-11)
+            moved, info = pq.HMC(Gauge(2.0) + action, steps=4).advance(U, 3, 1)
+            expected, plain = alone.advance(U, 3, 1)
+            assert np.allclose(np.asarray(moved), np.asarray(expected), atol=1e-8)
+            assert info["delta_h"] == pytest.approx(plain["delta_h"], abs=1e-7)
+            assert info["force_1"] < 1e-7
+
+
+def test_domain_walls_in_self_learning():
+    """The proposal shares the pseudofermion: another mass, networks and factors, and any slope of its coefficients."""
+    U = pq.GaugeField.hot((4, 4), "U(1)", rng=1)
+    target = Gauge(2.0) + Quark(Wall(mass=0.1, m5=1.4, ls=4))
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette"])])
+    heavy = pq.actions.Scaled(pq.actions.Mapped(Quark(Wall(mass=0.2, m5=1.4, ls=4)), net))
+    sampler = pq.SelfLearningHMC(target, Gauge(2.0) + heavy, steps=6)
+    history = sampler.train(U, loss="change", steps=30, batch=4, rng=1, progress=False)
+    assert history.loss[-10:].mean() < history.loss[:10].mean()
+    assert sampler.run(sampler.trained, 60, rng=1, progress=False).acceptance > 0.7
 
 
 def test_ratios_are_terms_with_weak_forces():
@@ -150,18 +230,52 @@ BAD = {
     "one number": (lambda: Quark(Wilson(mass=0.1), hasenbusch=0.5), TypeError, "hasenbusch"),
     "NaN": (lambda: Quark(Wilson(mass=0.1), hasenbusch=[math.nan]), ValueError, "hasenbusch"),
     "kappa": (lambda: Quark(Wilson(kappa=0.1), hasenbusch=[0.7]), ValueError, "1/2"),
-    "roots": (lambda: Quark(Wilson(mass=0.1), 1, hasenbusch=[0.5]), ValueError, "n_flavors = 1"),
-    "two staggered": (lambda: step(Quark(Staggered(0.1), 2, hasenbusch=[0.5])), ValueError, "n_flavors = 2"),
+    "three of Wilson": (lambda: Quark(Wilson(mass=0.1), 3), ValueError, "Wilson fermions; 1 or 2"),
+    "five staggered": (lambda: Quark(Staggered(0.1), 5), ValueError, "1, 2, 3, 4 or 8"),
+    "three domain walls": (lambda: Quark(Wall(0.1, m5=1.4, ls=4), 3), ValueError, "DomainWall fermions; 1 or 2"),
+    "no flavour": (lambda: Quark(Wilson(mass=0.1), 0), ValueError, "n_flavors"),
+    "fat links": (
+        lambda: Quark(Staggered(0.1, fat=np.asarray(U1), long=np.asarray(U1)), 4),
+        ValueError,
+        "fat and long links are for propagators",
+    ),
+    "another ls": (
+        lambda: Quark(Wall(0.1, m5=1.4, ls=4), hasenbusch=[Wall(0.5, m5=1.4, ls=6)]),
+        ValueError,
+        "same m5, ls, b and c",
+    ),
+    "a domain wall over quarks": (
+        lambda: Quark(Wall(0.1, m5=1.4, ls=4), over=Wilson(mass=0.5)),
+        ValueError,
+        "one kind",
+    ),
+    "domain walls in three dimensions": (
+        lambda: step(Quark(Wall(0.1, m5=1.4, ls=4)), pq.GaugeField.hot((4, 4, 4), "SU(2)", rng=1)),
+        ValueError,
+        "2 or 4 dimensions",
+    ),
+    "a range that is too narrow for the regulator": (
+        lambda: step(Quark(Wall(0.5, m5=1.4, ls=4), 1, spectral_range=(1e-4, 5.0))),
+        ValueError,
+        "spectral_range",
+    ),
+    "a proposal of another ls": (
+        lambda: pq.SelfLearningHMC(
+            Gauge(1.0) + Quark(Wall(0.1, m5=1.4, ls=4)), Gauge(1.0) + Quark(Wall(0.1, m5=1.4, ls=6))
+        ).step(U1, rng=1),
+        ValueError,
+        "another shape",
+    ),
     "another operator": (lambda: Quark(Wilson(mass=0.1), hasenbusch=[Staggered(0.5)]), ValueError, "one kind"),
     "over": (lambda: Quark(Wilson(mass=0.1), over=0.5), TypeError, "over"),
     "over of another kind": (lambda: Quark(Wilson(mass=0.1), over=Staggered(0.5)), ValueError, "one kind"),
-    "another csw": (lambda: step(Quark(Wilson(mass=0.1), hasenbusch=[Wilson(mass=0.4, csw=1.0)])), ValueError, "csw"),
+    "another csw": (lambda: Quark(Wilson(mass=0.1), hasenbusch=[Wilson(mass=0.4, csw=1.0)]), ValueError, "csw"),
     "another boundary": (
-        lambda: step(Quark(Wilson(mass=0.1), hasenbusch=[Wilson(mass=0.4, boundary=(1, 1))])),
+        lambda: Quark(Wilson(mass=0.1), hasenbusch=[Wilson(mass=0.4, boundary=(1, 1))]),
         ValueError,
         "boundary",
     ),
-    "one twisted flavour": (lambda: step(Quark(Wilson(mass=0.1, mu=0.2), 1)), ValueError, "opposite twist"),
+    "one twisted flavour": (lambda: Quark(Wilson(mass=0.1, mu=0.2), 1), ValueError, "opposite twist"),
     "a range that is too narrow": (
         lambda: step(Quark(Wilson(mass=0.1, csw=1.0), 1, spectral_range=(0.5, 1.0))),
         ValueError,

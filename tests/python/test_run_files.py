@@ -178,6 +178,9 @@ def test_every_key_says_what_it_is(name):
 FIT = "\n[network]\nname = 'linear'\n[training]\nrounds = 1\ndraws = 5"
 SPINS = "[model]\nname = 'spin_fermion'\nshape = [4, 4]\nJ = 1.0\nT = 0.2\n[sampler]\nname = 'self_learning_mc'"
 LINKS = "[field]\nshape = [4, 4]\n[action]\nname = 'Wilson'\nbeta = 2.0\n[sampler]\nname = 'hmc'"
+QUARKS = "\n[quarks]\ndirac = 'wilson'\nmass = 0.3\nn_flavors = 2"
+WALLS = QUARKS.replace("wilson", "domain_wall") + "\nm5 = 1.4\nls = 4"
+SPLIT = "\nhasenbusch = [0.6]"
 BAD = {
     "no network": (SPINS, "self_learning_mc needs the sections [network] and [training]"),
     "network of others": (SPINS + FIT.replace("linear", "lcnn"), "[network] name: lcnn does not go with spin_fermion"),
@@ -198,6 +201,26 @@ BAD = {
         LINKS.replace("'Wilson'\nbeta", "'Scalar'\nmass2") + "\n[quarks]\ndirac = 'wilson'\nmass = 1\nn_flavors = 2",
         "a scalar field has no quarks",
     ),
+    "no operator": (
+        LINKS + "\n[quarks]\nmass = 1",
+        "dirac: wanted one of staggered, wilson, domain_wall; it is missing",
+    ),
+    "unknown operator": (
+        LINKS + QUARKS.replace("wilson", "wilsom"),
+        'unknown operator "wilsom"; did you mean "wilson"?',
+    ),
+    "csw of staggered": (
+        LINKS + QUARKS.replace("wilson", "staggered") + "\ncsw = 1.0",
+        '[quarks] unknown key "csw"; known: dirac, mass, n_flavors, hasenbusch',
+    ),
+    "walls without height": (LINKS + QUARKS.replace("wilson", "domain_wall"), "[quarks] m5: missing; wanted a number"),
+    "one heavier mass": (LINKS + QUARKS + "\nhasenbusch = 0.5", "hasenbusch: wanted a list of numbers, given 0.5"),
+    "three flavours": (LINKS + QUARKS.replace("= 2", "= 3"), "[quarks]: n_flavors = 3 of Wilson fermions; 1 or 2"),
+    "a wall too high": (LINKS + WALLS.replace("1.4", "2.5"), "[quarks]: m5 = 2.5; it lies between 0 and 2"),
+    "another number of masses": (
+        LINKS.replace("hmc", "self_learning_hmc") + WALLS + SPLIT + "\n[proposal]\nmass = 0.4\nhasenbusch = [0.6, 0.9]",
+        "[proposal] hasenbusch: wanted as many masses as [quarks] has, 1; given 2",
+    ),
     "three extents": (SPINS.replace("[4, 4]", "[4, 4, 4]") + FIT, "two extents are needed"),
     "observable of others": (SPINS + FIT + "\n[observables]\nnames = ['plaquette']", 'unknown observable "plaquette"'),
     "index without scan": (LINKS, "--index is of run files with a section [scan]", "--index", "0"),
@@ -209,6 +232,43 @@ BAD = {
     "no chains": (LINKS + "\n[scan]\nvalues = {}\nchains = 0", "[scan] chains: at least 1 is needed"),
     "index too large": (LINKS + "\n[scan]\nvalues = {}", "the scan has runs 0 to 0", "--index", "1"),
 }
+
+
+CLOVER = QUARKS + "\ncsw = 1.0"
+Quark, Clover, Wall = pq.actions.Pseudofermion, pq.dirac.Wilson, pq.dirac.DomainWall
+MADE = {
+    "clover": (CLOVER, lambda m: Quark(Clover(mass=m, csw=1.0))),
+    "split clover": (
+        CLOVER + "\nhasenbusch = [0.5, 1]",
+        lambda m: Quark(Clover(mass=m, csw=1.0), hasenbusch=[0.5, 1.0]),
+    ),
+    "one flavour": (CLOVER.replace("flavors = 2", "flavors = 1"), lambda m: Quark(Clover(mass=m, csw=1.0), 1)),
+    "split staggered": (
+        QUARKS.replace("wilson", "staggered") + SPLIT,
+        lambda m: Quark(pq.dirac.Staggered(m), 2, hasenbusch=[0.6]),
+    ),
+    "domain walls": (WALLS, lambda m: Quark(Wall(m, m5=1.4, ls=4))),
+    "Moebius": (WALLS + "\nb = 1.5\nc = 0.5" + SPLIT, lambda m: Quark(Wall(m, 1.4, 4, 1.5, 0.5), hasenbusch=[0.6])),
+}
+
+
+@pytest.mark.filterwarnings("ignore::plaq.StatisticsWarning")
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("sampler", ["hmc", "self_learning_hmc"])
+def test_quarks_of_a_run_file_are_those_of_the_package(name, sampler):
+    """Every key reaches its argument: the chain is that of the sampler written by hand."""
+    text, quarks = MADE[name]
+    learn = "\n[proposal]\nmass = 0.4\nloops = ['plaquette']" if sampler != "hmc" else ""
+    text = LINKS.replace("'hmc'", f"'{sampler}'\nsteps = 3") + text + learn + "\n[run]\ndraws = 3\nseed = 1\n"
+    settings = config.parse(config.tomllib.loads(text))
+    found, gauge = build._sampler(settings), pq.actions.Wilson(2.0)
+    made = pq.HMC(gauge + quarks(0.3), steps=3)
+    if learn:
+        net = pq.CovariantNet([pq.StoutLayer(["plaquette"])])
+        terms = [pq.actions.Scaled(pq.actions.Mapped(term, net)) for term in quarks(0.4).terms()]
+        made = pq.SelfLearningHMC(gauge + quarks(0.3), sum(terms, gauge), steps=3)
+    assert found.fingerprint() == made.fingerprint()
+    assert len(build.run(settings, progress=False).chain) == 3
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from plaq import _plaq
 from plaq.concepts import Action, DiracFamily, Sum
 from plaq.ground.arguments import array, number, sequence, shown, whole_number
 
@@ -24,6 +25,12 @@ class Pseudofermion(Action):
     M. A. Clark and A. D. Kennedy, hep-lat/0309084), whose relative error is `tol` in the energy and `force_tol` in the
     force. It is an action of an :class:`plaq.HMC`; it has no value without its :math:`\phi`.
 
+    Domain walls (:class:`plaq.dirac.DomainWall`, Shamir and Moebius) are a ratio to their Pauli-Villars field, which
+    has the same numbers and mass 1 and takes away the bulk of the fifth dimension: two flavours are
+    :math:`\phi^\dagger D(1) K^{-1} D(1)^\dagger \phi` with the determinant
+    :math:`\det D^\dagger(m) D(m)/\det D^\dagger(1) D(1)` (P. M. Vranas, hep-lat/9705023), in the even-odd form of the
+    four dimensions where there is one.
+
     With heavier quarks :math:`m_1, m_2, \dots, m_n` in `hasenbusch` (M. Hasenbusch, hep-lat/0107019) the determinant is
     split,
 
@@ -32,7 +39,9 @@ class Pseudofermion(Action):
         \det K(m) = \frac{\det K(m)}{\det K(m_1)}\,\frac{\det K(m_1)}{\det K(m_2)} \cdots \det K(m_n),
 
     and every factor is a term with a pseudofermion of its own, :math:`\phi^\dagger W K^{-1} W^\dagger \phi` with W the
-    operator of the heavier quark: :meth:`terms` gives them, lightest first, to be put on time scales of their own.
+    operator of the heavier quark: :meth:`terms` gives them, lightest first, to be put on time scales of their own. The
+    last one of domain walls is a ratio to the Pauli-Villars field. Ratios of fewer flavours (a < 1) are
+    :math:`\phi^\dagger (W^\dagger W)^{a/2} K^{-a} (W^\dagger W)^{a/2} \phi`, with three rational approximations.
 
     A clover operator :math:`A + H` in its even-odd form leaves :math:`\det A_{oo}`, whose logarithm is part of the
     action.
@@ -42,31 +51,32 @@ class Pseudofermion(Action):
     dirac : plaq.dirac.Family
         The operator.
     n_flavors : int
-        1 or 2 for Wilson fermions (2 with a twisted mass), 1, 2, 3, 4 or 8 for staggered ones; sums of actions have
-        more.
+        1 or 2 for Wilson fermions (2 with a twisted mass) and domain walls, 1, 2, 3, 4 or 8 for staggered ones; sums of
+        actions have more.
     tol, force_tol : float
         Relative residuals of the solves for the action in the Metropolis test and for the forces. Both start from zero,
         so that trajectories are reversible to rounding whatever `force_tol` is.
     max_iterations : int
         Most iterations of a solve.
     spectral_range : (float, float), optional
-        Between which numbers the eigenvalues of K lie, for rational approximations. By default what every field keeps
-        to: :math:`m^2` to :math:`m^2 + d^2` for staggered fermions; for Wilson fermions a bound from above, and the
-        smaller of 1e-4 and :math:`m^2/10` from below. Every trajectory compares the eigenvalues that its solves meet
-        with the range; outside of it is an error, not a bias.
+        Between which numbers the eigenvalues of K lie (of a ratio those of :math:`W^\dagger W` too), for rational
+        approximations. By default what every field keeps to: :math:`m^2` to :math:`m^2 + d^2` for staggered fermions;
+        for Wilson fermions and domain walls a bound from above, and from below the smaller of 1e-4 and
+        :math:`\mu^2/10` with :math:`\mu = m`, or :math:`m\,m_5(2 - m_5)` of the free theory of domain walls. Every
+        trajectory compares the eigenvalues that its solves meet with the range; outside of it is an error, not a bias.
     hasenbusch : sequence of float or plaq.dirac.Family, optional
         Heavier quarks, lightest first: the number that makes `dirac` heavier (``mu`` if it has a twisted mass, else
-        ``mass`` or ``kappa``, whichever it was given) or an operator that differs in its masses alone. For two flavours
-        of Wilson, four or eight of staggered fermions.
+        ``mass`` or ``kappa``, whichever it was given) or an operator that differs in its masses alone.
     over : plaq.dirac.Family, optional
-        The operator W: this action is the ratio :math:`\det K/\det W^\dagger W`.
+        The operator W: this action is the ratio :math:`\det K/\det W^\dagger W`. By default the Pauli-Villars field of
+        domain walls, else none.
 
     Raises
     ------
     TypeError, ValueError
-        No Dirac operator; numbers out of range; a ratio of operators of different kinds, or of roots. Flavours that an
-        operator cannot do are refused when the action meets its field, as are ratios whose operators differ in more
-        than their masses.
+        No Dirac operator; numbers out of range; flavours that the operator cannot do (what it can is said), fat and
+        long links, a ratio of operators that differ in more than their masses. What depends on the field is refused
+        when the action meets it: another dimension or group, odd extents of staggered fermions.
 
     Examples
     --------
@@ -82,6 +92,14 @@ class Pseudofermion(Action):
     >>> gauge, quarks = pq.actions.Wilson(5.5), pq.actions.Pseudofermion(pq.dirac.Wilson(mass=0.1), hasenbusch=[0.6])
     >>> ratio, heavy = quarks.terms()
     >>> hmc = pq.HMC(gauge + quarks, steps=4, levels=[(heavy, 2), (gauge, 3)])
+
+    Domain walls between two flavours, and a third one by RHMC.
+
+    >>> light, strange = (pq.dirac.DomainWall(mass=m, m5=1.4, ls=4) for m in (0.1, 0.3))
+    >>> quarks = pq.actions.Pseudofermion(light) + pq.actions.Pseudofermion(strange, n_flavors=1)
+    >>> U, info = pq.HMC(pq.actions.Wilson(2.0) + quarks, steps=6).step(pq.GaugeField.hot((4, 4), "U(1)", rng=1), rng=2)
+    >>> abs(info["delta_h"]) < 1
+    True
     """
 
     dirac: DiracFamily
@@ -117,11 +135,14 @@ class Pseudofermion(Action):
         for family in heavier:
             if type(family) is not type(self.dirac):
                 raise ValueError(f"the quarks of a ratio are of one kind; got {shown(self.dirac)} and {shown(family)}")
-        if heavier and self.n_flavors not in (2, 4, 8):
-            raise ValueError(
-                f"n_flavors = {self.n_flavors} with a ratio of quarks: it needs 2 flavours of Wilson, 4 or 8 of "
-                "staggered fermions"
-            )
+        for light, heavy in self._pairs():
+            over = None if heavy is None else json.dumps(heavy.spec())
+            _plaq.check_quarks(json.dumps(light.spec()), self.n_flavors, over)
+
+    def _pairs(self) -> list[tuple[DiracFamily, DiracFamily | None]]:
+        """Every operator with the heavier one of its ratio."""
+        quarks = [self.dirac, *self._heavier()]
+        return list(zip(quarks, [*quarks[1:], self.over], strict=True))
 
     def _heavier(self) -> tuple[DiracFamily, ...]:
         """The heavier quarks as operators."""
@@ -146,9 +167,7 @@ class Pseudofermion(Action):
         """
         if not self.hasenbusch:
             return [self]
-        chain = [self.dirac, *self._heavier(), self.over]
-        pairs = itertools.pairwise(chain)
-        return [replace(self, dirac=light, over=heavy, hasenbusch=()) for light, heavy in pairs if light is not None]
+        return [replace(self, dirac=light, over=heavy, hasenbusch=()) for light, heavy in self._pairs()]
 
     def _times(self, factor: float) -> Action:
         return Sum(tuple(term._times(factor) for term in self.terms())) if self.hasenbusch else super()._times(factor)

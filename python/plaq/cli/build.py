@@ -24,7 +24,7 @@ import plaq.spin as spin
 from plaq.chains.chain import Chain
 from plaq.chains.sampler import Info, Sampler
 from plaq.cli import config
-from plaq.dirac import Staggered
+from plaq.dirac import DomainWall, Staggered
 from plaq.dirac import Wilson as WilsonDirac
 from plaq.fields.files import read_gauge
 from plaq.fields.gauge import GaugeField
@@ -49,6 +49,7 @@ from plaq.transform import FieldTransform, StoutMask, u1_2d
 
 __all__ = ["Outcome", "run"]
 
+OPERATORS = {"staggered": Staggered, "wilson": WilsonDirac, "domain_wall": DomainWall}
 HELD_BACK = 0.25
 """Part of the samples that a regression is validated with."""
 
@@ -140,19 +141,29 @@ def _action(settings: Any) -> Any:
     return kind(settings.terms if isinstance(settings, config.LoopsConfig) else settings.beta)
 
 
-def _quarks(settings: config.QuarksConfig, mass: float) -> Any:
-    operator = {"staggered": Staggered, "wilson": WilsonDirac}[settings.dirac]
-    return actions.Pseudofermion(operator(mass=mass), n_flavors=settings.n_flavors)
+def _quarks(section: str, settings: Any, **changed: Any) -> Any:
+    """The quarks of [quarks], with other masses those of [proposal]."""
+    options = _options(settings) | changed
+    about = {name: options.pop(name) for name in ("n_flavors", "hasenbusch")}
+    operator: Any = OPERATORS[options.pop("dirac")]
+    try:
+        return actions.Pseudofermion(operator(**options), **about)
+    except (TypeError, ValueError) as error:
+        raise config.ConfigError(f"[{section}]: {error}") from error
 
 
-def _proposal(settings: config.Config) -> Any:
+def _proposal(settings: config.Config) -> list[Any]:
+    """Terms of the proposal beside those of the links."""
     chosen, quarks = settings.proposal, settings.quarks
     assert chosen is not None
     assert quarks is not None
-    proposal = _quarks(quarks, chosen.mass)
+    split = quarks.hasenbusch if chosen.hasenbusch is None else chosen.hasenbusch
+    proposal = _quarks("proposal", quarks, mass=chosen.mass, hasenbusch=split)
+    # Terms of split quarks have pseudofermions of their own, so each has a network and a factor of its own.
+    terms = proposal.terms()
     if chosen.loops:
-        proposal = actions.Mapped(proposal, CovariantNet([StoutLayer(chosen.loops)] * chosen.layers))
-    return actions.Scaled(proposal) if chosen.factor else proposal
+        terms = [actions.Mapped(term, CovariantNet([StoutLayer(chosen.loops)] * chosen.layers)) for term in terms]
+    return [actions.Scaled(term) for term in terms] if chosen.factor else terms
 
 
 def _transform(settings: config.Config) -> FieldTransform:
@@ -178,12 +189,12 @@ def _sampler(settings: config.Config) -> Any:
     action = _action(settings.action)
     if chosen.name == "heatbath":
         return Heatbath(action, **options)
-    target = action if settings.quarks is None else action + _quarks(settings.quarks, settings.quarks.mass)
+    target = action if settings.quarks is None else action + _quarks("quarks", settings.quarks)
     if chosen.name == "hmc":
         return HMC(target, **options)
     if settings.transform is not None:
         return FieldTransformHMC(target, _transform(settings), **options)
-    return SelfLearningHMC(target, action + _proposal(settings), **options)
+    return SelfLearningHMC(target, sum(_proposal(settings), action), **options)
 
 
 def _of_model(settings: config.Config, options: dict[str, Any]) -> Any:

@@ -30,6 +30,16 @@ def key(text: str, default: Any = MISSING, *, choices: tuple[str, ...] = ()) -> 
     return field(default=default, metadata=about)
 
 
+def operator() -> Any:
+    """The key that decides which others the section of the quarks has."""
+    return key("operator", choices=("staggered", "wilson", "domain_wall"))
+
+
+def split() -> Any:
+    """Heavier quarks."""
+    return key("heavier masses that the determinant is split by, lightest first", [])
+
+
 def name_of_kind() -> Any:
     """The key that decides which others a section has."""
     return key("what it is")
@@ -119,12 +129,38 @@ class DigitsConfig:
 
 
 @dataclass(frozen=True)
-class QuarksConfig:
-    """Section [quarks]: dynamical quarks of the action."""
+class StaggeredConfig:
+    """Section [quarks] of staggered fermions."""
 
-    dirac: str = key("operator", choices=("staggered", "wilson"))
+    dirac: str = operator()
     mass: float = key("mass of the quarks")
-    n_flavors: int = key("number of flavours")
+    n_flavors: int = key("number of flavours: 1, 2, 3, 4 or 8")
+    hasenbusch: list[float] = split()
+
+
+@dataclass(frozen=True)
+class WilsonQuarksConfig:
+    """Section [quarks] of Wilson and clover fermions."""
+
+    dirac: str = operator()
+    mass: float = key("mass of the quarks")
+    n_flavors: int = key("number of flavours: 1 or 2")
+    csw: float = key("coefficient of the clover term", 0.0)
+    hasenbusch: list[float] = split()
+
+
+@dataclass(frozen=True)
+class DomainWallConfig:
+    """Section [quarks] of domain walls, over their Pauli-Villars field."""
+
+    dirac: str = operator()
+    mass: float = key("mass of the quarks")
+    n_flavors: int = key("number of flavours: 1 or 2")
+    m5: float = key("height of the wall, between 0 and 2")
+    ls: int = key("extent of the fifth dimension")
+    b: float = key("Moebius coefficient", 1.0)
+    c: float = key("Moebius coefficient; 0 is Shamir's operator", 0.0)
+    hasenbusch: list[float] = split()
 
 
 @dataclass(frozen=True)
@@ -132,6 +168,7 @@ class ProposalConfig:
     """Section [proposal] of self-learning HMC: quarks of another mass on smeared links, times a trained factor."""
 
     mass: float = key("mass of the quarks that move the field")
+    hasenbusch: list[float] | None = key("as many heavier masses as [quarks] has; left out: those", None)
     loops: list[str] = key("loops of their stout layers", [])
     layers: int = key("number of stout layers", 1)
     factor: bool = key("whether a factor of their action is trained", True)
@@ -390,6 +427,7 @@ ACTIONS: Named = {
     "Loops": LoopsConfig,
     "Scalar": ScalarConfig,
 }
+QUARKS: Named = {"staggered": StaggeredConfig, "wilson": WilsonQuarksConfig, "domain_wall": DomainWallConfig}
 MODELS: Named = {
     "spin_fermion": SpinFermionConfig,
     "complex_scalar": ComplexScalarConfig,
@@ -487,7 +525,7 @@ class Config:
     field: FieldConfig | None = None
     action: Any = None
     model: Any = None
-    quarks: QuarksConfig | None = None
+    quarks: Any = None
     proposal: ProposalConfig | None = None
     transform: TransformConfig | None = None
     network: Any = None
@@ -510,7 +548,7 @@ SECTIONS: dict[str, type[Any] | Named] = {
     "field": FieldConfig,
     "action": ACTIONS,
     "model": MODELS,
-    "quarks": QuarksConfig,
+    "quarks": QUARKS,
     "proposal": ProposalConfig,
     "transform": TransformConfig,
     "network": NETWORKS,
@@ -520,7 +558,8 @@ SECTIONS: dict[str, type[Any] | Named] = {
     "observables": ObservablesConfig,
     "scan": ScanConfig,
 }
-"""Sections in the order in which files are written; a dict if the key `name` decides."""
+"""Sections in the order in which files are written; a dict if the key `name` (or that of DECIDES) decides."""
+DECIDES = {"quarks": "dirac"}
 
 WANTED = {
     str: "a string",
@@ -587,7 +626,9 @@ def parse(table: Mapping[str, Any]) -> Config:
         found["action"] = _named("action", _required(table, "action"), ACTIONS)
     found["sampler"] = _named("sampler", _required(table, "sampler"), SAMPLERS)
     found["run"] = _section(RunConfig, "run", _required(table, "run"))
-    for name in ("observables", "quarks", "proposal", "transform", "scan"):
+    if "quarks" in table:
+        found["quarks"] = _named("quarks", table["quarks"], QUARKS)
+    for name in ("observables", "proposal", "transform", "scan"):
         if name in table or name == "observables":
             kind: Any = SECTIONS[name]
             found[name] = _section(kind, name, table.get(name, {}))
@@ -641,6 +682,12 @@ def _check(config: Config) -> None:
     if config.network is not None and name in others:
         other = others[name]
         raise ConfigError(f'[network] belongs to [sampler] name = "{other}"')
+    if config.quarks is not None and config.proposal is not None:
+        count, given = len(config.quarks.hasenbusch), config.proposal.hasenbusch
+        if given is not None and len(given) != count:
+            raise ConfigError(
+                f"[proposal] hasenbusch: wanted as many masses as [quarks] has, {count}; given {len(given)}"
+            )
     if config.quarks is not None and config.system == "scalar":
         raise ConfigError("[quarks]: a scalar field has no quarks")
 
@@ -662,13 +709,14 @@ def _required(table: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _named(section: str, table: dict[str, Any], known: Named) -> Any:
-    """A section whose `name` decides which other keys it has."""
-    name = table.get("name")
+    """A section with one key that decides which others it has."""
+    key = DECIDES.get(section, "name")
+    name = table.get(key)
     if not isinstance(name, str):
-        given = f"given {_given(name)}" if "name" in table else "it is missing"
-        raise ConfigError(f"[{section}] name: wanted one of {', '.join(known)}; {given}")
+        given = f"given {_given(name)}" if key in table else "it is missing"
+        raise ConfigError(f"[{section}] {key}: wanted one of {', '.join(known)}; {given}")
     if name not in known:
-        raise ConfigError(f"[{section}] name: {unknown(section, name, known)}")
+        raise ConfigError(f"[{section}] {key}: {unknown(KINDS.get(key, section), name, known)}")
     return _section(known[name], section, table)
 
 

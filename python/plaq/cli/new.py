@@ -58,10 +58,12 @@ def _extents(answers: Answers) -> list[int]:
 
 
 def _quark_choices(answers: Answers) -> tuple[str, ...]:
-    """Quarks live on even lattices of two to four dimensions, in groups up to SU(4)."""
+    """Quarks live on even lattices of two to four dimensions, in groups up to SU(4); not all in three."""
     shape, group = _extents(answers), answers["group"]
     fits = GROUPS.index(group) < LARGEST_GROUP_OF_QUARKS and all(extent % 2 == 0 for extent in shape)
-    return (NONE, "staggered", "wilson") if fits and 2 <= len(shape) <= 4 else (NONE,)
+    if not fits or not 2 <= len(shape) <= 4:
+        return (NONE,)
+    return tuple(name for name in (NONE, *config.QUARKS) if name != "domain_wall" or len(shape) != 3)
 
 
 def _sampler_choices(answers: Answers) -> tuple[str, ...]:
@@ -192,9 +194,12 @@ def _quarks(answers: Answers) -> dict[str, dict[str, Any]]:
     dirac = answers["quarks"]
     if dirac == NONE:
         return {}
-    found: dict[str, dict[str, Any]] = {
-        "quarks": {"dirac": dirac, "mass": 0.3, "n_flavors": {"staggered": 4, "wilson": 2}[dirac]}
+    more: dict[str, dict[str, Any]] = {
+        "staggered": {"n_flavors": 4},
+        "wilson": {"n_flavors": 2, "csw": 0.0},
+        "domain_wall": {"n_flavors": 2, "m5": 1.8 if len(_extents(answers)) == 4 else 1.2, "ls": 8},
     }
+    found: dict[str, dict[str, Any]] = {"quarks": {"dirac": dirac, "mass": 0.3} | more[dirac]}
     if answers["sampler"] == "self_learning_hmc":
         found["proposal"] = {"mass": 0.4, "loops": ["plaquette"], "layers": 1}
         found["training"] = {"steps": 60}

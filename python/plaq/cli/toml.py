@@ -44,7 +44,7 @@ def kind_of(section: str, table: Mapping[str, Mapping[str, Any]]) -> type[Any]:
     found = config.SECTIONS[section]
     if not isinstance(found, dict):
         return found
-    name = str(table[section].get("name"))
+    name = str(table[section].get(config.DECIDES.get(section, "name")))
     if section == "training":
         name = str(table.get("network", table["sampler"])["name"])
     return found[name]

@@ -1,0 +1,193 @@
+"""Dynamical staggered quarks: published plaquettes, SU(3) with two flavours by RHMC, where self-learning HMC pays.
+
+- plaquette: SU(3), beta = 5.7, m = 0.5, 8^4, Nf = 4 and 2, against averages of recorded histories of LatticeQCD.jl.
+- cold: the same from a cold start.
+- two_flavours: SU(3), beta = 5.7, m = 0.5, 4^4, Nf = 2: HMC, and self-learning HMC with a quark of mass 0.6.
+- pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, light and heavy masses, heavier proposals with a trained factor.
+
+Seconds are those of the processor. Chains run in pieces; dynamical_quarks.json is written after every piece, so that
+a stopped run keeps what it has.
+
+    python benches/physics/dynamical_quarks.py [--part plaquette|cold|two_flavours|pays] [--minutes 20]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import plaq as pq
+
+OUTPUT = Path(__file__).with_suffix(".json")
+PLAQUETTE = {"4": [0.5742, 0.0005], "2": [0.5632, 0.0010]}
+TWO_FLAVOURS = [0.5683, 0.0010]
+MASSES = {0.3: (1.1,), 0.05: (1.25,)}
+"""Masses of the quarks, and how much heavier those of the proposals are."""
+PUBLISHED = ["plaquette", "polyakov_t", "polyakov_s"]
+
+
+def quark(mass, n_flavors):
+    return pq.actions.Pseudofermion(pq.dirac.Staggered(mass=mass), n_flavors=n_flavors)
+
+
+def estimate(series):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = pq.statistics.estimate(np.asarray(series, float))
+    return [found.mean, found.error, found.tau, found.tau_error]
+
+
+class Run:
+    """One chain in pieces, its averages kept in a row of the table."""
+
+    def __init__(self, table, key, sampler, start, seed, facts):
+        self.table, self.key, self.sampler, self.state, self.facts = table, key, sampler, start, facts
+        self.seed, self.pieces, self.processor, self.kept = seed, 0, 0.0, {}
+
+    def more(self, draws):
+        self.pieces += 1
+        begun = time.process_time()
+        chain = self.sampler.run(self.state, draws, rng=1000 * self.seed + self.pieces, progress=False)
+        self.state = chain.state
+        self.processor += time.process_time() - begun
+        found = {name: chain.info[name] for name in ("accepted", "exp_minus_delta_h", "solver_iterations")}
+        for name, values in (found | {"plaquette": chain["plaquette"]}).items():
+            self.kept.setdefault(name, []).extend(np.asarray(values, float).tolist())
+        row = {name: estimate(self.kept[name]) for name in ("plaquette", "exp_minus_delta_h")}
+        row["trajectories"] = len(self.kept["plaquette"])
+        row["acceptance"] = float(np.mean(self.kept["accepted"]))
+        row["solver_iterations"] = float(np.mean(self.kept["solver_iterations"]))
+        row["seconds"] = self.processor / row["trajectories"]
+        row |= self.facts | {"seed": self.seed, "command": "python " + " ".join(sys.argv), "commit": commit()}
+        self.table[self.key] = row
+        print(self.key, {k: v for k, v in row.items() if k not in ("command", "commit")}, flush=True)
+
+
+def commit():
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def together(runs, draws, piece, until, save):
+    """Pieces in turn, until all have their draws or time is up."""
+    while time.process_time() < until and any(run.pieces * piece < draws for run in runs):
+        for run in runs:
+            if run.pieces * piece < draws:
+                run.more(piece)
+                save()
+
+
+def plaquette(table, until, save, seed=1):
+    runs = []
+    for n_flavors in (4, 2):
+        wilson = pq.actions.Wilson(5.7)
+        hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=6, length=1.0, levels=[(wilson, 2)])
+        # A field of the quenched theory is nearer than a cold one; fifty trajectories forget it.
+        start = (
+            pq.Heatbath(wilson, overrelaxation=3)
+            .run(pq.GaugeField.hot((8, 8, 8, 8), "SU(3)", rng=seed), 1, warmup=60, rng=seed, progress=False)
+            .state
+        )
+        start = hmc.run(start, 1, warmup=50, rng=seed, progress=False).state
+        facts = {"reference": PLAQUETTE[str(n_flavors)], "warmup": 50}
+        runs.append(Run(table, f"Nf {n_flavors}", hmc, start, seed, facts))
+    together(runs, 1000, 10, until, save)
+
+
+def cold(table, until, save, seed=2):
+    """The same from a cold start, as the recorded histories, without the first 20 trajectories."""
+    wilson = pq.actions.Wilson(5.7)
+    for n_flavors in (4, 2):
+        end = time.process_time() + (until - time.process_time()) / (n_flavors // 2)
+        hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=12, length=1.0, levels=[(wilson, 2)])
+        run = Run({}, f"Nf {n_flavors}", hmc, pq.GaugeField.cold((8, 8, 8, 8), "SU(3)"), seed, {})
+        while time.process_time() < end and run.pieces < 30:
+            run.more(10)
+            history = run.kept["plaquette"]
+            row = dict(run.table[run.key], history=[round(each, 5) for each in history])
+            row["reference"] = PLAQUETTE[str(n_flavors)]
+            row["plaquette"] = estimate(history[20:] if len(history) > 40 else history)
+            table[run.key] = row
+            save()
+
+
+def two_flavours(table, until, save, seed=1):
+    wilson = pq.actions.Wilson(5.7)
+    target, steps = wilson + quark(0.5, 2), 8
+    hmc = pq.HMC(target, steps=steps)
+    start = pq.GaugeField.hot((4, 4, 4, 4), "SU(3)", rng=seed)
+    start = hmc.run(start, 1, warmup=80, rng=seed, progress=False).state
+    heavy = quark(0.6, 2)
+    net = pq.CovariantNet([pq.StoutLayer(PUBLISHED)] * 2)
+    untrained = pq.SelfLearningHMC(target, wilson + heavy, steps=steps)
+    trained = pq.SelfLearningHMC(target, wilson + pq.actions.Scaled(pq.actions.Mapped(heavy, net)), steps=steps)
+    rule = pq.optimizers.Adam(3e-3, schedule=pq.optimizers.Cosine(60))
+    begun = time.process_time()
+    history = trained.train(start, loss="change", steps=60, batch=4, optimizer=rule, rng=seed, progress=False)
+    table["training"] = {
+        "loss": history.loss.tolist(),
+        "parameters": trained.parameters.tolist(),
+        "seconds": time.process_time() - begun,
+    }
+    save()
+    facts = {"reference": TWO_FLAVOURS}
+    runs = [
+        Run(table, name, made, start, seed + n, facts)
+        for n, (name, made) in enumerate({"HMC": hmc, "SLHMC trained": trained, "SLHMC untrained": untrained}.items())
+    ]
+    together(runs, 400, 25, until, save)
+
+
+def pays(table, until, save, seed=1):
+    systems = [((8, 8, 8, 8), 100, 10), ((4, 4, 4, 4), 1000, 100)]
+    for n, (shape, draws, piece) in enumerate(systems):
+        for k, (mass, heavier) in enumerate(MASSES.items()):
+            end = time.process_time() + (until - time.process_time()) / (len(MASSES) * (len(systems) - n) - k)
+            wilson = pq.actions.Wilson(2.7)
+            target = wilson + quark(mass, 4)
+            steps = 6
+            hmc = pq.HMC(target, steps=steps)
+            start = (
+                pq.Heatbath(wilson)
+                .run(pq.GaugeField.hot(shape, "SU(2)", rng=seed), 1, warmup=50, rng=seed, progress=False)
+                .state
+            )
+            start = hmc.run(start, 1, warmup=20, rng=seed, progress=False).state
+            name = f"{shape[0]}^4, mass {mass}"
+            facts = {"mass": mass, "shape": shape, "steps": steps}
+            runs = [Run(table, f"{name}, HMC", hmc, start, seed, facts)]
+            for ratio in heavier:
+                made = pq.SelfLearningHMC(target, wilson + pq.actions.Scaled(quark(mass * ratio, 4)), steps=steps)
+                rule = pq.optimizers.Adam(2e-2, schedule=pq.optimizers.Cosine(12))
+                made.train(start, loss="change", steps=12, batch=2, optimizer=rule, rng=seed, progress=False)
+                more = facts | {"ratio": ratio, "factor": float(made.parameters[0])}
+                runs.append(Run(table, f"{name}, ratio {ratio:g}", made, start, seed + 1, more))
+            together(runs, draws, piece, end, save)
+
+
+PARTS = {"plaquette": plaquette, "cold": cold, "two_flavours": two_flavours, "pays": pays}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=PARTS)
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="of the processor, after which no piece is begun, for each part"
+    )
+    options = parser.parse_args()
+    for name in [options.part] if options.part else PARTS:
+        stored = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
+        table = stored.setdefault(name, {})
+        PARTS[name](
+            table,
+            time.process_time() + 60 * options.minutes,
+            lambda stored=stored: OUTPUT.write_text(json.dumps(stored, indent=1) + "\n"),
+        )
+
+
+if __name__ == "__main__":
+    main()
