@@ -3,7 +3,7 @@
 The setting of X.-Y. Jin (arXiv 2405.19692; reference page of field transformations, 4.7, 4.9): DBW2 at beta = 0.7796,
 the force of S(F(V)) - ln det F is to be like that of beta = 0.7099 at V, loss ln <exp f> over links, one sweep of eight
 masked updates. Trained are constants of plaquettes, constants of plaquettes and chairs, and networks of the plaquettes and
-rectangles around (windows of 2^4 and of 3^4 sites), on 4^4 and 8^3 x 16. Writes su3_transform.json beside this file:
+rectangles around (windows of 2^4 sites), on 4^4 and, from the parameters of 4^4, on 8^3 x 16. Writes su3_transform.json beside this file:
 
 - training: sizes of forces on held-back configurations before and after, seconds and peak memory (each in a process of
   its own);
@@ -27,20 +27,19 @@ BETA, TARGET = 0.7796, 0.7099
 S, T = pq.actions.DBW2(BETA), pq.actions.DBW2(TARGET)
 SEED = 405
 SMALL, LARGE = (4, 4, 4, 4), (8, 8, 8, 16)
-FIELDS = {SMALL: (96, 32), LARGE: (16, 4)}
+FIELDS = {SMALL: (96, 16), LARGE: (10, 2)}
 """Configurations to train with and to hold back."""
 SECONDS = {
-    ("4x4x4x4", "plaquettes"): 60,
-    ("4x4x4x4", "plaquettes and chairs"): 150,
+    ("4x4x4x4", "plaquettes"): 40,
+    ("4x4x4x4", "plaquettes and chairs"): 80,
     ("4x4x4x4", "network"): 150,
-    ("4x4x4x4", "network, 3^4 windows"): 240,
-    ("8x8x8x16", "plaquettes"): 200,
-    ("8x8x8x16", "plaquettes and chairs"): 300,
-    ("8x8x8x16", "network"): 400,
+    ("8x8x8x16", "plaquettes"): 80,
+    ("8x8x8x16", "plaquettes and chairs"): 120,
+    ("8x8x8x16", "network"): 250,
 }
-"""Of processor time, about."""
-RATES = {"plaquettes": 0.05, "plaquettes and chairs": 0.05, "network": 0.02, "network, 3^4 windows": 0.01}
-DRAWS = 1500
+"""Of processor time for a training, about."""
+RATES = {"plaquettes": 0.05, "plaquettes and chairs": 0.05, "network": 0.02}
+DRAWS = {"HMC": 3000, "plaquettes": 1500, "network": 250}
 
 
 def transformation(kind: str) -> pq.FieldTransform:
@@ -49,8 +48,7 @@ def transformation(kind: str) -> pq.FieldTransform:
         return pq.transform.su3_4d(0.001)
     if kind == "plaquettes and chairs":
         return pq.transform.su3_4d([0.001, 0.0001], loops=["plaquette", "chair"])
-    window = 3 if "3^4" in kind else 2
-    net = nn.Sequential([nn.Conv(window, 18, 8), nn.Swish(), nn.Conv(1, 8, 1)], ndim=4, rng=SEED)
+    net = nn.Sequential([nn.Conv(2, 18, 8), nn.Swish(), nn.Conv(1, 8, 1)], ndim=4, rng=SEED)
     weights = net.parameters
     weights[-9:] *= 0.1
     net.parameters = weights
@@ -58,12 +56,12 @@ def transformation(kind: str) -> pq.FieldTransform:
 
 
 def configurations(shape: tuple[int, ...], count: int) -> list[pq.GaugeField]:
-    """From a heatbath, ten sweeps apart."""
+    """From a heatbath, eight sweeps apart."""
     heatbath = pq.Heatbath(S, overrelaxation=3)
-    U = heatbath.run(pq.GaugeField.hot(shape, "SU(3)", rng=SEED), 200, rng=SEED, progress=False).state
+    U = heatbath.run(pq.GaugeField.hot(shape, "SU(3)", rng=SEED), 100, rng=SEED, progress=False).state
     fields = []
     for k in range(count):
-        U = heatbath.run(U, 10, rng=SEED + 1 + k, progress=False).state
+        U = heatbath.run(U, 8, rng=SEED + 1 + k, progress=False).state
         fields.append(U)
     return fields
 
@@ -82,11 +80,12 @@ def sizes(F: pq.FieldTransform | None, fields: list[pq.GaugeField]) -> dict[str,
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def train(shape: tuple[int, ...], kind: str, seconds: float, path: Path) -> dict[str, object]:
+def train(shape: tuple[int, ...], kind: str, seconds: float, path: Path, start: Path | None) -> dict[str, object]:
     count, held = FIELDS[shape]
     fields = configurations(shape, count + held)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    F = transformation(kind)
+    F = pq.FieldTransform.load(start) if start else transformation(kind)
+    before = sizes(F, fields[count:])
     loss = pq.losses.TransformedForce(S, T, norms={}, log_mean_exp=1.0)
     begin = time.process_time()
     loss.of_batch(F, fields[:1], [None])
@@ -96,11 +95,18 @@ def train(shape: tuple[int, ...], kind: str, seconds: float, path: Path) -> dict
     batch = 4 if shape == SMALL else 1
     epochs = max(1, round(seconds / (step * (count + len(validation)))))
     total = epochs * count // batch
-    rule = pq.optimizers.Adam(RATES[kind], schedule=pq.optimizers.Cosine(total))
+    rule = pq.optimizers.Adam(RATES[kind] * (0.2 if start else 1.0), schedule=pq.optimizers.Cosine(total))
     sampler = pq.FieldTransformHMC(S, F, length=1.0, steps=8)
     begin = time.process_time()
     history = sampler.train(
-        fields[:count], loss, epochs=epochs, batch=batch, optimizer=rule, validation=validation, rng=SEED, progress=False
+        fields[:count],
+        loss,
+        epochs=epochs,
+        batch=batch,
+        optimizer=rule,
+        validation=validation,
+        rng=SEED,
+        progress=False,
     )
     used = time.process_time() - begin
     trained = sampler.transform
@@ -115,10 +121,15 @@ def train(shape: tuple[int, ...], kind: str, seconds: float, path: Path) -> dict
         "steps": total,
         "seconds": used,
         "seconds_of_a_gradient": step,
-        "memory_gib": {"with configurations": base, "with one gradient": peak, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20},
+        "memory_gib": {
+            "with configurations": base,
+            "with one gradient": peak,
+            "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        },
         "validation": [float(history["validation"][0]), float(min(history["validation"]))],
         "plain": sizes(None, validation),
         "target": {"force_rms": float(np.mean([rms(T.force(U)) for U in validation]))},
+        "start": before | {"parameters": "those of 4^4" if start else "close to the identity"},
         "trained": sizes(trained, validation),
     }
 
@@ -163,15 +174,19 @@ def charge2(U: pq.GaugeField) -> float:
     return pq.observables.topological_charge(flowed, "improved") ** 2
 
 
-def sample(kind: str | None, path: Path | None, scale: float) -> dict[str, object]:
+def sample(kind: str, path: Path | None, scale: float) -> dict[str, object]:
     start = configurations(SMALL, 1)[0]
     options = {"length": 1.0, "steps": 5}
     sampler = pq.FieldTransformHMC(S, pq.FieldTransform.load(path), **options) if path else pq.HMC(S, **options)
     observables = {"plaquette": pq.observables.plaquette, "rectangle": pq.observables.rectangle, "charge2": charge2}
     begin = time.process_time()
-    draws = round(DRAWS * scale * (1 if path else 2))
+    draws = round(DRAWS[kind] * scale)
     chain = sampler.run(start, draws, warmup=30, observables=observables, rng=SEED, progress=False)
-    row: dict[str, object] = {"draws": len(chain), "acceptance": chain.acceptance, "seconds": time.process_time() - begin}
+    row: dict[str, object] = {
+        "draws": len(chain),
+        "acceptance": chain.acceptance,
+        "seconds": time.process_time() - begin,
+    }
     row |= {key: value for key, value in options.items()}
     for name in observables:
         found = chain.estimate(name)
@@ -200,13 +215,16 @@ def main() -> None:
     path = Path(__file__).with_suffix(".json")
 
     def weights(shape: str, kind: str) -> Path:
-        return path.with_name(f"su3_transform {shape} {kind}.safetensors".replace(", ", "_").replace(" ", "_").replace("^", ""))
+        return path.with_name(
+            f"su3_transform {shape} {kind}.safetensors".replace(", ", "_").replace(" ", "_").replace("^", "")
+        )
 
     if arguments.row:
         job, *rest = arguments.row
         if job == "train":
             shape = tuple(map(int, rest[0].split("x")))
-            row = train(shape, rest[1], float(rest[2]), weights(rest[0], rest[1]))
+            start = None if shape == SMALL else weights(SMALL_NAME, rest[1])
+            row = train(shape, rest[1], float(rest[2]), weights(rest[0], rest[1]), start)
         elif job == "gradient":
             row = gradient(tuple(map(int, rest[0].split("x"))), rest[1])
         else:
@@ -215,14 +233,28 @@ def main() -> None:
         return
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     origin = {"command": " ".join(sys.argv), "commit": commit}
-    stored = json.loads(path.read_text()) if path.exists() else {"seed": SEED, "training": {}, "gradient": {}, "sampling": {}}
+    stored = (
+        json.loads(path.read_text())
+        if path.exists()
+        else {"seed": SEED, "training": {}, "gradient": {}, "sampling": {}}
+    )
     small = [key for key in SECONDS if key[0] == SMALL_NAME]
     large = [key for key in SECONDS if key[0] != SMALL_NAME]
-    jobs = [("training", f"{shape}, {kind}", ("train", shape, kind, f"{SECONDS[shape, kind] * arguments.scale}")) for shape, kind in small]
-    jobs += [("sampling", kind, ("sample", kind, f"{arguments.scale}")) for kind in ("HMC", "plaquettes", "network")]
+    jobs = [
+        ("training", f"{shape}, {kind}", ("train", shape, kind, f"{SECONDS[shape, kind] * arguments.scale}"))
+        for shape, kind in small
+    ]
+    jobs += [("sampling", kind, ("sample", kind, f"{arguments.scale}")) for kind in DRAWS]
     sizes_of = ["8x8x8x16", "12x12x12x24"]
-    jobs += [("gradient", f"{shape}, {kind}", ("gradient", shape, kind)) for kind in ("plaquettes", "network", "plaquettes and chairs") for shape in sizes_of]
-    jobs += [("training", f"{shape}, {kind}", ("train", shape, kind, f"{SECONDS[shape, kind] * arguments.scale}")) for shape, kind in large]
+    jobs += [
+        ("gradient", f"{shape}, {kind}", ("gradient", shape, kind))
+        for kind in ("plaquettes", "network", "plaquettes and chairs")
+        for shape in sizes_of
+    ]
+    jobs += [
+        ("training", f"{shape}, {kind}", ("train", shape, kind, f"{SECONDS[shape, kind] * arguments.scale}"))
+        for shape, kind in large
+    ]
     for part, name, job in jobs:
         if arguments.only in f"{part} {name}":
             stored[part][name] = alone(*job) | origin
