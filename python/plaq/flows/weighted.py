@@ -17,7 +17,8 @@ __all__ = ["WeightedSamples"]
 
 @dataclass(frozen=True, eq=False)
 class WeightedSamples:
-    r"""Independent samples of a density q with weights :math:`w = e^{-S}/q`, made by :meth:`Flow.reweight`.
+    r"""Independent samples of a density q with weights :math:`w = e^{-S}/q`, made by :meth:`Flow.reweight`
+    and :meth:`StochasticFlow.reweight`.
 
     Attributes
     ----------
@@ -27,6 +28,8 @@ class WeightedSamples:
         :math:`\ln q`.
     action : ndarray, shape (n,)
         S.
+    acceptance : ndarray, optional
+        Of the updates of each stage, from :meth:`StochasticFlow.reweight`.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class WeightedSamples:
     fields: NDArray[Any]
     log_prob: NDArray[np.float64]
     action: NDArray[np.float64]
+    acceptance: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         log_prob = array("log_prob", self.log_prob, shape=(None,))
