@@ -42,7 +42,7 @@ def test_u1_partition_function_and_plaquette(kind):
         stochastic.fit(steps=25, batch=16, optimizer=RULE, rng=3, progress=False)
         assert stochastic.reweight(200, rng=1).log_weights.mean() > before + 1
     samples = stochastic.reweight(600, rng=5)
-    assert samples.efficiency > (0.02 if "random" in kind else 0.1)
+    assert samples.efficiency > 0.02
     assert samples.acceptance.shape == (8,)
     assert samples.acceptance.min() > 0.8
     log_z, exact = torus(beta, 16)
@@ -62,13 +62,17 @@ def test_more_stages_waste_less_work():
 
 
 def test_su2_partition_function():
-    beta, flow = 2.0, flows.su_2d((3, 3), "SU(2)", sweeps=1, period=3, terms=2, hidden=(3,), rng=1)
-    samples = flows.StochasticFlow(flow, pq.actions.Wilson(beta), 6, steps=3).reweight(400, rng=5)
+    layers = [flows.SpectralCoupling("SU(2)", k % 2, k // 2, period=3, terms=1, hidden=(3,), rng=k) for k in range(4)]
+    beta, flow = 2.0, shaken(flows.Flow(flows.Haar((3, 3), "SU(2)"), layers), 0.15)
+    samples = flows.StochasticFlow(flow, pq.actions.Wilson(beta), 14, steps=3).reweight(500, rng=5)
+    assert np.abs(flow.log_det(flow.prior._array_of(flow.prior._sampled(5, 1)))).max() > 0.3
     found = samples.log_z()
     assert abs(found.mean - log_z_of_characters(2, beta, 9)) < SIGMA * found.error < 0.5
 
 
-@pytest.mark.parametrize("prior", [flows.FreeField((4, 4), 1.6), flows.Normal((4, 4), width=0.6)], ids=["free", "normal"])
+@pytest.mark.parametrize(
+    "prior", [flows.FreeField((4, 4), 1.6), flows.Normal((4, 4), width=0.6)], ids=["free", "normal"]
+)
 def test_free_field(prior):
     """ln Z and the propagator; the fractions need not be even, the couplings not be near the identity."""
     mass2, flow = 0.8, shaken(flows.real_nvp(prior, couplings=3, hidden=(3,), rng=1), 0.02)
@@ -176,11 +180,13 @@ def test_a_resumed_training_has_the_same_bits(tmp_path):
 
 
 def test_flowed_hmc_has_the_exact_plaquette_and_charge():
-    flow = u1(0.15)
-    sampler = pq.FieldTransformHMC(pq.actions.Wilson(2.0), flow, length=1.0, steps=6)
+    layers = [flows.PlaquetteCoupling(k, k, terms=1, hidden=(3,), rng=k) for k in range(2)]
+    flow = shaken(flows.Flow(flows.Haar((4, 4)), layers), 0.15)
+    assert np.abs(flow.log_det(flow.prior._array_of(flow.prior._sampled(5, 1)))).max() > 0.3
+    sampler = pq.FieldTransformHMC(pq.actions.Wilson(2.0), flow, length=1.0, steps=4)
     measured = {"plaquette": obs.plaquette, "q2": lambda U: obs.topological_charge(U, "geometric") ** 2}
     start = pq.GaugeField.hot((4, 4), "U(1)", rng=1)
-    chain = sampler.run(start, 1200, warmup=50, observables=measured, rng=2, progress=False)
+    chain = sampler.run(start, 400, warmup=20, observables=measured, rng=2, progress=False)
     assert chain.acceptance > 0.7
     found = chain.estimate("plaquette")
     assert abs(found.mean - torus(2.0, 16)[1]) < SIGMA * found.error < 0.03
@@ -197,9 +203,7 @@ def test_flowed_hmc_of_scalars_against_quadrature():
     flow = shaken(flows.real_nvp(flows.Normal((2,)), couplings=4, hidden=(4,), rng=1), 0.2)
     sampler = pq.FieldTransformHMC(pq.actions.Scalar(mass2, lam), flow, length=1.0, steps=5)
     measured = {"phi2": lambda x: float((np.asarray(x) ** 2).mean()), "nn": lambda x: float(np.asarray(x).prod())}
-    chain = sampler.run(
-        pq.ScalarField.zeros((2,)), 4000, warmup=50, observables=measured, rng=4, progress=False
-    )
+    chain = sampler.run(pq.ScalarField.zeros((2,)), 4000, warmup=50, observables=measured, rng=4, progress=False)
     assert 0.5 < chain.acceptance < 1
     for name, exact in (("phi2", phi2), ("nn", neighbours)):
         found = chain.estimate(name)
@@ -218,8 +222,8 @@ def test_the_force_in_the_variables_of_a_flow_is_the_derivative(kind):
         flow, S, V = shaken(flow, 0.1), pq.actions.Wilson(1.5), pq.GaugeField.hot((3, 3), kind, rng=3)
         direction = pq.actions.Wilson(2.0).force(pq.GaugeField.hot((3, 3), kind, rng=6))
     T = pq.transform.Transformed(S, flow)
-    assert T(V) == pytest.approx(S(T.old(V)) - flow.log_det(V), abs=1e-9)
-    assert np.abs(np.asarray(T.new(T.old(V))) - np.asarray(V)).max() < 1e-10
+    assert T(V) == pytest.approx(S(T._old(V)) - flow.log_det(V), abs=1e-9)
+    assert np.abs(np.asarray(T._new(T._old(V))) - np.asarray(V)).max() < 1e-10
 
     def moved(h):
         if kind == "phi4":
@@ -229,7 +233,7 @@ def test_the_force_in_the_variables_of_a_flow_is_the_derivative(kind):
         return T(pq.GaugeField.from_numpy(step @ np.asarray(V)))
 
     slope = (8 * (moved(1e-4) - moved(-1e-4)) - (moved(2e-4) - moved(-2e-4))) / 12e-4
-    force, dtheta = T.force(V), flow.pullback(V, S.force(T.old(V)), log_det=-1.0)
+    force, dtheta = T.force(V), flow.pullback(V, S.force(T._old(V)), log_det=-1.0)
     if kind == "phi4":
         predicted = (force * direction).sum()
     else:

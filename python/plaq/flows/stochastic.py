@@ -317,6 +317,10 @@ def _fractions(given: Any) -> list[float]:
         count = whole_number("fractions", given, 1, MOST)
         return [k / count for k in range(1, count + 1)]
     values = vector("fractions", given, len(given)).tolist()
-    if not 0 < len(values) <= MOST or values[-1] != 1 or any(b <= a for a, b in zip([0.0, *values], values, strict=False)):
+    if (
+        not 0 < len(values) <= MOST
+        or values[-1] != 1
+        or any(b <= a for a, b in zip([0.0, *values], values, strict=False))
+    ):
         raise ValueError(f"fractions = {values}: 1 to {MOST} numbers that increase from above 0 to 1 are needed")
     return list(values)

@@ -57,6 +57,8 @@ class WeightedSamples:
         if fields.dtype.kind not in "iufc" or fields.ndim < 1 or len(fields) != len(log_prob):
             raise ValueError(f"fields have shape {fields.shape}; {len(log_prob)} fields are needed, samples in front")
         object.__setattr__(self, "fields", fields)
+        if self.acceptance is not None:
+            object.__setattr__(self, "acceptance", array("acceptance", self.acceptance, shape=(None,)))
 
     def __len__(self) -> int:
         return len(self.log_prob)

@@ -99,9 +99,9 @@ class FieldTransformHMC(HMC):
         tuning = self.tuning(state, seed)
         if tuning is not None:
             return self.tuned(tuning).advance(state, seed, sweep)
-        start = self._transformed.new(self._checked(state))
+        start = self._transformed._new(self._checked(state))
         core, info = self._core.step(start._core, seed, sweep)
-        return (self._transformed.old(self.action.field_class(core)) if info["accepted"] else state), info
+        return (self._transformed._old(self.action.field_class(core)) if info["accepted"] else state), info
 
     def fingerprint(self) -> dict[str, Any]:
         """The physics input; the transformation is part of it."""

@@ -59,12 +59,12 @@ class Transformed(Action):
         """The kind of field that the action is a function of."""
         return self.action.field_class
 
-    def old(self, V: Any) -> Any:
+    def _old(self, V: Any) -> Any:
         """The field U = F(V)."""
         image = self.transform(V)
         return self.transform.prior._field(image) if isinstance(self.transform, Flow) else image
 
-    def new(self, U: Any) -> Any:
+    def _new(self, U: Any) -> Any:
         """The field V with F(V) = U.
 
         Raises
