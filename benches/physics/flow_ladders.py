@@ -1,4 +1,4 @@
-"""Flows on larger lattices, each trained from the one before: `python benches/physics/flow_ladders.py [--only TEXT] [--scale X]`.
+"""Flows trained from the one before: `python benches/physics/flow_ladders.py [--only TEXT] [--scale X]`.
 
 phi^4 with the parameters of arXiv 1904.12072 on L = 6, 8, 10, 12, 14 (networks are convolutions, so that the parameters
 of one lattice start the next), and 2D U(1) on 16^2 at beta = 1 to 7 (arXiv 2003.06413), from 8^2 at beta = 1 upwards.

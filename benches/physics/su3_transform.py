@@ -1,9 +1,10 @@
 """Field transformations of 4D SU(3): `python benches/physics/su3_transform.py [--only TEXT] [--scale X]`.
 
 The setting of X.-Y. Jin (arXiv 2405.19692; reference page of field transformations, 4.7, 4.9): DBW2 at beta = 0.7796,
-the force of S(F(V)) - ln det F is to be like that of beta = 0.7099 at V, loss ln <exp f> over links, one sweep of eight
-masked updates. Trained are constants of plaquettes, constants of plaquettes and chairs, and networks of the plaquettes and
-rectangles around (windows of 2^4 sites), on 4^4 and, from the parameters of 4^4, on 8^3 x 16. Writes su3_transform.json beside this file:
+the force of S(F(V)) - ln det F is to be like that of beta = 0.7099 at V, loss ln <exp f> over links, one sweep of
+eight masked updates. Trained are constants of plaquettes, constants of plaquettes and chairs, and networks of the
+plaquettes and rectangles around (windows of 2^4 sites), on 4^4 and, from the parameters of 4^4, on 8^3 x 16. Writes
+su3_transform.json beside this file:
 
 - training: sizes of forces on held-back configurations before and after, seconds and peak memory (each in a process of
   its own);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from os import PathLike
 from typing import Any
 
@@ -147,7 +148,7 @@ class StochasticFlow:
     def _stages(self) -> list[slice]:
         """The couplings of each stage."""
         ends = [len(self.flow.layers) * k // len(self.fractions) for k in range(len(self.fractions) + 1)]
-        return [slice(first, last) for first, last in zip(ends, ends[1:], strict=False)]
+        return [slice(first, last) for first, last in pairwise(ends)]
 
     def _between(self, c: float) -> Action:
         """(1 - c)(-ln p) + c S up to a constant."""

@@ -52,7 +52,8 @@ class FieldTransformHMC(HMC):
     Notes
     -----
     Cost: the force in new variables takes 10 to 20 times the plain one (docs/transform.md), the inverse as long as a
-    few forces; with a flow, one pass through its networks and back. ``info`` is that of :class:`plaq.HMC`, its ``action`` the action in new variables.
+    few forces; with a flow, one pass through its networks and back. ``info`` is that of :class:`plaq.HMC`, its
+    ``action`` the action in new variables.
 
     Examples
     --------
@@ -146,7 +147,7 @@ class FieldTransformHMC(HMC):
         Raises
         ------
         TypeError, ValueError
-            As of :meth:`plaq.CovariantNet.fit`; a loss of another kind; a flow, which :meth:`plaq.flows.Flow.fit` trains.
+            As of :meth:`plaq.CovariantNet.fit`; a loss of another kind; a flow (:meth:`plaq.flows.Flow.fit` trains it).
         CheckpointError, OSError
             As of :meth:`plaq.CovariantNet.fit`.
 
