@@ -114,7 +114,7 @@ REASONS = {
     "StatisticsWarning": "a warning takes any message",
     **{
         f"{kind}.{name}": "called by the loop of a run"
-        for kind in ("FlowProposal", "HMC", "Heatbath", "SelfLearningHMC")
+        for kind in ("FlowProposal", "HMC", "Heatbath", "L2HMC", "SelfLearningHMC")
         for name in ("learn", "tuned", "tuning")
     },
 }
@@ -155,6 +155,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     new = pq.FieldTransformHMC(action, masked, steps=2)
     size = pq.losses.TransformedForce(action)
     wave = pq.flows.real_nvp(pq.flows.Normal((2, 2)), couplings=1, hidden=(2,), rng=1)
+    learned = pq.L2HMC(action, steps=1, hidden=(2,), size=1)
     annealed = pq.flows.StochasticFlow(wave, A.Scalar(1.0), 2, steps=1)
     proposal, values = pq.FlowProposal(wave, A.Scalar(1.0)), wave.sample(8, rng=1)
     weighted = wave.reweight(A.Scalar(1.0), 8, rng=1)
@@ -368,6 +369,35 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "FieldTransformHMC.advance": (new.advance, {"state": even, **step}),
         "FieldTransformHMC.run": (new.run, {"state": even, **run}),
         "FieldTransformHMC.train": (new.train, {**fit_net, "fields": [even], "loss": size}),
+        "L2HMC": (
+            pq.L2HMC,
+            {
+                "action": action,
+                "length": 1.0,
+                "steps": 1,
+                "hidden": (2,),
+                "size": 1,
+                "activation": pq.nn.Tanh(),
+                "bound": 1.0,
+                "rng": 1,
+            },
+        ),
+        "L2HMC.advance": (learned.advance, {"state": even, **step}),
+        "L2HMC.run": (learned.run, {"state": even, **run}),
+        "L2HMC.fit": (
+            learned.fit,
+            {
+                "fields": [even],
+                "steps": 1,
+                "jump": "charge",
+                "optimizer": None,
+                "schedule": None,
+                "record_every": 1,
+                "checkpoint": None,
+                "progress": False,
+                "rng": 1,
+            },
+        ),
         "FlowProposal": (pq.FlowProposal, {"flow": wave, "action": A.Scalar(1.0), "block": 4}),
         "FlowProposal.advance": (proposal.advance, {"state": phi, **step}),
         "FlowProposal.start": (proposal.start, {"rng": 1}),
