@@ -1,9 +1,9 @@
 """Whether ln Z of SU(N) flows is biased: `python benches/physics/flow_log_z.py [--only TEXT] [--scale X]`.
 
 The flows of flows.py (SU(2), SU(3) on 4^2, 100 steps) from two seeds each, weights of independent batches of 4000
-samples: deviations from the exact ln Z in units of each batch's own error, and of the mean over batches with the error from
-their spread. Beside it the same from HMC at growing couplings without any flow (`StochasticFlow` of the Haar measure).
-Writes flow_log_z.json beside this file.
+samples: deviations from the exact ln Z in units of the error of each batch, and of the mean over all samples. Beside it
+the same from HMC at growing couplings without any coupling layers (`StochasticFlow` of the Haar measure). Writes
+flow_log_z.json beside this file.
 """
 
 import argparse
