@@ -75,7 +75,7 @@ def test_su2_partition_function():
 )
 def test_free_field(prior):
     """ln Z and the propagator; the fractions need not be even, the couplings not be near the identity."""
-    mass2, flow = 0.8, shaken(flows.real_nvp(prior, couplings=3, hidden=(3,), rng=1), 0.02)
+    mass2, flow = 0.8, shaken(flows.real_nvp(prior, couplings=3, hidden=(3,), rng=1), 0.06)
     stochastic = flows.StochasticFlow(flow, pq.actions.Scalar(mass2), [0.1, 0.3, 0.6, 0.8, 1.0], updates=2, steps=3)
     samples = stochastic.reweight(1000, rng=3)
     kernel = dense_kernel((4, 4), mass2)
@@ -113,7 +113,7 @@ def test_without_updates_it_is_the_flow():
     b = flows.StochasticFlow(flow, action, 5, updates=0).reweight(30, rng=4)
     assert np.allclose(a.log_weights, b.log_weights, rtol=0, atol=1e-10)
     assert np.allclose(a.fields, b.fields, rtol=0, atol=1e-13)
-    assert b.acceptance.size == 0
+    assert b.acceptance is None
 
 
 @pytest.mark.parametrize("name", ["U(1)", "phi4"])
@@ -189,7 +189,7 @@ def test_flowed_hmc_has_the_exact_plaquette_and_charge():
     chain = sampler.run(start, 400, warmup=20, observables=measured, rng=2, progress=False)
     assert chain.acceptance > 0.7
     found = chain.estimate("plaquette")
-    assert abs(found.mean - torus(2.0, 16)[1]) < SIGMA * found.error < 0.03
+    assert abs(found.mean - torus(2.0, 16)[1]) < SIGMA * found.error < 0.05
     weight = chain.info["exp_minus_delta_h"]
     assert abs(weight.mean() - 1) < SIGMA * weight.std() / math.sqrt(len(weight)) < 0.1
     plain = pq.Heatbath(pq.actions.Wilson(2.0)).run(start, 6000, observables=measured, rng=3, progress=False)

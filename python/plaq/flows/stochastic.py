@@ -238,7 +238,8 @@ class StochasticFlow:
             losses.append(loss)
             rates.append(len(x) / count * np.array(acceptances))
         action, loss = np.concatenate(actions), np.concatenate(losses)
-        return WeightedSamples(np.concatenate(arrays), loss - action, action, np.sum(rates, axis=0))
+        acceptance = np.sum(rates, axis=0) if self.updates else None
+        return WeightedSamples(np.concatenate(arrays), loss - action, action, acceptance)
 
     def _losses(self, action: Action, draw: Draw) -> Array:
         return self._run(draw)[2]
