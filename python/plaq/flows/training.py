@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ Vector = NDArray[np.float64]
 GRADIENTS = ["path", "reparameterised"]
 
 
-class Draw(NamedTuple):
+@dataclass(frozen=True)
+class Draw:
     """Which samples of a stream."""
 
     seed: int

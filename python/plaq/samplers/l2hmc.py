@@ -16,6 +16,7 @@ from plaq.actions.links import Wilson
 from plaq.chains.sampler import Info
 from plaq.concepts import Vector
 from plaq.fields.gauge import GaugeField
+from plaq.flows.coupling import rows
 from plaq.ground.arguments import instance, number, one_of, sequence, vector, whole_number, whole_numbers
 from plaq.ground.rng import Rng, counter, seed_of
 from plaq.nn.layers import Conv, Layer, Tanh
@@ -111,6 +112,7 @@ class L2HMC(FieldSampler):
         rng: Rng = 0,
     ) -> None:
         super().__init__(instance("action", action, Wilson, "pq.actions.Wilson(beta)"))
+        self._beta = float(action.beta)
         self.length = number("length", length, above=0.0)
         self.steps = whole_number("steps", steps, 1, MOST)
         self.hidden = tuple(whole_numbers("hidden", hidden, 1, 4096, "channels of the hidden layers, as in (8, 8)"))
@@ -163,7 +165,7 @@ class L2HMC(FieldSampler):
         if shape not in self._updates:
             first, found = mask(shape), list[tuple[int, Kick | Drift]]()
             for k in range(self.steps):
-                kick = Kick(self._networks[2 * k], self.action.beta, self.bound)
+                kick = Kick(self._networks[2 * k], self._beta, self.bound)
                 drifts = [Drift(self._networks[2 * k + 1], part, self.bound) for part in (first, ~first)]
                 found += [(k, kick), *((k, drift) for drift in drifts), (k, kick)]
             self._updates[shape] = found
@@ -185,7 +187,7 @@ class L2HMC(FieldSampler):
         return theta, v, log_det
 
     def _energy(self, theta: Array, v: Array) -> Array:
-        return action(self.action.beta, theta) + 0.5 * (v**2).reshape(len(v), -1).sum(axis=1)
+        return action(self._beta, theta) + 0.5 * rows(v**2)
 
     def _checked(self, state: Any) -> GaugeField:
         field: GaugeField = super()._checked(state)
@@ -206,7 +208,7 @@ class L2HMC(FieldSampler):
         delta = float((self._energy(there, momenta) - self._energy(theta, v) - log_det)[0])
         accepted = math.isfinite(delta) and math.log(level) < -delta
         field = _field(there[0]) if accepted else state
-        value = action(self.action.beta, there if accepted else theta)
+        value = action(self._beta, there if accepted else theta)
         weight = math.exp(min(-delta, 700.0)) if math.isfinite(delta) else 0.0
         info: Info = {"accepted": accepted, "delta_h": delta, "exp_minus_delta_h": weight}
         return field, info | {"log_det": float(log_det[0]), "action": float(value[0])}
@@ -233,7 +235,7 @@ class L2HMC(FieldSampler):
             # d(-A j) = -A dj + A j d(delta) where delta > 0
             weight = np.where(delta > 0, accepted * size, 0.0) / len(theta)
             dv = weight[:, None, None, None] * momenta
-            dtheta = weight[:, None, None, None] * force(self.action.beta, there)
+            dtheta = weight[:, None, None, None] * force(self._beta, there)
             dtheta -= (accepted / len(theta))[:, None, None, None] * slope
             deps = np.zeros(self.steps)
             eps, of_network = np.exp(self._sizes), dict[int, Vector]()
@@ -312,8 +314,8 @@ class L2HMC(FieldSampler):
         >>> sampler = L2HMC(S, length=0.5, steps=2, hidden=(2,))
         >>> U = pq.HMC(S, steps=5).run(pq.GaugeField.cold((4, 4), "U(1)"), 20, rng=1, progress=False).state
         >>> rule = pq.optimizers.Adam(0.02)
-        >>> history = sampler.fit([U] * 16, steps=30, jump="angles", optimizer=rule, rng=2, progress=False)
-        >>> bool(history.loss[-5:].mean() < history.loss[:5].mean())
+        >>> history = sampler.fit([U] * 16, steps=60, jump="angles", optimizer=rule, rng=2, progress=False)
+        >>> bool(history.loss[-20:].mean() < history.loss[:20].mean())
         True
         """
         checkpoint_path(checkpoint)

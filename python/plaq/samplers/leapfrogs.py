@@ -47,7 +47,8 @@ def charge(theta: Array) -> Array:
 
 def mask(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Links ``[mu, x_0, x_1]`` that move first."""
-    return np.indices((2, *shape)).sum(axis=0) % 2 == 0
+    even: NDArray[np.bool_] = np.indices((2, *shape)).sum(axis=0) % 2 == 0
+    return even
 
 
 @dataclass(frozen=True)

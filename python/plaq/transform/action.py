@@ -61,8 +61,7 @@ class Transformed(Action):
 
     def _old(self, V: Any) -> Any:
         """The field U = F(V)."""
-        image = self.transform(V)
-        return self.transform.prior._field(image) if isinstance(self.transform, Flow) else image
+        return self._field(self.transform(V))
 
     def _new(self, U: Any) -> Any:
         """The field V with F(V) = U.
@@ -72,8 +71,11 @@ class Transformed(Action):
         TypeError, ValueError, ConvergenceError
             As of the inverse of the transformation.
         """
-        origin = self.transform.inverse(U)
-        return self.transform.prior._field(origin) if isinstance(self.transform, Flow) else origin
+        return self._field(self.transform.inverse(U))
+
+    def _field(self, given: Any) -> Any:
+        """The field of the array that a flow gives."""
+        return self.transform.prior._field(given) if isinstance(self.transform, Flow) else given
 
     def spec(self) -> dict[str, Any]:
         """The action as plain data, with the parameters of the transformation."""
