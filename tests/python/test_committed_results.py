@@ -13,6 +13,8 @@ FLUX = json.loads((FOLDER / "flux_equivariance.json").read_text())
 ROWS = json.loads((FOLDER / "u1_tunnelling.json").read_text())["rows"]
 LEARNED = json.loads((FOLDER / "u1_networks.json").read_text())
 FLOWS = json.loads((FOLDER / "flows.json").read_text())["rows"]
+LADDERS = json.loads((FOLDER / "flow_ladders.json").read_text())["rows"]
+SU3 = json.loads((FOLDER / "su3_transform.json").read_text())
 SIGMA = 4
 
 
@@ -94,3 +96,27 @@ def test_flows(name):
     assert all(abs(check["sigma"]) < SIGMA for check in checks)
     assert 0 < row["efficiency"] <= 1
     assert row["acceptance"] > 0.5 * row["efficiency"]
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_ladders_of_flows(name):
+    row = LADDERS[name]
+    checks = [row.get("plaquette") or row["phi2"], *([row["log_z"]] if "plaquette" in row else [])]
+    assert all(abs(check["sigma"]) < SIGMA for check in checks)
+    seconds, efficiencies = np.array(row["curve"]).T
+    assert np.all(np.diff(seconds) > 0)
+    assert efficiencies[-1] > efficiencies[0]
+
+
+def test_training_brings_forces_of_su3_nearer_to_the_target():
+    for name, row in SU3["training"].items():
+        assert row["trained"]["difference_rms"] < 0.6 * row["plain"]["difference_rms"], name
+        assert row["target"]["force_rms"] < row["trained"]["force_rms"] < row["plain"]["force_rms"], name
+    for name, row in SU3["gradient"].items():
+        assert row["memory_gib"]["peak"] < 4, name
+    reference = SU3["sampling"]["HMC"]
+    for name, row in SU3["sampling"].items():
+        assert abs(row["exp_minus_delta_h"]["mean"] - 1) < SIGMA * row["exp_minus_delta_h"]["error"], name
+        for key in ("plaquette", "rectangle", "charge2"):
+            error = math.hypot(row[key]["error"], reference[key]["error"])
+            assert abs(row[key]["mean"] - reference[key]["mean"]) < SIGMA * error, (name, key)

@@ -200,14 +200,14 @@ def test_flowed_hmc_has_the_exact_plaquette_and_charge():
 def test_flowed_hmc_of_scalars_against_quadrature():
     mass2, lam = -1.0, 0.5
     _, phi2, neighbours = phi4_on_two_sites(mass2, lam)
-    flow = shaken(flows.real_nvp(flows.Normal((2,)), couplings=4, hidden=(4,), rng=1), 0.2)
-    sampler = pq.FieldTransformHMC(pq.actions.Scalar(mass2, lam), flow, length=1.0, steps=5)
+    flow = shaken(flows.real_nvp(flows.Normal((2,)), couplings=2, hidden=(3,), rng=1), 0.2)
+    sampler = pq.FieldTransformHMC(pq.actions.Scalar(mass2, lam), flow, length=1.2, steps=3)
     measured = {"phi2": lambda x: float((np.asarray(x) ** 2).mean()), "nn": lambda x: float(np.asarray(x).prod())}
-    chain = sampler.run(pq.ScalarField.zeros((2,)), 4000, warmup=50, observables=measured, rng=4, progress=False)
+    chain = sampler.run(pq.ScalarField.zeros((2,)), 500, warmup=50, observables=measured, rng=4, progress=False)
     assert 0.5 < chain.acceptance < 1
     for name, exact in (("phi2", phi2), ("nn", neighbours)):
         found = chain.estimate(name)
-        assert abs(found.mean - exact) < SIGMA * found.error < 0.1, name
+        assert abs(found.mean - exact) < SIGMA * found.error < 0.3, name
 
 
 @pytest.mark.parametrize("kind", ["U(1)", "SU(2)", "SU(3)", "phi4"])
