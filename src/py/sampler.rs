@@ -34,9 +34,13 @@ impl FieldFunction for PythonFunction {
 }
 
 impl PythonFunction {
-    fn of_array<T: numpy::Element + Copy>(&self, given: Vec<T>, shape: Vec<usize>, kind: &str) -> Result<(f64, Vec<T>)> {
-        Python::attach(|py| self.call(py, given, shape, kind))
-            .map_err(|error: PyErr| Error::Callback(Arc::new(error)))
+    fn of_array<T: numpy::Element + Copy>(
+        &self,
+        given: Vec<T>,
+        shape: Vec<usize>,
+        kind: &str,
+    ) -> Result<(f64, Vec<T>)> {
+        Python::attach(|py| self.call(py, given, shape, kind)).map_err(|error: PyErr| Error::Callback(Arc::new(error)))
     }
 
     fn call<T: numpy::Element + Copy>(
