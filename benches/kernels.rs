@@ -575,6 +575,7 @@ macro_rules! typed {
 }
 
 fn main() {
+    plaq::HugePages::keep_freed_blocks();
     let hot = |extents: &[usize], n| AnyGauge::hot(extents, n, 1).expect("a small lattice");
     let isa = std::env::var("PLAQ_SIMD").unwrap_or_else(|_| "best".into());
     let small = hot(&[8; 4], 3);

@@ -184,6 +184,71 @@ def flows():
     return table([*head, "phi^2 or plaquette, sigma", "ln Z, sigma"], rows)
 
 
+def ladders():
+    """Efficiencies by training time of flows that start from those of a smaller lattice or beta."""
+    rows = []
+    for name, row in read("flow_ladders.json")["rows"].items():
+        checks = [row.get("plaquette") or row["phi2"], row["log_z"]]
+        found = [f"{each['text']}, {each['sigma']:+.1f}" if isinstance(each, dict) else f"{each}, -" for each in checks]
+        curve = ", ".join(f"{efficiency:.3f}" for _, efficiency in row["curve"])
+        facts = [row["couplings"], row["parameters"], row["steps"], row["batch"], f"{row['seconds']:.0f}"]
+        rates = [f"{row['seconds_of_the_ladder']:.0f}", curve, f"{row['acceptance']:.2f}", f"{row['tau']:.1f}"]
+        rows.append([name, *facts, *rates, *found])
+    head = ["", "couplings", "parameters", "steps", "batch", "seconds", "of the ladder", "efficiency, at 0, 1/5, .. 1"]
+    return table([*head, "acceptance", "tau", "phi^2 or plaquette, sigma", "ln Z, sigma"], rows)
+
+
+def partition_functions():
+    """ln Z of SU(N) by weights of many samples."""
+    rows = []
+    for name, row in read("flow_log_z.json")["rows"].items():
+        parts = [*((f"flow {k + 1}", each) for k, each in enumerate(row["flows"])), ("annealed", row["annealed"])]
+        for label, each in parts:
+            sigmas = each["sigmas_of_batches"]
+            spread = (sum(sigma**2 for sigma in sigmas) / len(sigmas)) ** 0.5
+            ratio = short(each["z_over_exact"], each["error"])
+            facts = [each["samples"], f"{each['efficiency']:.3f}", f"{100 * each['largest_share']:.1f} %", ratio]
+            rows.append([name, label, *facts, f"{each['sigma']:+.1f}", f"{spread:.1f}"])
+    head = ["", "", "samples", "efficiency", "largest weight", "Z over exact", "sigma", "rms sigma of batches"]
+    return table(head, rows)
+
+
+def force_training():
+    """Forces of 4D SU(3) before and after training."""
+    rows = []
+    for name, row in read("su3_transform.json")["training"].items():
+        sizes = [row[key] for key in ("plain", "start", "trained")]
+        soft = ", ".join(f"{each['difference_log_mean_exp']:.3f}" for each in sizes)
+        root = ", ".join(f"{each['difference_rms']:.3f}" for each in sizes)
+        forces = f"{row['plain']['force_rms']:.3f}, {row['trained']['force_rms']:.3f}"
+        largest = f"{row['plain']['force_largest']:.2f}, {row['trained']['force_largest']:.2f}"
+        facts = [row["parameters"], row["steps"], f"{row['seconds']:.0f}", f"{row['memory_gib']['peak']:.2f}"]
+        rows.append([name, *facts, soft, root, forces, largest])
+    head = ["", "parameters", "steps", "seconds", "peak GiB", "ln <exp f> of the difference: identity, start, trained"]
+    return table([*head, "rms of the difference", "rms force, before and after", "largest force"], rows)
+
+
+def force_costs():
+    """Time and memory of a gradient of the size of the force."""
+    rows = []
+    for name, row in read("su3_transform.json")["gradient"].items():
+        plain = row["seconds_of_a_plain_force"]
+        times = [f"{row['seconds']:.2f}", f"{row['seconds_of_a_force'] / plain:.1f}", f"{row['seconds'] / plain:.0f}"]
+        rows.append([name, row["sites"], *times, f"{row['memory_gib']['peak']:.2f}"])
+    head = ["", "sites", "seconds of a gradient", "a force in plain forces", "a gradient in plain forces", "peak GiB"]
+    return table(head, rows)
+
+
+def force_sampling():
+    """Averages of HMC and of HMC in new variables."""
+    rows = []
+    for name, row in read("su3_transform.json")["sampling"].items():
+        means = [row[key]["text"] for key in ("plaquette", "rectangle", "charge2", "exp_minus_delta_h")]
+        rows.append([name, row["draws"], row["steps"], f"{row['acceptance']:.3f}", *means, f"{row['seconds']:.0f}"])
+    head = ["variables", "trajectories", "steps", "acceptance", "plaquette", "rectangle", "Q^2 at flow time 1"]
+    return table([*head, "<exp(-dH)>", "seconds"], rows)
+
+
 def equivariance():
     """The three tasks of flux networks."""
     stored = read("flux_equivariance.json")
@@ -226,6 +291,11 @@ TABLES = {
     "tunnelling": tunnelling,
     "networks": lambda: tunnelling("u1_networks.json"),
     "flows": flows,
+    "ladders": ladders,
+    "partition_functions": partition_functions,
+    "force_training": force_training,
+    "force_costs": force_costs,
+    "force_sampling": force_sampling,
     "equivariance": equivariance,
 }
 

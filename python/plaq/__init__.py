@@ -44,6 +44,7 @@ from plaq.rbm import BernoulliRBM, GaussianRBM
 from plaq.samplers.flow import FlowProposal
 from plaq.samplers.heatbath import Heatbath
 from plaq.samplers.hmc import HMC
+from plaq.samplers.l2hmc import L2HMC
 from plaq.samplers.langevin import ComplexLangevin
 from plaq.samplers.many import Job, run_many
 from plaq.samplers.metropolis import ScalarMetropolis
@@ -60,6 +61,7 @@ from plaq.transform import FieldTransform
 
 __all__ = [
     "HMC",
+    "L2HMC",
     "LCNN",
     "AttentionLayer",
     "BernoulliRBM",

@@ -14,5 +14,5 @@ pub use mapped::Mapped;
 pub use pseudofermion::{Accuracy, Pseudofermion, check_quarks};
 pub use readout::ReadoutAction;
 pub use scaled::Scaled;
-pub use supplied::{LinkFunction, Supplied};
+pub use supplied::{FieldFunction, Supplied};
 pub use transformed::Transformed;

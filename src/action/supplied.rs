@@ -1,40 +1,50 @@
-//! Actions supplied by the caller as a function of the link array.
+//! Actions supplied by the caller as a function of the array of a field.
 
 use crate::concept::{Action, Auxiliary, Effort, Tangent as _};
 use crate::error::{Error, Result};
 use crate::gauge::{GaugeField, LinkAlgebra, array, matrix};
 use crate::matrix::Algebra;
 use crate::number::Real;
+use crate::scalar::{ScalarField, ScalarTangent};
 use num_complex::Complex64;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Largest deviation from the Lie algebra, relative to the largest element, that a supplied force may have.
 const FORCE_TOLERANCE: f64 = 1e-6;
 
-/// A function of links `[mu, x.., a, b]` that returns the action and the force, an array like the links.
-pub trait LinkFunction: Send + Sync {
+/// A function of links `[mu, x.., a, b]` or of a scalar field `[x.., component]` that returns the action and the force, an array
+/// of the same shape.
+pub trait FieldFunction: Send + Sync {
     /// What messages call it.
     fn name(&self) -> String;
     /// Value and force for links of `n_colors` colours on `extents`.
-    fn value_and_force(
-        &self,
-        extents: &[usize],
-        n_colors: usize,
-        links: Vec<Complex64>,
-    ) -> Result<(f64, Vec<Complex64>)>;
+    fn of_links(&self, extents: &[usize], n_colors: usize, links: Vec<Complex64>) -> Result<(f64, Vec<Complex64>)>;
+    /// Value and force for a scalar field of so many components on `extents`.
+    fn of_scalars(&self, extents: &[usize], components: usize, values: Vec<f64>) -> Result<(f64, Vec<f64>)>;
 }
 
 /// A supplied function as an action.
-pub struct Supplied(pub Arc<dyn LinkFunction>);
+pub struct Supplied(pub Arc<dyn FieldFunction>);
 
 impl Supplied {
     fn call<R: Real, const N: usize>(&self, q: &GaugeField<R, N>) -> Result<(f64, Vec<Complex64>)> {
-        let (value, force) = self.0.value_and_force(q.lattice().extents(), N, array(q))?;
+        let result = self.0.of_links(q.lattice().extents(), N, array(q))?;
+        self.checked(result, |z| z.re.is_finite() && z.im.is_finite())
+    }
+
+    fn call_scalar(&self, q: &ScalarField<f64>) -> Result<(f64, Vec<f64>)> {
+        let result = self.0.of_scalars(q.lattice().extents(), q.components(), q.to_array())?;
+        self.checked(result, |x| x.is_finite())
+    }
+
+    fn checked<T: Display>(&self, result: (f64, Vec<T>), finite: impl Fn(&T) -> bool) -> Result<(f64, Vec<T>)> {
+        let (value, force) = result;
         let name = self.0.name();
         if value.is_nan() {
             return Err(Error::value(format!("the Custom action {name} returned the value NaN")));
         }
-        match force.iter().position(|z| !z.re.is_finite() || !z.im.is_finite()) {
+        match force.iter().position(|z| !finite(z)) {
             Some(n) => {
                 Err(Error::value(format!("the force of the Custom action {name} is {} at element {n}", force[n])))
             }
@@ -59,6 +69,28 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Supplied {
         let (_, force) = self.call(q)?;
         check_force::<N>(&force)?;
         momenta.axpy(-step, &LinkAlgebra::from_array(q.lattice(), &force));
+        Ok(())
+    }
+}
+
+impl Action<ScalarField<f64>> for Supplied {
+    fn value(&self, q: &ScalarField<f64>, _: &[Auxiliary<ScalarField<f64>>], _: &mut Effort) -> Result<f64> {
+        Ok(self.call_scalar(q)?.0)
+    }
+
+    fn kick(
+        &self,
+        q: &ScalarField<f64>,
+        _: &[Auxiliary<ScalarField<f64>>],
+        step: f64,
+        momenta: &mut ScalarTangent<f64>,
+        _: &mut Effort,
+    ) -> Result<()> {
+        let (_, force) = self.call_scalar(q)?;
+        let force = ScalarField::<f64>::from_sites(q.lattice().clone(), q.components(), |site, component| {
+            force[site * q.components() + component]
+        });
+        momenta.values.iter_mut().zip(force.values()).for_each(|(p, f)| *p -= step * f);
         Ok(())
     }
 }

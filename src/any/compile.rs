@@ -105,6 +105,7 @@ impl Described for ScalarField<f64> {
             ActionSpec::Sum { terms } => sum(terms, lattice),
             ActionSpec::Scaled { action, coefficient, trainable } => scaled(action, *coefficient, *trainable, lattice),
             ActionSpec::Scalar { mass2, lam } => Ok(Box::new(ScalarAction::new(lattice, *mass2, *lam))),
+            ActionSpec::Custom { function, .. } => Ok(Box::new(Supplied(function.get()?))),
             _ => Err(wrong_field("scalar", spec)),
         }
     }

@@ -1,6 +1,6 @@
 //! Actions, maps and samplers as plain data, tagged by `kind`: the one form that crosses the border and stands in files.
 
-use crate::action::LinkFunction;
+use crate::action::FieldFunction;
 use crate::dirac::DiracSpec;
 use crate::error::{Error, Result};
 use crate::lattice::Path;
@@ -112,7 +112,7 @@ pub struct LcnnSpec {
 
 /// A function that was handed over beside the description; descriptions in files know its name only.
 #[derive(Clone, Default)]
-pub struct Function(Option<Arc<dyn LinkFunction>>);
+pub struct Function(Option<Arc<dyn FieldFunction>>);
 
 impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -249,7 +249,7 @@ impl ActionSpec {
     }
 
     /// Hands functions to the supplied actions in the order in which they are named.
-    pub fn supply(&mut self, functions: &mut impl Iterator<Item = Arc<dyn LinkFunction>>) {
+    pub fn supply(&mut self, functions: &mut impl Iterator<Item = Arc<dyn FieldFunction>>) {
         match self {
             Self::Custom { function, .. } => *function = Function(functions.next()),
             Self::Sum { terms } => terms.iter_mut().for_each(|term| term.supply(functions)),
@@ -263,7 +263,7 @@ impl ActionSpec {
 
 impl Function {
     /// The function.
-    pub fn get(&self) -> Result<Arc<dyn LinkFunction>> {
+    pub fn get(&self) -> Result<Arc<dyn FieldFunction>> {
         self.0.clone().ok_or_else(|| Error::value("a Custom action was described without its function"))
     }
 }
@@ -326,7 +326,7 @@ pub enum SamplerSpec {
 
 impl SamplerSpec {
     /// Hands functions to the supplied actions in the order in which they are named.
-    pub fn supply(&mut self, functions: &mut impl Iterator<Item = Arc<dyn LinkFunction>>) {
+    pub fn supply(&mut self, functions: &mut impl Iterator<Item = Arc<dyn FieldFunction>>) {
         match self {
             Self::Heatbath { action, .. } => action.supply(functions),
             Self::Hmc(hmc) => hmc.terms.iter_mut().for_each(|term| term.action.supply(functions)),

@@ -3,7 +3,7 @@
 use super::door::enter;
 use super::gauge::{Gauge, PyObjectives, array, inside, numbers, objectives};
 use super::scalar::Scalars;
-use crate::action::LinkFunction;
+use crate::action::FieldFunction;
 use crate::any::spec::{ActionSpec, SamplerSpec, parse};
 use crate::any::{AnyAction, AnySampler, Info, KeptForce};
 use crate::error::{Error, Result};
@@ -20,41 +20,54 @@ type PyFunctions = Vec<(Py<PyAny>, String)>;
 
 struct PythonFunction(Py<PyAny>, String);
 
-impl LinkFunction for PythonFunction {
+impl FieldFunction for PythonFunction {
     fn name(&self) -> String {
         self.1.clone()
     }
-    fn value_and_force(
-        &self,
-        extents: &[usize],
-        n_colors: usize,
-        links: Vec<Complex64>,
-    ) -> Result<(f64, Vec<Complex64>)> {
+    fn of_links(&self, extents: &[usize], n_colors: usize, links: Vec<Complex64>) -> Result<(f64, Vec<Complex64>)> {
         let shape = [&[extents.len()], extents, &[n_colors, n_colors]].concat();
-        Python::attach(|py| self.call(py, links, shape)).map_err(|error: PyErr| Error::Callback(Arc::new(error)))
+        self.of_array(links, shape, "complex128")
+    }
+    fn of_scalars(&self, extents: &[usize], components: usize, values: Vec<f64>) -> Result<(f64, Vec<f64>)> {
+        self.of_array(values, [extents, &[components]].concat(), "float64")
     }
 }
 
 impl PythonFunction {
-    fn call(&self, py: Python<'_>, links: Vec<Complex64>, shape: Vec<usize>) -> PyResult<(f64, Vec<Complex64>)> {
-        let result = self.0.bind(py).call1((array(py, links, shape.clone())?,))?;
-        let given =
-            || Error::Type("a Custom action must return (value, force): a float and an array like the links".into());
-        let (value, force): (f64, Bound<'_, PyAny>) = result.extract().map_err(|_| given())?;
-        let numpy = py.import("numpy")?;
-        let force = numpy.call_method1("ascontiguousarray", (force, "complex128"))?;
-        let force: PyReadonlyArrayDyn<'_, Complex64> = force.extract().map_err(|_| given())?;
+    fn of_array<T: numpy::Element + Copy>(
+        &self,
+        given: Vec<T>,
+        shape: Vec<usize>,
+        kind: &str,
+    ) -> Result<(f64, Vec<T>)> {
+        Python::attach(|py| self.call(py, given, shape, kind)).map_err(|error: PyErr| Error::Callback(Arc::new(error)))
+    }
+
+    fn call<T: numpy::Element + Copy>(
+        &self,
+        py: Python<'_>,
+        given: Vec<T>,
+        shape: Vec<usize>,
+        kind: &str,
+    ) -> PyResult<(f64, Vec<T>)> {
+        let result = self.0.bind(py).call1((array(py, given, shape.clone())?,))?;
+        let wrong =
+            || Error::Type("a Custom action must return (value, force): a float and an array like the field's".into());
+        let (value, force): (f64, Bound<'_, PyAny>) = result.extract().map_err(|_| wrong())?;
+        let force = py.import("numpy")?.call_method1("ascontiguousarray", (force, kind))?;
+        let force: PyReadonlyArrayDyn<'_, T> = force.extract().map_err(|_| wrong())?;
         if force.shape() != shape {
             let message =
-                format!("the force of a Custom action has shape {:?}; the links have {shape:?}", force.shape());
+                format!("the force of a Custom action has shape {:?}; the field has {shape:?}", force.shape());
             return Err(Error::value(message).into());
         }
-        Ok((value, super::gauge::elements(&force)?))
+        let elements = force.as_slice().map_err(|_| Error::value("array is not C-contiguous"))?;
+        Ok((value, elements.to_vec()))
     }
 }
 
-fn functions(list: PyFunctions) -> impl Iterator<Item = Arc<dyn LinkFunction>> {
-    list.into_iter().map(|(function, name)| -> Arc<dyn LinkFunction> { Arc::new(PythonFunction(function, name)) })
+fn functions(list: PyFunctions) -> impl Iterator<Item = Arc<dyn FieldFunction>> {
+    list.into_iter().map(|(function, name)| -> Arc<dyn FieldFunction> { Arc::new(PythonFunction(function, name)) })
 }
 
 /// A field of the core, of any kind.

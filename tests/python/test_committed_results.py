@@ -13,6 +13,9 @@ FLUX = json.loads((FOLDER / "flux_equivariance.json").read_text())
 ROWS = json.loads((FOLDER / "u1_tunnelling.json").read_text())["rows"]
 LEARNED = json.loads((FOLDER / "u1_networks.json").read_text())
 FLOWS = json.loads((FOLDER / "flows.json").read_text())["rows"]
+LOG_Z = json.loads((FOLDER / "flow_log_z.json").read_text())["rows"]
+LADDERS = json.loads((FOLDER / "flow_ladders.json").read_text())["rows"]
+SU3 = json.loads((FOLDER / "su3_transform.json").read_text())
 SIGMA = 4
 
 
@@ -109,3 +112,34 @@ def test_dynamical_quarks_agree_with_published_plaquettes():
             assert abs(weight - 1) < SIGMA * spread, (part, name)
     hmc, trained, untrained = (stored["two_flavours"][name] for name in ("HMC", "SLHMC trained", "SLHMC untrained"))
     assert hmc["acceptance"] > trained["acceptance"] > untrained["acceptance"]
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_ladders_of_flows(name):
+    row = LADDERS[name]
+    checks = [row.get("plaquette") or row["phi2"], *([row["log_z"]] if "plaquette" in row else [])]
+    assert all(abs(check["sigma"]) < SIGMA for check in checks)
+    seconds, efficiencies = np.array(row["curve"]).T
+    assert np.all(np.diff(seconds) > 0)
+    assert np.all((efficiencies > 0) & (efficiencies <= 1))
+
+
+def test_training_brings_forces_of_su3_nearer_to_the_target():
+    for name, row in SU3["training"].items():
+        assert row["trained"]["difference_rms"] < 0.6 * row["plain"]["difference_rms"], name
+        assert row["target"]["force_rms"] < row["trained"]["force_rms"] < row["plain"]["force_rms"], name
+    for name, row in SU3["gradient"].items():
+        assert row["memory_gib"]["peak"] < 4, name
+    for name, row in SU3["sampling"].items():
+        reference = SU3["sampling"]["HMC"]
+        assert abs(row["exp_minus_delta_h"]["mean"] - 1) < SIGMA * row["exp_minus_delta_h"]["error"], name
+        for key in ("plaquette", "rectangle", "charge2"):
+            error = math.hypot(row[key]["error"], reference[key]["error"])
+            assert abs(row[key]["mean"] - reference[key]["mean"]) < SIGMA * error, (name, key)
+
+
+def test_partition_functions_of_su_n_are_exact_by_many_samples():
+    for name, row in LOG_Z.items():
+        for each in (*row["flows"], row["annealed"]):
+            assert abs(each["sigma"]) < SIGMA, name
+            assert each["z_over_exact"] == pytest.approx(1, abs=SIGMA * each["error"])

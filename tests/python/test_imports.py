@@ -12,7 +12,7 @@ ROOMS = [
     *["plot", "fields"],
     *["concepts", "chains", "training", "observables"],
     {"actions", "dirac", "nn", "smear", "lcnn"},
-    *["transform", "flows", "losses", "samplers"],
+    *["flows", "transform", "losses", "samplers"],
     *["spin", "rbm", "flux", "ising"],
     *["bridges", {"torch", "jax"}],
     *["datasets", "cli"],

@@ -113,7 +113,7 @@ REASONS = {
     "StatisticsWarning": "a warning takes any message",
     **{
         f"{kind}.{name}": "called by the loop of a run"
-        for kind in ("FlowProposal", "HMC", "Heatbath", "ScalarMetropolis", "SelfLearningHMC")
+        for kind in ("FlowProposal", "HMC", "Heatbath", "L2HMC", "ScalarMetropolis", "SelfLearningHMC")
         for name in ("learn", "tuned", "tuning")
     },
 }
@@ -155,6 +155,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     new = pq.FieldTransformHMC(action, masked, steps=2)
     size = pq.losses.TransformedForce(action)
     wave = pq.flows.real_nvp(pq.flows.Normal((2, 2)), couplings=1, hidden=(2,), rng=1)
+    learned = pq.L2HMC(action, steps=1, hidden=(2,), size=1)
+    annealed = pq.flows.StochasticFlow(wave, A.Scalar(1.0), 2, steps=1)
     proposal, values = pq.FlowProposal(wave, A.Scalar(1.0)), wave.sample(8, rng=1)
     weighted = wave.reweight(A.Scalar(1.0), 8, rng=1)
     network = {"hidden": (2,), "size": 1, "activation": N.Tanh(), "dtype": "float64", "rng": 1}
@@ -367,6 +369,35 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "FieldTransformHMC.advance": (new.advance, {"state": even, **step}),
         "FieldTransformHMC.run": (new.run, {"state": even, **run}),
         "FieldTransformHMC.train": (new.train, {**fit_net, "fields": [even], "loss": size}),
+        "L2HMC": (
+            pq.L2HMC,
+            {
+                "action": action,
+                "length": 1.0,
+                "steps": 1,
+                "hidden": (2,),
+                "size": 1,
+                "activation": pq.nn.Tanh(),
+                "bound": 1.0,
+                "rng": 1,
+            },
+        ),
+        "L2HMC.advance": (learned.advance, {"state": even, **step}),
+        "L2HMC.run": (learned.run, {"state": even, **run}),
+        "L2HMC.fit": (
+            learned.fit,
+            {
+                "fields": [even],
+                "steps": 1,
+                "jump": "charge",
+                "optimizer": None,
+                "schedule": None,
+                "record_every": 1,
+                "checkpoint": None,
+                "progress": False,
+                "rng": 1,
+            },
+        ),
         "FlowProposal": (pq.FlowProposal, {"flow": wave, "action": A.Scalar(1.0), "block": 4}),
         "FlowProposal.advance": (proposal.advance, {"state": phi, **step}),
         "FlowProposal.start": (proposal.start, {"rng": 1}),
@@ -401,6 +432,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "flows.Flow.load_parameters": (wave.load_parameters, {"path": "missing"}),
         "flows.Flow.log_det": (wave.log_det, {"z": values}),
         "flows.Flow.log_prob": (wave.log_prob, {"x": values}),
+        "flows.Flow.pullback": (wave.pullback, {"z": values[0], "cotangent": values[0], "log_det": 1.0}),
         "flows.Flow.reweight": (wave.reweight, {"action": A.Scalar(1.0), "n": 4, "rng": 1}),
         "flows.Flow.sample": (wave.sample, {"n": 4, "rng": 1}),
         "flows.Flow.save": (wave.save, {"path": "flow"}),
@@ -415,9 +447,37 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             pq.flows.SpectralCoupling,
             {"group": "SU(2)", "direction": 0, "offset": 0, "period": 3, "terms": 2, "bound": 2.0, **network},
         ),
+        "flows.StochasticFlow": (
+            pq.flows.StochasticFlow,
+            {
+                "flow": wave,
+                "action": A.Scalar(1.0),
+                "fractions": [0.5, 1.0],
+                "updates": 1,
+                "length": 1.0,
+                "steps": 1,
+                "integrator": "leapfrog",
+            },
+        ),
+        "flows.StochasticFlow.fit": (
+            annealed.fit,
+            {
+                "steps": 1,
+                "batch": 4,
+                "optimizer": None,
+                "schedule": None,
+                "validation": 2,
+                "patience": None,
+                "record_every": 1,
+                "checkpoint": None,
+                "progress": False,
+                "rng": 1,
+            },
+        ),
+        "flows.StochasticFlow.reweight": (annealed.reweight, {"n": 4, "rng": 1}),
         "flows.WeightedSamples": (
             pq.flows.WeightedSamples,
-            {"fields": weighted.fields, "log_prob": weighted.log_prob, "action": weighted.action},
+            {"fields": weighted.fields, "log_prob": weighted.log_prob, "action": weighted.action, "acceptance": None},
         ),
         "flows.WeightedSamples.mean": (weighted.mean, {"observable": np.mean}),
         "flows.real_nvp": (
@@ -745,7 +805,10 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         ),
         "observables.chiral_condensate": (O.chiral_condensate, {"D": staggered, "noise": "Z2", "n_noise": 2, "rng": 1}),
         "observables.effective_mass": (O.effective_mass, {"correlator": [2.0, 1.0], "form": "log"}),
-        "actions.Custom": (A.Custom, {"value_and_force": lambda links: (0.0, 0 * links), "name": ""}),
+        "actions.Custom": (
+            A.Custom,
+            {"value_and_force": lambda links: (0.0, 0 * links), "name": "", "field_class": pq.GaugeField},
+        ),
         "actions.Loops": (A.Loops, {"coefficients": [(1.0, "plaquette")]}),
         "actions.Mapped": (A.Mapped, {"action": action, "net": net}),
         "actions.Scalar": (A.Scalar, {"mass2": 1.0, "lam": 0.0}),

@@ -87,3 +87,41 @@ def test_bad_input_is_named(case: int) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert fragment in str(caught.value)
+
+
+def test_a_python_function_is_an_action():
+    S = pq.actions.Scalar(0.5, 0.2)
+
+    def function(values):
+        phi = pq.ScalarField.from_numpy(values)
+        return S(phi), S.force(phi)
+
+    same = pq.actions.Custom(function, "same", pq.ScalarField)
+    phi = pq.ScalarField.random((4, 3), components=2, rng=1)
+    assert same(phi) == S(phi)
+    assert np.array_equal(same.force(phi), S.force(phi))
+    a, b = (pq.HMC(each, length=1.0, steps=4) for each in (S, same + 0.0 * S))
+    for k in range(3):
+        assert np.allclose(np.asarray(a.step(phi, rng=k)[0]), np.asarray(b.step(phi, rng=k)[0]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (lambda phi: (0.0, phi[:1]), ValueError, "shape"),
+        (lambda phi: 0.0, TypeError, "value, force"),
+        (lambda phi: (0.0, np.nan * phi), ValueError, "NaN"),
+        (lambda phi: (np.nan, phi), ValueError, "value NaN"),
+    ],
+)
+def test_a_python_function_that_returns_something_else_is_refused(function, error, message):
+    action = pq.actions.Custom(function, field_class=pq.ScalarField)
+    with pytest.raises(error, match=message):
+        action.force(pq.ScalarField.zeros((2, 2)))
+    with pytest.raises(TypeError, match="ScalarField"):
+        action(pq.GaugeField.cold((2, 2), "U(1)"))
+
+
+def test_only_known_fields_have_python_actions():
+    with pytest.raises(TypeError, match="GaugeField or ScalarField"):
+        pq.actions.Custom(lambda x: (0.0, x), field_class=int)

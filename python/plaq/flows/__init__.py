@@ -5,6 +5,7 @@ from plaq.flows.flow import Flow
 from plaq.flows.priors import FreeField, Haar, Normal
 from plaq.flows.published import real_nvp, su_2d, u1_2d
 from plaq.flows.spectral import SpectralCoupling
+from plaq.flows.stochastic import StochasticFlow
 from plaq.flows.weighted import WeightedSamples
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Normal",
     "PlaquetteCoupling",
     "SpectralCoupling",
+    "StochasticFlow",
     "WeightedSamples",
     "real_nvp",
     "su_2d",

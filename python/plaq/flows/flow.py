@@ -13,16 +13,14 @@ from plaq.concepts import Action, Trainable, Vector
 from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling, Tape
 from plaq.flows.priors import Prior, coordinates_of, prior_from
 from plaq.flows.spectral import SpectralCoupling
-from plaq.flows.training import GRADIENTS, ReverseKL
+from plaq.flows.training import GRADIENTS, Draw, fitted
 from plaq.flows.weighted import WeightedSamples
-from plaq.ground.arguments import instance, one_of, require_memory, sequence, unknown, vector, whole_number
+from plaq.ground.arguments import instance, number, one_of, require_memory, sequence, unknown, vector, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.weights import load_weights, making, save_weights
 from plaq.nn.layers import layer_from
-from plaq.training.checkpoint import checkpoint_path
 from plaq.training.history import History
-from plaq.training.minimize import minimize
-from plaq.training.optimizers import Adam, Optimizer, Schedule, scheduled
+from plaq.training.optimizers import Optimizer, Schedule
 
 __all__ = ["Flow"]
 
@@ -175,6 +173,81 @@ class Flow(Trainable):
         log_det = self._forward(given)[1]
         return float(log_det[0]) if single else log_det
 
+    def _through(self, z: Array, part: slice = slice(None)) -> tuple[Array, Array, list[Tape]]:
+        """Images under some of the couplings, log det, and what :meth:`_back_through` needs."""
+        x, log_det, tapes = z, np.zeros(len(z)), list[Tape]()
+        for layer in self.layers[part]:
+            x, more, tape = layer._record(x)
+            log_det = log_det + more
+            tapes.append(tape)
+        return x, log_det, tapes
+
+    def _back_through(
+        self, tapes: list[Tape], cotangent: Array, weight: Array, part: slice = slice(None)
+    ) -> tuple[Array, Vector]:
+        """Derivatives with respect to z and to the parameters (summed over samples) of a function with derivatives
+        `cotangent` and `weight` with respect to images and log det.
+        """
+        gradients = [np.zeros(0)]
+        for layer, tape in zip(reversed(self.layers[part]), reversed(tapes), strict=True):
+            cotangent, gradient = layer._pullback(tape, cotangent, weight)
+            gradients.append(gradient)
+        return cotangent, np.concatenate(gradients[::-1])
+
+    def pullback(self, z: Any, cotangent: NDArray[Any], *, log_det: float = 0.0) -> tuple[NDArray[Any], Array]:
+        r"""Reverse pass of :math:`S(f(z)) + w \ln\det \partial f/\partial z`.
+
+        Parameters
+        ----------
+        z : field or ndarray
+            One field of the prior.
+        cotangent : ndarray
+            The force of S at f(z), for example ``action.force(x)`` with the field x of the array ``flow(z)``; its
+            shape.
+        log_det : float
+            w; -1 for the action in new variables.
+
+        Returns
+        -------
+        dz : ndarray
+            The force at z.
+        dtheta : ndarray
+            Derivative with respect to the parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            No single field, a cotangent of another shape.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> flow, S = pq.flows.u1_2d((4, 4), rng=1), pq.actions.Wilson(2.0)
+        >>> V = pq.GaugeField.hot((4, 4), "U(1)", rng=1)
+        >>> dV, dtheta = flow.pullback(V, S.force(pq.GaugeField.from_numpy(flow(V))), log_det=-1.0)
+        >>> bool(np.allclose(dV, pq.transform.Transformed(S, flow).force(V)))
+        True
+        """
+        given, single = self._given("z", z)
+        if not single:
+            raise ValueError(f"z are {len(given)} fields; the reverse pass takes one")
+        weight = number("log_det", log_det)
+        wanted = self.prior._array_of(given).shape[1:]
+        if not isinstance(cotangent, np.ndarray) or cotangent.dtype.kind not in "fc" or cotangent.shape != wanted:
+            raise ValueError(f"cotangent is an array of shape {wanted}, such as the force of an action at f(z)")
+        x, _, tapes = self._through(given)
+        above = self.prior._derivative(cotangent, x[0])[np.newaxis]
+        below, gradient = self._back_through(tapes, above, np.full(1, weight))
+        return self.prior._force(below[0], given[0]), gradient
+
+    def _value_and_force(self, action: Action, z: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+        """Of the action in new variables, at the array of one field."""
+        given = self.prior._coordinates_of(z[np.newaxis])
+        x, log_det, tapes = self._through(given)
+        values, slopes = self._finite(action, x, force=True)
+        below, _ = self._back_through(tapes, slopes, np.full(1, -1.0))
+        return float(values[0] - log_det[0]), self.prior._force(below[0], given[0])
+
     def log_prob(self, x: Any) -> float | Array:
         r""":math:`\ln q(x)`, by the inverse; a number for a single field.
 
@@ -305,27 +378,19 @@ class Flow(Trainable):
         Reparameterised: :math:`\partial_\theta[S(f(z)) - \ln\det]`. Path: :math:`\partial_x[\ln q + S]\cdot
         \partial_\theta f(z)`, the same mean without the term :math:`\partial_\theta\ln q(x)`, whose mean is zero.
         """
-        x, log_det, tapes = z, np.zeros(len(z)), list[Tape]()
-        score = self.prior._score(z)
         with np.errstate(over="ignore", invalid="ignore"):
-            for layer in self.layers:
-                x, more, tape = layer._record(x)
-                log_det = log_det + more
-                tapes.append(tape)
-                if path:
-                    score = layer._push(tape, score)
+            x, log_det, tapes = self._through(z)
             values, cotangent = self._finite(action, x, force=True)
             excess = self.prior._log_density(z) - log_det + values
             if not np.isfinite(excess).all():
                 return excess, np.full(self.n_parameters, np.nan)
             if path:
+                score = self.prior._score(z)
+                for layer, tape in zip(self.layers, tapes, strict=True):
+                    score = layer._push(tape, score)
                 cotangent = cotangent + score
-            weight = np.full(len(z), 0.0 if path else -1.0)
-            gradients = []
-            for layer, tape in zip(reversed(self.layers), reversed(tapes), strict=True):
-                cotangent, gradient = layer._pullback(tape, cotangent, weight)
-                gradients.append(gradient)
-        return excess, np.concatenate([np.zeros(0), *reversed(gradients)]) / len(z)
+            _, gradient = self._back_through(tapes, cotangent, np.full(len(z), 0.0 if path else -1.0))
+        return excess, gradient / len(z)
 
     def fit(
         self,
@@ -398,41 +463,31 @@ class Flow(Trainable):
         >>> bool(history.loss[-10:].mean() < history.loss[0])
         True
         """
-        checkpoint_path(checkpoint)
         checked_action(self, action)
-        one_of("gradient", gradient, GRADIENTS)
-        count, size = whole_number("steps", steps, 1), whole_number("batch", batch, 1, 10**6)
-        held = None if validation is None else whole_number("validation", validation, 1, 10**6)
-        rule, seed = scheduled(optimizer, schedule, Adam(1e-3)), seed_of(rng)
-        if patience is not None and held is None:
-            raise ValueError(f"patience = {patience} counts records without a better validation loss; give validation")
-        if not self.n_parameters:
-            raise ValueError("the flow has no couplings, so that there is nothing to train")
-
-        def keep(parameters: Vector) -> None:
-            self.parameters = parameters
-
-        facts = {
-            "flow": self.spec(),
-            "action": action.spec(),
-            "gradient": gradient,
-            "batch": size,
-            "optimizer": repr(rule),
-            "seed": seed,
-            "validation": held,
-        }
-        objective = ReverseKL(self, action, gradient, size, rule, seed, held, keep)
-        _, history = minimize(
-            objective,
-            epochs=count,
-            every=whole_number("record_every", record_every, 1),
-            validation=None if held is None else objective._on_held,
+        return fitted(
+            self,
+            action,
+            one_of("gradient", gradient, GRADIENTS),
+            facts={"flow": self.spec(), "action": action.spec(), "gradient": gradient},
+            steps=steps,
+            batch=batch,
+            optimizer=optimizer,
+            schedule=schedule,
+            validation=validation,
             patience=patience,
+            record_every=record_every,
             checkpoint=checkpoint,
             progress=progress,
-            facts=facts,
+            rng=rng,
         )
-        return history
+
+    def _losses(self, action: Action, draw: Draw) -> Array:
+        """-ln w of samples."""
+        return self._excess(action, self.prior._sampled(draw.count, draw.seed, draw.first, draw.purpose))
+
+    def _losses_and_gradient(self, action: Action, gradient: str, draw: Draw) -> tuple[Array, Vector]:
+        z = self.prior._sampled(draw.count, draw.seed, draw.first, draw.purpose)
+        return self._excess_and_gradient(action, z, gradient == "path")
 
     def spec(self) -> dict[str, Any]:
         """Prior and couplings as plain data; parameters are apart from it."""

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
+from plaq.actions.scalar import Scalar
+from plaq.concepts import Action
 from plaq.fields.gauge import UNITARITY_TOLERANCE, GaugeField, checked_shape, colors_of
 from plaq.fields.scalar import MAX_COMPONENTS, ScalarField
 from plaq.flows.matrices import adjoint, as_matrices, as_numbers
@@ -77,6 +79,14 @@ class Prior(ABC):
         """The force of an action at x as the derivative with respect to the coordinates."""
 
     @abstractmethod
+    def _force(self, derivative: Array, x: Array) -> NDArray[Any]:
+        """The derivative with respect to the coordinates of one field as a force, which :meth:`_derivative` undoes."""
+
+    @abstractmethod
+    def _action(self) -> Action | None:
+        """-ln p up to a constant; None if it is one."""
+
+    @abstractmethod
     def spec(self) -> dict[str, Any]:
         """The distribution as plain data."""
 
@@ -109,6 +119,9 @@ class _ScalarPrior(Prior):
 
     def _derivative(self, force: NDArray[Any], x: Array) -> Array:
         return force
+
+    def _force(self, derivative: Array, x: Array) -> NDArray[Any]:
+        return derivative
 
 
 class Normal(_ScalarPrior):
@@ -149,6 +162,10 @@ class Normal(_ScalarPrior):
 
     def _score(self, z: Array) -> Array:
         return -z / self.width**2
+
+    def _action(self) -> Action:
+        """The mass term alone: hopping and quartic terms of two actions cancel."""
+        return Scalar(1 + 1 / self.width**2) - Scalar(1.0)
 
     def spec(self) -> dict[str, Any]:
         """The distribution as plain data."""
@@ -208,6 +225,9 @@ class FreeField(_ScalarPrior):
 
     def _score(self, z: Array) -> Array:
         return -self._times(z, self._kernel)
+
+    def _action(self) -> Action:
+        return Scalar(self.mass2)
 
     def spec(self) -> dict[str, Any]:
         """The distribution as plain data."""
@@ -275,6 +295,18 @@ class Haar(Prior):
     def _derivative(self, force: NDArray[Any], x: Array) -> Array:
         """Of SU(N), where <F, iX> = -2 tr(F iX) for U -> exp(iX) U: 2 F U (see ``matrices.py``)."""
         return force[..., 0, 0].imag if self._colors == 1 else as_numbers(2 * force @ as_matrices(x))
+
+    def _force(self, derivative: Array, x: Array) -> NDArray[Any]:
+        if self._colors == 1:
+            return 1j * derivative[..., np.newaxis, np.newaxis]
+        product = as_matrices(derivative) @ adjoint(as_matrices(x))
+        force = (product - adjoint(product)) / 4
+        trace = np.trace(force, axis1=-2, axis2=-1) / self._colors
+        found: NDArray[Any] = force - trace[..., np.newaxis, np.newaxis] * np.eye(self._colors)
+        return found
+
+    def _action(self) -> None:
+        return None
 
     def spec(self) -> dict[str, Any]:
         """The distribution as plain data."""

@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plaq.flows.priors import HELD, TRAINING
+from plaq.ground.arguments import whole_number
+from plaq.ground.rng import Rng, seed_of
 from plaq.training.batches import Descent
-from plaq.training.optimizers import Optimizer
+from plaq.training.checkpoint import checkpoint_path
+from plaq.training.history import History
+from plaq.training.minimize import minimize
+from plaq.training.optimizers import Adam, Optimizer, Schedule, scheduled
 
-__all__ = ["GRADIENTS", "ReverseKL"]
+__all__ = ["GRADIENTS", "Draw", "Model", "ReverseKL", "fitted"]
 
 Vector = NDArray[np.float64]
 
 GRADIENTS = ["path", "reparameterised"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which samples of a stream."""
+
+    seed: int
+    first: int
+    count: int
+    purpose: int
+
+
+class Model(Protocol):
+    """What is trained: samples with -ln w, and the derivative of its mean."""
+
+    parameters: Vector
+
+    def copy(self) -> Any:
+        """The same again, with parameters of its own."""
+
+    def _losses(self, action: Any, draw: Draw) -> Vector: ...
+
+    def _losses_and_gradient(self, action: Any, gradient: str, draw: Draw) -> tuple[Vector, Vector]: ...
 
 
 class ReverseKL(Descent):
@@ -29,7 +59,7 @@ class ReverseKL(Descent):
 
     def __init__(
         self,
-        flow: Any,
+        model: Model,
         action: Any,
         gradient: str,
         batch: int,
@@ -38,21 +68,20 @@ class ReverseKL(Descent):
         held: int | None,
         keep: Callable[[Vector], None],
     ) -> None:
-        super().__init__(flow.parameters, rule, None if held is None else self._on_held, keep)
-        self._flow, self._action, self._path = flow.copy(), action, gradient == "path"
+        super().__init__(model.parameters, rule, None if held is None else self._on_held, keep)
+        self._model, self._action, self._gradient = model.copy(), action, gradient
         self._batch, self._seed, self._held = batch, seed, held
 
     def _on_held(self, parameters: Vector) -> float:
         """The loss on samples whose prior variables stay the same."""
-        self._flow.parameters = parameters
-        z = self._flow.prior._sampled(self._held, self._seed, purpose=HELD)
-        return float(np.mean(self._flow._excess(self._action, z)))
+        self._model.parameters = parameters
+        return float(np.mean(self._model._losses(self._action, Draw(self._seed, 0, self._held or 0, HELD))))
 
     def _unit(self) -> None:
         parameters, rate = self._parameters.copy(), self._optimizer.learning_rate
-        self._flow.parameters = parameters
-        z = self._flow.prior._sampled(self._batch, self._seed, self._done * self._batch, TRAINING)
-        excess, gradient = self._flow._excess_and_gradient(self._action, z, self._path)
+        self._model.parameters = parameters
+        draw = Draw(self._seed, self._done * self._batch, self._batch, TRAINING)
+        excess, gradient = self._model._losses_and_gradient(self._action, self._gradient, draw)
         loss = float(np.mean(excess))
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
             self._diverged = True
@@ -71,3 +100,53 @@ class ReverseKL(Descent):
     def score(self) -> float | None:
         """Loss on the samples that are held."""
         return None if self._validation is None else float(self._validation(self._parameters.copy()))
+
+
+def fitted(
+    model: Model,
+    action: Any,
+    gradient: str,
+    *,
+    facts: dict[str, Any],
+    steps: int,
+    batch: int,
+    optimizer: Optimizer | None,
+    schedule: Schedule | None,
+    validation: int | None,
+    patience: int | None,
+    record_every: int,
+    checkpoint: str | PathLike[str] | None,
+    progress: bool,
+    rng: Rng,
+) -> History:
+    """The training that :meth:`plaq.flows.Flow.fit` describes; `facts` say what is trained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Wrong arguments; nothing to train.
+    """
+    checkpoint_path(checkpoint)
+    count, size = whole_number("steps", steps, 1), whole_number("batch", batch, 1, 10**6)
+    held = None if validation is None else whole_number("validation", validation, 1, 10**6)
+    rule, seed = scheduled(optimizer, schedule, Adam(1e-3)), seed_of(rng)
+    if patience is not None and held is None:
+        raise ValueError(f"patience = {patience} counts records without a better validation loss; give validation")
+    if not len(model.parameters):
+        raise ValueError("the flow has no couplings, so that there is nothing to train")
+
+    def keep(parameters: Vector) -> None:
+        model.parameters = parameters
+
+    objective = ReverseKL(model, action, gradient, size, rule, seed, held, keep)
+    _, history = minimize(
+        objective,
+        epochs=count,
+        every=whole_number("record_every", record_every, 1),
+        validation=None if held is None else objective._on_held,
+        patience=patience,
+        checkpoint=checkpoint,
+        progress=progress,
+        facts=facts | {"batch": size, "optimizer": repr(rule), "seed": seed, "validation": held},
+    )
+    return history

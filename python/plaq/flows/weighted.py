@@ -17,7 +17,8 @@ __all__ = ["WeightedSamples"]
 
 @dataclass(frozen=True, eq=False)
 class WeightedSamples:
-    r"""Independent samples of a density q with weights :math:`w = e^{-S}/q`, made by :meth:`Flow.reweight`.
+    r"""Independent samples of a density q with weights :math:`w = e^{-S}/q`, made by :meth:`Flow.reweight`
+    and :meth:`StochasticFlow.reweight`.
 
     Attributes
     ----------
@@ -27,6 +28,8 @@ class WeightedSamples:
         :math:`\ln q`.
     action : ndarray, shape (n,)
         S.
+    acceptance : ndarray, optional
+        Of the updates of each stage, from :meth:`StochasticFlow.reweight`.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class WeightedSamples:
     fields: NDArray[Any]
     log_prob: NDArray[np.float64]
     action: NDArray[np.float64]
+    acceptance: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         log_prob = array("log_prob", self.log_prob, shape=(None,))
@@ -53,6 +57,8 @@ class WeightedSamples:
         if fields.dtype.kind not in "iufc" or fields.ndim < 1 or len(fields) != len(log_prob):
             raise ValueError(f"fields have shape {fields.shape}; {len(log_prob)} fields are needed, samples in front")
         object.__setattr__(self, "fields", fields)
+        if self.acceptance is not None:
+            object.__setattr__(self, "acceptance", array("acceptance", self.acceptance, shape=(None,)))
 
     def __len__(self) -> int:
         return len(self.log_prob)

@@ -368,6 +368,10 @@ def function(name: str, value: Any, wanted: str) -> Any:
     return value
 
 
+SMALL = 2**20
+"""Bytes that are there: to ask the system takes longer than a pass through a small network."""
+
+
 def require_memory(what: str, count: int, size: int = 8) -> None:
     """Refuses `count` items of `size` bytes that do not fit into the memory that is there, before it is taken.
 
@@ -380,7 +384,10 @@ def require_memory(what: str, count: int, size: int = 8) -> None:
     --------
     >>> require_memory("a kernel of 4 x 4", 16)
     """
-    needed, free = int(count) * size, _available()
+    needed = int(count) * size
+    if needed <= SMALL:
+        return
+    free = _available()
     if needed > free:
         raise ValueError(f"{what} needs {_gib(needed)}; {_gib(free)} of memory are free: ask for less")
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from plaq.chains.sampler import Info
-from plaq.concepts import Action
+from plaq.concepts import Action, Function
 from plaq.fields.gauge import GaugeField
+from plaq.flows.flow import Flow
 from plaq.ground.rng import Rng, counter
 from plaq.losses.new_variables import TransformedForce
 from plaq.samplers.hmc import HMC
@@ -27,11 +28,14 @@ class FieldTransformHMC(HMC):
     Every trajectory starts at :math:`V = F^{-1}(U)` with new momenta of V. States, observables and checkpoints are of
     U, whose distribution is :math:`e^{-S(U)}` whatever F is.
 
+    With a flow of :mod:`plaq.flows` as F this is flowed HMC (arXiv 2302.08408): molecular dynamics in the variables of
+    its prior, of links or of a scalar field.
+
     Parameters
     ----------
     action : Action
-        S, any action of gauge fields.
-    transform : FieldTransform
+        S, any action of gauge fields, with a flow any of its fields.
+    transform : FieldTransform or Flow
         F. Copied; :meth:`train` changes the copy, ``sampler.transform``.
     length : float
         Trajectory length in molecular dynamics time.
@@ -48,7 +52,8 @@ class FieldTransformHMC(HMC):
     Notes
     -----
     Cost: the force in new variables takes 10 to 20 times the plain one (docs/transform.md), the inverse as long as a
-    few forces. ``info`` is that of :class:`plaq.HMC`, its ``action`` the action in new variables.
+    few forces; with a flow, one pass through its networks and back. ``info`` is that of :class:`plaq.HMC`, its
+    ``action`` the action in new variables.
 
     Examples
     --------
@@ -59,20 +64,29 @@ class FieldTransformHMC(HMC):
     ['accepted', 'action', 'delta_h', 'exp_minus_delta_h', 'force_0', 'largest_force_0']
     """
 
+    _compiled = ("_core", "_transformed")
+
     def __init__(
         self,
         action: Action,
-        transform: FieldTransform,
+        transform: FieldTransform | Flow,
         *,
         length: float = 1.0,
         steps: int | None = None,
         integrator: str = "omelyan2",
     ) -> None:
-        self.transform: FieldTransform = Transformed(action, transform).transform
+        self.transform: FieldTransform | Flow = Transformed(action, transform).transform
         super().__init__(action, length=length, steps=steps, integrator=integrator)
 
+    def _rebuild(self) -> None:
+        self._transformed = Transformed(self.action, self.transform)
+        super()._rebuild()
+
     def _spec(self) -> dict[str, Any]:
-        return super()._spec() | {"terms": [{"action": Transformed(self.action, self.transform).spec()}]}
+        return super()._spec() | {"terms": [{"action": self._transformed.spec()}]}
+
+    def _functions(self) -> list[tuple[Function, str]]:
+        return self._transformed.functions()
 
     def _time_scales(self) -> list[tuple[list[int], int | None, str]]:
         return [([0], self.steps, self.integrator)]
@@ -80,15 +94,15 @@ class FieldTransformHMC(HMC):
     def _term_names(self) -> list[str]:
         return [f"{self.action!r} in new variables"]
 
-    def advance(self, state: GaugeField, seed: int, sweep: int) -> tuple[GaugeField, Info]:
+    def advance(self, state: Any, seed: int, sweep: int) -> tuple[Any, Info]:
         """One trajectory; see :meth:`plaq.Sampler.advance`."""
         seed, sweep = counter(seed, sweep)
         tuning = self.tuning(state, seed)
         if tuning is not None:
             return self.tuned(tuning).advance(state, seed, sweep)
-        start = self.transform.inverse(self._checked(state))
+        start = self._transformed._new(self._checked(state))
         core, info = self._core.step(start._core, seed, sweep)
-        return (self.transform(GaugeField(core)) if info["accepted"] else state), info
+        return (self._transformed._old(self.action.field_class(core)) if info["accepted"] else state), info
 
     def fingerprint(self) -> dict[str, Any]:
         """The physics input; the transformation is part of it."""
@@ -133,7 +147,7 @@ class FieldTransformHMC(HMC):
         Raises
         ------
         TypeError, ValueError
-            As of :meth:`plaq.CovariantNet.fit`; a loss of another kind.
+            As of :meth:`plaq.CovariantNet.fit`; a loss of another kind; a flow (:meth:`plaq.flows.Flow.fit` trains it).
         CheckpointError, OSError
             As of :meth:`plaq.CovariantNet.fit`.
 
@@ -146,6 +160,8 @@ class FieldTransformHMC(HMC):
         >>> bool(history["loss"][-1] < history["loss"][0])
         True
         """
+        if isinstance(self.transform, Flow):
+            raise TypeError("a flow is trained by flow.fit(action, ...), before the sampler is made")
         if loss is not None and not isinstance(loss, TransformedForce):
             raise TypeError(f"loss is a plaq.losses.TransformedForce; got {loss!r}")
         history = train(
