@@ -261,8 +261,8 @@ impl<'a, R: Real, const W: usize> Batch<'a, R, W> {
             }
         }
         let mut sums = vec![0.0; self.plan.n_parameters()];
-        self.plan.unpack::<R, W>(&gradients, |n, x, lane| {
-            sums[n] += if W == 1 { (0..R::LANES).map(|k| x.lane(k)).sum() } else { x.lane(lane) };
+        self.plan.unpack::<R, W>(&gradients, |p, x, lane| {
+            sums[p.number] += p.apply(if W == 1 { (0..R::LANES).map(|k| x.lane(k)).sum() } else { x.lane(lane) });
         });
         Ok(sums)
     }

@@ -113,14 +113,14 @@ impl Linear {
         Weights { forward, bias, reverse }
     }
 
-    /// Calls `give(parameter, vector, lane)` for every weight and bias: terms of the derivative with respect to the parameter.
-    pub fn unpack<R: Real, const W: usize>(&self, gradient: &Gradient<R>, mut give: impl FnMut(usize, R, usize)) {
+    /// Calls `give(place, vector, lane)` for every weight and bias: its derivative, a term of that of the parameter.
+    pub fn unpack<R: Real, const W: usize>(&self, gradient: &Gradient<R>, mut give: impl FnMut(Place, R, usize)) {
         for o in 0..self.outputs {
             for (k, term) in gradient.forward[o / W * self.terms()..][..self.terms()].iter().enumerate() {
                 let place = self.weight(o, k / self.inputs, k % self.inputs);
-                place.into_iter().for_each(|p| give(p.number, p.apply(*term), o % W));
+                place.into_iter().for_each(|p| give(p, *term, o % W));
             }
-            self.bias(o).into_iter().for_each(|p| give(p.number, p.apply(gradient.bias[o / W]), o % W));
+            self.bias(o).into_iter().for_each(|p| give(p, gradient.bias[o / W], o % W));
         }
     }
 

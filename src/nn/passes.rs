@@ -43,8 +43,8 @@ impl Plan {
         Gradients(self.linear().map(Linear::gradient::<R, W>).collect())
     }
 
-    /// Calls `give(parameter, vector, lane)` for every weight: terms of the derivative with respect to the parameter.
-    pub fn unpack<R: Real, const W: usize>(&self, gradients: &Gradients<R>, mut give: impl FnMut(usize, R, usize)) {
+    /// Calls `give(place, vector, lane)` for every weight: its derivative, a term of that of the parameter.
+    pub fn unpack<R: Real, const W: usize>(&self, gradients: &Gradients<R>, mut give: impl FnMut(Place, R, usize)) {
         for (linear, gradient) in self.linear().zip(&gradients.0) {
             linear.unpack::<R, W>(gradient, &mut give);
         }
@@ -174,7 +174,11 @@ impl Plan {
             let (given, needed) = ((theta.len(), x.len()), (self.n_parameters, channels * positions));
             return Err(Error::value(format!("{given:?} parameters and numbers are given; {needed:?} are needed")));
         }
-        let packed = self.pack::<R, 1>(&|index| index(0).map_or(R::zero(), |p| p.apply(theta[p.number])));
+        let packed = self.pack::<R, 1>(&|index| match index(0) {
+            Some(Place { number, is_negative: true }) => R::vectorize(Negative(theta[number])),
+            Some(Place { number, is_negative: false }) => theta[number],
+            None => R::zero(),
+        });
         let mut workspace = self.workspace::<R, 1>();
         workspace.input().copy_from_slice(x);
         self.run::<R, 1>(&packed, &mut workspace);
@@ -200,9 +204,19 @@ impl Plan {
         let mut gradients = gradient.as_ref().map(|_| self.gradients::<R, 1>());
         self.pull::<R, 1>(packed, workspace, gradients.as_mut(), true);
         if let (Some(gradient), Some(gradients)) = (gradient, gradients) {
-            self.unpack::<R, 1>(&gradients, |n, x, _| gradient[n] += x.total());
+            self.unpack::<R, 1>(&gradients, |p, x, _| gradient[p.number] += p.apply(x.total()));
         }
         Ok(workspace.input_cotangent().to_vec())
+    }
+}
+
+struct Negative<R>(R);
+
+impl<R: Real> Work for Negative<R> {
+    type Output = R;
+    #[inline(always)]
+    fn run(self) -> R {
+        -self.0
     }
 }
 
