@@ -94,7 +94,7 @@ def proposals():
 def dynamical_quarks():
     """Plaquettes of SU(3) with staggered quarks."""
     stored, rows = read("dynamical_quarks.json"), []
-    parts = {"plaquette": "8^4, quenched start", "cold": "8^4, cold start", "two_flavours": "4^4, Nf 2"}
+    parts = {"starts": "8^4", "two_flavours": "4^4, Nf 2"}
     for part, lattice in parts.items():
         for name, row in stored.get(part, {}).items():
             if name == "training":

@@ -1,14 +1,14 @@
 """Dynamical staggered quarks: published plaquettes, SU(3) with two flavours by RHMC, where self-learning HMC pays.
 
-- plaquette: SU(3), beta = 5.7, m = 0.5, 8^4, Nf = 4 and 2, against averages of recorded histories of LatticeQCD.jl.
-- cold: the same from a cold start.
+- starts: SU(3), beta = 5.7, m = 0.5, 8^4, Nf = 4 and 2, from a cold and from a quenched field, against averages of
+  recorded histories of LatticeQCD.jl.
 - two_flavours: SU(3), beta = 5.7, m = 0.5, 4^4, Nf = 2: HMC, and self-learning HMC with a quark of mass 0.6.
 - pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, light and heavy masses, heavier proposals with a trained factor.
 
 Seconds are those of the processor. Chains run in pieces; dynamical_quarks.json is written after every piece, so that
 a stopped run keeps what it has.
 
-    python benches/physics/dynamical_quarks.py [--part plaquette|cold|two_flavours|pays] [--minutes 20]
+    python benches/physics/dynamical_quarks.py [--part starts|two_flavours|pays] [--minutes 20]
 """
 
 import argparse
@@ -44,9 +44,9 @@ def estimate(series):
 class Run:
     """One chain in pieces, its averages kept in a row of the table."""
 
-    def __init__(self, table, key, sampler, start, seed, facts):
+    def __init__(self, table, key, sampler, start, seed, facts, skip=0):
         self.table, self.key, self.sampler, self.state, self.facts = table, key, sampler, start, facts
-        self.seed, self.pieces, self.processor, self.kept = seed, 0, 0.0, {}
+        self.seed, self.pieces, self.processor, self.kept, self.skip = seed, 0, 0.0, {}, skip
 
     def more(self, draws):
         self.pieces += 1
@@ -57,11 +57,15 @@ class Run:
         found = {name: chain.info[name] for name in ("accepted", "exp_minus_delta_h", "solver_iterations")}
         for name, values in (found | {"plaquette": chain["plaquette"]}).items():
             self.kept.setdefault(name, []).extend(np.asarray(values, float).tolist())
-        row = {name: estimate(self.kept[name]) for name in ("plaquette", "exp_minus_delta_h")}
-        row["trajectories"] = len(self.kept["plaquette"])
-        row["acceptance"] = float(np.mean(self.kept["accepted"]))
-        row["solver_iterations"] = float(np.mean(self.kept["solver_iterations"]))
-        row["seconds"] = self.processor / row["trajectories"]
+        count = len(self.kept["plaquette"])
+        if count < self.skip + 50:
+            return
+        kept = {name: values[self.skip :] for name, values in self.kept.items()}
+        row = {name: estimate(kept[name]) for name in ("plaquette", "exp_minus_delta_h")}
+        row |= {"trajectories": count, "left_out": self.skip}
+        row["acceptance"] = float(np.mean(kept["accepted"]))
+        row["solver_iterations"] = float(np.mean(kept["solver_iterations"]))
+        row["seconds"] = self.processor / count
         row |= self.facts | {"seed": self.seed, "command": "python " + " ".join(sys.argv), "commit": commit()}
         self.table[self.key] = row
         print(self.key, {k: v for k, v in row.items() if k not in ("command", "commit")}, flush=True)
@@ -81,38 +85,20 @@ def together(runs, draws, piece, until, save):
                 save()
 
 
-def plaquette(table, until, save, seed=1):
-    runs = []
-    for n_flavors in (4, 2):
-        wilson = pq.actions.Wilson(5.7)
-        hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=6, length=1.0, levels=[(wilson, 2)])
-        # A field of the quenched theory is nearer than a cold one; fifty trajectories forget it.
-        start = (
-            pq.Heatbath(wilson, overrelaxation=3)
-            .run(pq.GaugeField.hot((8, 8, 8, 8), "SU(3)", rng=seed), 1, warmup=60, rng=seed, progress=False)
-            .state
-        )
-        start = hmc.run(start, 1, warmup=50, rng=seed, progress=False).state
-        facts = {"reference": PLAQUETTE[str(n_flavors)], "warmup": 50}
-        runs.append(Run(table, f"Nf {n_flavors}", hmc, start, seed, facts))
-    together(runs, 1000, 10, until, save)
-
-
-def cold(table, until, save, seed=2):
-    """The same from a cold start, as the recorded histories, without the first 20 trajectories."""
+def starts(table, until, save, seed=3):
+    """From a cold start, as the recorded histories, and from a thermalised quenched field."""
     wilson = pq.actions.Wilson(5.7)
     for n_flavors in (4, 2):
-        end = time.process_time() + (until - time.process_time()) / (n_flavors // 2)
-        hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=12, length=1.0, levels=[(wilson, 2)])
-        run = Run({}, f"Nf {n_flavors}", hmc, pq.GaugeField.cold((8, 8, 8, 8), "SU(3)"), seed, {})
-        while time.process_time() < end and run.pieces < 30:
-            run.more(10)
-            history = run.kept["plaquette"]
-            row = dict(run.table[run.key], history=[round(each, 5) for each in history])
-            row["reference"] = PLAQUETTE[str(n_flavors)]
-            row["plaquette"] = estimate(history[20:] if len(history) > 40 else history)
-            table[run.key] = row
-            save()
+        hmc = pq.HMC(wilson + quark(0.5, n_flavors), steps=7, length=1.0, levels=[(wilson, 2)])
+        facts = {"reference": PLAQUETTE[str(n_flavors)]}
+        hot = pq.GaugeField.hot((8, 8, 8, 8), "SU(3)", rng=seed)
+        quenched = pq.Heatbath(wilson, overrelaxation=3).run(hot, 1, warmup=60, rng=seed, progress=False).state
+        begin = {"cold": pq.GaugeField.cold((8, 8, 8, 8), "SU(3)"), "quenched": quenched}
+        runs = [
+            Run(table, f"{name} start, Nf {n_flavors}", hmc, start, seed + n, facts, skip=100)
+            for n, (name, start) in enumerate(begin.items())
+        ]
+        together(runs, 600, 10, until, save)
 
 
 def two_flavours(table, until, save, seed=1):
@@ -169,7 +155,7 @@ def pays(table, until, save, seed=1):
             together(runs, draws, piece, end, save)
 
 
-PARTS = {"plaquette": plaquette, "cold": cold, "two_flavours": two_flavours, "pays": pays}
+PARTS = {"starts": starts, "two_flavours": two_flavours, "pays": pays}
 
 
 def main():

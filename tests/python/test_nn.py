@@ -403,7 +403,10 @@ def test_the_same_network_in_torch_and_back():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     x = fluxes((4, 6)).astype(float)
     strided = Sequential([Conv(2, 4, 3, stride=2, dilation=2), SumPool(2), GlobalSumPool()], rng=2)
-    for net in [everything(), small(), small("float32"), strided, Sequential([Conv(3, 4, 2), GlobalMaxPool()], rng=1)]:
+    flux = GroupConv(3, {"vector": 1, "bond": 1}, {"regular": 2})
+    mirrored = Sequential([flux, LeakyReLU(), GroupConv(3, {"regular": 2}, {"scalar": 2, "vector": 1})], rng=3)
+    pooled = Sequential([Conv(3, 4, 2), GlobalMaxPool()], rng=1)
+    for net in [everything(), small(), small("float32"), strided, pooled, mirrored]:
         module = pq.nn.to_torch(net)
         y = module(torch.from_numpy(x).to(getattr(torch, net.dtype))).detach().numpy()
         assert np.abs(y - net(x)).max() < EXACT[net.dtype]
