@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// Largest deviation from the Lie algebra, relative to the largest element, that a supplied force may have.
 const FORCE_TOLERANCE: f64 = 1e-6;
 
+/// A scalar field that has left with a trajectory that diverged: S is infinite there, and the trajectory is rejected.
+const DIVERGED: f64 = 1e50;
+
 /// A function of links `[mu, x.., a, b]` or of a scalar field `[x.., component]` that returns the action and the force, an array
 /// of the same shape.
 pub trait FieldFunction: Send + Sync {
@@ -34,6 +37,9 @@ impl Supplied {
     }
 
     fn call_scalar(&self, q: &ScalarField<f64>) -> Result<(f64, Vec<f64>)> {
+        if q.values().iter().any(|x| x.is_nan() || x.abs() > DIVERGED) {
+            return Ok((f64::INFINITY, vec![0.0; q.values().len()]));
+        }
         let result = self.0.of_scalars(q.lattice().extents(), q.components(), q.to_array())?;
         self.checked(result, |x| x.is_finite())
     }

@@ -1,7 +1,7 @@
 //! Actions: field -> real number, with value and force; a sum of actions is an action.
 
 use super::{Configuration, Number, Tangent};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::field::Vector;
 use crate::number::Real;
 use crate::random::Draws;
@@ -112,7 +112,10 @@ impl<Q: Configuration> Action<Q> for Sum<Q> {
         let mut fields = Vec::new();
         for term in &self.0 {
             // By the number of fields before: no two share it, sums inside of sums included.
-            let before = (fields.len() as u16) << 8;
+            let before = match fields.len() {
+                count @ 0..=255 => (count as u16) << 8,
+                count => return Err(Error::value(format!("{count} pseudofermions in a sum; allowed are 256"))),
+            };
             fields.extend(term.draw(q, draws.of(draws.term + before), effort)?.fields);
         }
         Ok(Drawn { fields, value: None })

@@ -230,7 +230,9 @@ fn named(py: Python<'_>, info: Info) -> PyResult<Bound<'_, PyDict>> {
     };
     dict.set_item("accepted", info.accepted)?;
     dict.set_item("delta_h", info.delta_h)?;
-    dict.set_item("exp_minus_delta_h", (-info.delta_h).exp())?;
+    // A trajectory that diverged has no weight.
+    let weight = if info.delta_h.is_nan() { 0.0 } else { (-info.delta_h).exp() };
+    dict.set_item("exp_minus_delta_h", weight)?;
     dict.set_item("action", info.action)?;
     for (n, force) in info.forces.iter().enumerate() {
         dict.set_item(format!("force_{n}"), force.mean)?;

@@ -399,7 +399,6 @@ BAD = {
         ValueError,
         "fattening",
     ),
-    "pq.HMC(pq.actions.Pseudofermion(DomainWall(0.1, m5=1.0, ls=4))).step(U, rng=1)": (ValueError, "Pauli-Villars"),
     "pq.smear.asqtad(pq.GaugeField.cold((4, 4)))": (ValueError, "4 dimensions"),
     "pq.smear.asqtad(U, u0=0)": (ValueError, "u0"),
     "pq.smear.hisq(U, epsilon=math.inf)": (ValueError, "finite"),

@@ -52,7 +52,8 @@ class Pseudofermion(Action):
         The operator.
     n_flavors : int
         1 or 2 for Wilson fermions (2 with a twisted mass) and domain walls, 1, 2, 3, 4 or 8 for staggered ones; sums of
-        actions have more.
+        actions have more. Of staggered fermions the weight is det D to the power n/4 in every dimension; a field has
+        four tastes in four dimensions, two in two.
     tol, force_tol : float
         Relative residuals of the solves for the action in the Metropolis test and for the forces. Both start from zero,
         so that trajectories are reversible to rounding whatever `force_tol` is.

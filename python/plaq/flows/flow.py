@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import Any
@@ -28,6 +29,8 @@ Array = NDArray[np.float64]
 
 CHUNK = 1024
 """Samples that go through the couplings together."""
+DIVERGED = 30.0
+"""No variable of a prior is as large; HMC that gets there has diverged."""
 MOST = 10**7
 """Most samples of one call."""
 
@@ -241,12 +244,21 @@ class Flow(Trainable):
         return self.prior._force(below[0], given[0]), gradient
 
     def _value_and_force(self, action: Action, z: NDArray[Any]) -> tuple[float, NDArray[Any]]:
-        """Of the action in new variables, at the array of one field."""
+        """Of the action in new variables, at the array of one field; infinite where a trajectory has diverged."""
         given = self.prior._coordinates_of(z[np.newaxis])
-        x, log_det, tapes = self._through(given)
-        values, slopes = self._finite(action, x, force=True)
-        below, _ = self._back_through(tapes, slopes, np.full(1, -1.0))
-        return float(values[0] - log_det[0]), self.prior._force(below[0], given[0])
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                x, log_det, tapes = self._through(given)
+                values, slopes = self._finite(action, x, force=True)
+                below, _ = self._back_through(tapes, slopes, np.full(1, -1.0))
+                value, force = float(values[0] - log_det[0]), self.prior._force(below[0], given[0])
+            if not (math.isfinite(value) and np.isfinite(force).all()):
+                raise ValueError(f"{action!r} in new variables is not finite")
+        except ValueError:
+            if np.abs(given).max() < DIVERGED:
+                raise
+            return math.inf, np.zeros_like(z)
+        return value, force
 
     def log_prob(self, x: Any) -> float | Array:
         r""":math:`\ln q(x)`, by the inverse; a number for a single field.

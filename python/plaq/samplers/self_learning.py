@@ -442,8 +442,9 @@ def _check_partner(term: Action, partner: Action) -> None:
             if mine["dirac"].get(name) != other["dirac"].get(name):
                 given, wanted = mine["dirac"].get(name), other["dirac"].get(name)
                 raise ValueError(f"the quarks of the proposal have other {what} ({given}) than the target ({wanted})")
-        if ("over" in mine) != ("over" in other):
-            one, two = ("a ratio" if "over" in each else "no ratio" for each in (mine, other))
+        is_ratio = ["over" in each or each["dirac"]["kind"] == "domain_wall" for each in (mine, other)]
+        if is_ratio[0] != is_ratio[1]:
+            one, two = ("a ratio" if each else "no ratio" for each in is_ratio)
             raise ValueError(
                 f"the quarks of the proposal are {one}, those of the target {two}: take the same number of masses in "
                 "hasenbusch= for both"
