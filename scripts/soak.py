@@ -153,6 +153,10 @@ CASES: dict[str, Case] = {
     "hmc": sampled(pq.HMC(WILSON, steps=4), SU2, 40),
     "hmc-tuned": sampled(pq.HMC(WILSON), SU2, 30, warmup=30),
     "hmc-scalar": sampled(pq.HMC(pq.actions.Scalar(0.5, 0.1), steps=4), pq.ScalarField.zeros((4, 4)), 40),
+    "scalar-metropolis": sampled(
+        pq.ScalarMetropolis(pq.actions.Scalar(0.5, 0.1)), pq.ScalarField.zeros((4, 4)), 40, thin=5
+    ),
+    "l2hmc": sampled(pq.L2HMC(pq.actions.Wilson(2.0), rng=1), U1, 20),
     "hmc-quarks": sampled(pq.HMC(staggered(4), steps=3), SU2, 15, warmup=3),
     "rhmc": sampled(pq.HMC(staggered(1), steps=3), SU2, 8, warmup=2),
     "self-learning-hmc": sampled(learning(), SU2, 40),

@@ -225,6 +225,14 @@ def step(action, U=U1):
 
 
 SPLIT = Quark(Wilson(mass=0.1), hasenbusch=[0.5])
+
+
+@pytest.mark.parametrize("masses", [[0.05], [0.5, 0.3]])
+def test_quarks_of_a_split_determinant_grow_heavier(masses):
+    with pytest.raises(ValueError, match=r"masses rise from 0\.1 on"):
+        Quark(Wilson(mass=0.1), hasenbusch=masses)
+
+
 BAD = {
     "text": (lambda: Quark(Wilson(mass=0.1), hasenbusch="0.5"), TypeError, "hasenbusch"),
     "one number": (lambda: Quark(Wilson(mass=0.1), hasenbusch=0.5), TypeError, "hasenbusch"),

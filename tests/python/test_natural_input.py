@@ -869,6 +869,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             {"n": 2, "shape": (2, 2), "parameters": [(4.25, 1.0)], "lam": 1.0, "violated": 0.5, **generation},
         ),
         "flux.FluxField": (pq.flux.FluxField, {"k": k, "l": l}),
+        "flux.FluxField.__array__": (fluxes.__array__, {"dtype": None, "copy": None}),
         "flux.FluxField.cold": (pq.flux.FluxField.cold, {"shape": (2, 2)}),
         "flux.FluxEnsemble.effective_mass": (tall.effective_mass, {"t": 1}),
         "flux.FluxEnsemble.reweight": (ensemble.reweight, {"mu": 0.6}),

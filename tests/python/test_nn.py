@@ -520,6 +520,14 @@ def test_group_convolutions_have_all_weights_that_commute():
     assert Sequential([hidden]).n_parameters == 2 * 3 * 8 * 9
 
 
+def test_a_configuration_of_the_worm_is_a_sample():
+    worm = pq.Worm((4, 6), eta=4.01, lam=1.0, mu=1.2)
+    field = worm.run(pq.flux.FluxField.cold((4, 6)), 20, rng=1, progress=False).state
+    assert np.array_equal(np.asarray(field), np.concatenate([field.k, field.l]))
+    net = small()
+    assert np.array_equal(net(field), net(np.concatenate([field.k, field.l])))
+
+
 def test_divergence_is_a_group_convolution():
     """From fluxes to scalars on the nearest links there is one weight: the violation of flux conservation."""
     net = Sequential([GroupConv(3, {"vector": 1}, {"scalar": 1}, bias=False)])

@@ -361,7 +361,7 @@ BAD = {
         "n_flavors = 2",
     ),
     "other operators": (
-        lambda: pq.SelfLearningHMC(target(), Quark(DiracWilson(mass=0.1), n_flavors=4)),
+        lambda: pq.SelfLearningHMC(target(), Quark(DiracWilson(mass=0.1))),
         ValueError,
         "operators",
     ),

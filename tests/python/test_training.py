@@ -573,6 +573,15 @@ SIGNATURES = {
     | {"epochs": inspect.Parameter.empty, "batch": None},
     # rounds of chains and fits, whose options are in `fit`; random numbers always
     pq.SelfLearningMC.train: {"patience": None, "checkpoint": None, "progress": True, "rng": inspect.Parameter.empty},
+    # chains that move while they train, each one trajectory a step
+    pq.L2HMC.fit: {
+        "steps": 1000,
+        "optimizer": None,
+        "schedule": None,
+        "checkpoint": None,
+        "progress": True,
+        "rng": inspect.Parameter.empty,
+    },
     # one step, nothing drawn
     pq.LinearSpinModel.fit: {"validation": None},
 }

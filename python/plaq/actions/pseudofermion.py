@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from plaq import _plaq
@@ -136,6 +137,9 @@ class Pseudofermion(Action):
         for family in heavier:
             if type(family) is not type(self.dirac):
                 raise ValueError(f"the quarks of a ratio are of one kind; got {shown(self.dirac)} and {shown(family)}")
+        masses = [getattr(family, "mass", None) for family in (self.dirac, *self.hasenbusch)]
+        if any(a is not None and b is not None and a > b for a, b in pairwise(masses)):
+            raise ValueError(f"hasenbusch = {shown(masses[1:])}: masses rise from {masses[0]:g} on, lightest first")
         for light, heavy in self._pairs():
             over = None if heavy is None else json.dumps(heavy.spec())
             _plaq.check_quarks(json.dumps(light.spec()), self.n_flavors, over)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq._plaq import flux_weights
 from plaq.ground.arguments import aligned, number, require_memory, shown, whole_number, whole_numbers
@@ -323,6 +323,8 @@ class FluxField:
     l : array_like of int, same shape
         Pairs of opposite hops beyond abs(k), at least 0.
 
+    ``np.asarray(field)`` is k and l as channels ``[2 D, x_0, .., x_{D-1}]``, what networks take.
+
     Attributes
     ----------
     k, l : ndarray of int32
@@ -342,6 +344,13 @@ class FluxField:
     >>> field
     <FluxField 4x6, charge 0>
     """
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """k and l as channels ``[2 D, x_0, .., x_{D-1}]``: what networks take."""
+        if copy is False:
+            raise ValueError("k and l of a FluxField cannot be viewed as one array without a copy; use np.array(field)")
+        values: NDArray[Any] = np.concatenate([self.k, self.l])
+        return values if dtype is None else values.astype(dtype)
 
     def __init__(self, k: ArrayLike, l: ArrayLike) -> None:
         found, pairs, axes = pair(k, l)

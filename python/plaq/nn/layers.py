@@ -80,7 +80,7 @@ def _fields(name: str, value: Any) -> dict[str, int]:
     if not isinstance(value, Mapping) or not value:
         raise TypeError(f"{name} is a dict of kinds of fields and how many, as in {{'regular': 8}}; got {shown(value)}")
     for kind, count in value.items():
-        one_of(f"{name}: kind", kind, ["scalar", "vector", "bond", "regular"])
+        one_of(f"kind of field in {name}", kind, ["scalar", "vector", "bond", "regular"])
         whole_number(f"{name}: {kind}", count, 1, MOST)
     return dict(value)
 
@@ -210,7 +210,7 @@ class GroupConv(Layer):
         for name in ("inputs", "outputs"):
             object.__setattr__(self, name, _fields(f"GroupConv: {name}", getattr(self, name)))
         _switch("GroupConv: bias", self.bias)
-        one_of("GroupConv: group", self.group, ["full", "rotations", "reflections"])
+        one_of('group of GroupConv (D4 is "full", C4 "rotations")', self.group, ["full", "rotations", "reflections"])
         if self.directions is not None:
             acted = whole_numbers(
                 "GroupConv: directions", self.directions, 0, 3, "the directions that the group acts on"
