@@ -386,7 +386,7 @@ fn forces_of_pseudofermions_are_derivatives() {
     law::<2>(&[3, 4], quick_pseudofermions);
     law::<1>(&[3, 2], pseudofermions);
     // 1 to 4 and 8 of staggered fermions; 1, 2 of Wilson and clover, 2 with a twist; 1, 2 of three domain walls; all with a ratio too.
-    assert_eq!(law::<1>(&[4, 2], pseudofermions), 2 * (5 + 2 * 2 + 2 * 1 + 3 * 2));
+    assert_eq!(law::<1>(&[4, 2], pseudofermions), 2 * (5 + 2 * 2 + 2 + 3 * 2));
 }
 
 /// ln |det| by Gaussian elimination with pivots.
