@@ -1,7 +1,7 @@
 //! Convolutions that commute with the point group of the lattice: which weights are equal up to a sign, and which are zero.
 //!
-//! A weight is W[o, a][i, b](t): component b of input field i at x + t to component a of output field o at x. It commutes with g if
-//! W[g a][g b](g t) = s_a s_b W[a][b](t), with the signs that g gives the components. One parameter stands for each orbit of
+//! A weight is `W[o, a][i, b](t)`: component b of input field i at x + t to component a of output field o at x. It commutes with g if
+//! `W[g a][g b](g t) = s_a s_b W[a][b](t)`, with the signs that g gives the components. One parameter stands for each orbit of
 //! (a, b, t); an orbit that leaves the window, or meets itself with the other sign, is zero (arXiv 1602.07576, 1612.08498).
 //! Components of link fields lie half a step from their site: a reflection of direction mu moves the link of x to that of -x - mu.
 

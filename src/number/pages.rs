@@ -19,7 +19,7 @@ pub struct HugePages;
 const KEPT: usize = 64 << 20;
 
 impl HugePages {
-    /// Lets glibc keep what blocks below [`SMALLEST`] leave behind, up to 64 MB, instead of returning it to the system with every field
+    /// Lets glibc keep what blocks below 4 MB leave behind, up to 64 MB, instead of returning it to the system with every field
     /// that is freed: a map that makes some fields an update spends up to nine tenths of its time in page faults otherwise (on a
     /// virtual machine, `docs/performance.md`). For the whole process, and not where the user has set thresholds.
     pub fn keep_freed_blocks() {

@@ -316,14 +316,14 @@ def log_weight(k: ArrayLike, l: ArrayLike, eta: float, lam: float, mu: float, *,
 class FluxField:
     """A closed configuration of fluxes: the state of :class:`plaq.Worm`.
 
+    ``np.asarray(field)`` has k and l as channels, ``[2 D, x_0, .., x_{D-1}]``: what networks take.
+
     Parameters
     ----------
     k : array_like of int, shape (D, x_0, ..., x_{D-1})
         Conserved fluxes of the links from x to x + nu, time last.
     l : array_like of int, same shape
         Pairs of opposite hops beyond abs(k), at least 0.
-
-    ``np.asarray(field)`` is k and l as channels ``[2 D, x_0, .., x_{D-1}]``, what networks take.
 
     Attributes
     ----------

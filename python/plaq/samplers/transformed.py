@@ -28,7 +28,7 @@ class FieldTransformHMC(HMC):
     Every trajectory starts at :math:`V = F^{-1}(U)` with new momenta of V. States, observables and checkpoints are of
     U, whose distribution is :math:`e^{-S(U)}` whatever F is.
 
-    With a flow of :mod:`plaq.flows` as F this is flowed HMC (arXiv 2302.08408): molecular dynamics in the variables of
+    With a flow of ``plaq.flows`` as F this is flowed HMC (arXiv 2302.08408): molecular dynamics in the variables of
     its prior, of links or of a scalar field.
 
     Parameters
