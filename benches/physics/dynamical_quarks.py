@@ -13,7 +13,6 @@ a stopped run keeps what it has.
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 import warnings
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 
 OUTPUT = Path(__file__).with_suffix(".json")
 PLAQUETTE = {"4": [0.5742, 0.0005], "2": [0.5632, 0.0010]}
@@ -66,14 +66,13 @@ class Run:
         row["acceptance"] = float(np.mean(kept["accepted"]))
         row["solver_iterations"] = float(np.mean(kept["solver_iterations"]))
         row["seconds"] = self.processor / count
-        row |= self.facts | {"seed": self.seed, "command": "python " + " ".join(sys.argv), "commit": commit()}
+        row |= self.facts | {
+            "seed": self.seed,
+            "command": "python " + " ".join(sys.argv),
+            "commit": provenance.commit() or "unknown",
+        }
         self.table[self.key] = row
         print(self.key, {k: v for k, v in row.items() if k not in ("command", "commit")}, flush=True)
-
-
-def commit():
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
 
 
 def together(runs, draws, piece, until, save):

@@ -7,15 +7,13 @@ seconds of processor time up to then (of this lattice, and of the whole ladder),
 flows.py compares.
 """
 
-import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import plaq as pq
+import provenance
 from flows import DRAWS, SEED, compared, log_z, measured, phi2, plaquette
 
 PHI4 = {6: 6.975, 8: 6.008, 10: 5.550, 12: 5.276, 14: 5.113}
@@ -85,15 +83,10 @@ def u1(before: pq.flows.Flow | None, extent: int, beta: float, scale: float) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="ladder whose name contains this")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the seconds of each training")
-    arguments = parser.parse_args()
+    arguments, path, origin, rows = provenance.begun(
+        __doc__, __file__, only="ladder whose name contains this", scale="times the seconds of each training"
+    )
     pq.set_num_threads(1)
-    path = Path(__file__).with_suffix(".json")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    origin = {"command": " ".join(sys.argv), "commit": commit}
-    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
     ladders = {
         "phi4": {f"phi4 {extent}^2, lambda {lam}": (phi4, extent) for extent, lam in PHI4.items()},
         "U(1)": {"U(1) 8^2, beta 1": (u1, 8, 1.0)} | {f"U(1) 16^2, beta {beta:g}": (u1, 16, beta) for beta in BETAS},

@@ -6,14 +6,11 @@ the same from HMC at growing couplings without any coupling layers (`StochasticF
 flow_log_z.json beside this file.
 """
 
-import argparse
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 from flows import BETAS, EXTENTS, STEPS, log_z, trained
 
 BATCHES, SAMPLES, SEEDS = 12, 4000, (12, 13)
@@ -40,15 +37,10 @@ def pulls(draw: object, exact: float, batches: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the number of batches")
-    arguments = parser.parse_args()
+    arguments, path, origin, rows = provenance.begun(
+        __doc__, __file__, only="rows whose name contains this", scale="times the number of batches"
+    )
     pq.set_num_threads(1)
-    path = Path(__file__).with_suffix(".json")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    origin = {"command": " ".join(sys.argv), "commit": commit}
-    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
     batches = max(2, round(BATCHES * arguments.scale))
     for group in ("SU(2)", "SU(3)"):
         shape, volume = (EXTENTS[group],) * 2, EXTENTS[group] ** 2

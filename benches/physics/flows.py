@@ -7,17 +7,14 @@ acceptance of FlowProposal, tau of the chain, ln Z; for phi^4 <phi^2> beside tha
 beside the exact values.
 """
 
-import argparse
 import itertools
 import json
 import math
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 
 PHI4 = {6: 6.975, 8: 6.008}
 """lambda of the article by the extent."""
@@ -104,15 +101,10 @@ def gauge(group: str, beta: float, flow: pq.flows.Flow, scale: float) -> dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the steps of each training")
-    arguments = parser.parse_args()
+    arguments, path, origin, rows = provenance.begun(
+        __doc__, __file__, only="rows whose name contains this", scale="times the steps of each training"
+    )
     pq.set_num_threads(1)
-    path = Path(__file__).with_suffix(".json")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    origin = {"command": " ".join(sys.argv), "commit": commit}
-    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
     jobs = {f"phi4 {extent}^2, lambda {lam}": (phi4, extent, arguments.scale) for extent, lam in PHI4.items()}
     settings = {"terms": 4, "hidden": (8,), "dtype": "float32", "rng": SEED}
     flows = {"U(1)": pq.flows.u1_2d((8, 8), sweeps=2, **settings)}

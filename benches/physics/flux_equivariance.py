@@ -13,13 +13,13 @@ and the parameters of the epoch with the smallest validation loss are kept.
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 from plaq.nn import GlobalSumPool, GroupConv, LeakyReLU, Linear, Sequential
 
 ETAS, MUS = (4.01, 4.04, 4.25), (1.0, 1.25, 1.5)
@@ -133,7 +133,7 @@ def main() -> None:
     tasks = arguments.tasks or list(makers)
     pq.set_num_threads(1)
     path = Path(__file__).with_suffix(".json")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = provenance.commit()
     results = json.loads(path.read_text()) if path.exists() else {}
     for task in tasks:
         names, data, held, tests, loss = makers[task]()

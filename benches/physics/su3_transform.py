@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 from plaq import nn
 
 BETA, TARGET = 0.7796, 0.7099
@@ -232,7 +233,7 @@ def main() -> None:
             row = sample(rest[0], weights(SMALL_NAME, rest[0]) if rest[0] != "HMC" else None, float(rest[1]))
         print(json.dumps(row))
         return
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = provenance.commit()
     origin = {"command": " ".join(sys.argv), "commit": commit}
     stored = (
         json.loads(path.read_text())

@@ -9,12 +9,12 @@ columns of u1_tunnelling.json) and u1_networks.safetensors beside this file.
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import plaq as pq
+import provenance
 from u1_tunnelling import compare, run
 
 LADDER = (3.0, 4.0, 5.0)
@@ -66,7 +66,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pq.set_num_threads(1)
     path = Path(__file__).with_suffix(".json")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = provenance.commit()
     if arguments.measure:
         F, training = pq.FieldTransform.load(path.with_suffix(".safetensors")), json.loads(path.read_text())["training"]
     else:

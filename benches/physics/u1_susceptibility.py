@@ -5,12 +5,12 @@ Writes u1_susceptibility.json beside this file: estimates by heatbath and HMC, e
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 
 EXACT = {1.0: 2.60071911072, 2.0: 1.23929891072}
 """From Z = sum_n I_n(beta)^V by twisting (gauge checks of the project's reference)."""
@@ -23,7 +23,7 @@ def main() -> None:
     draws = parser.parse_args().draws
     pq.set_num_threads(1)
     path = Path(__file__).with_suffix(".json")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = provenance.commit()
     rows = {}
     samplers = {"heatbath": lambda S: pq.Heatbath(S), "HMC": lambda S: pq.HMC(S, steps=6, length=1.5)}
     for beta, exact in EXACT.items():

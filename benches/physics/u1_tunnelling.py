@@ -6,15 +6,12 @@ gain over HMC by trajectory, by step of the integrator and by second of processo
 beside the exact values, on 64^2 the numbers of the authors (reference page of field transformations, 4.5, 4.6).
 """
 
-import argparse
 import json
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 
 SMALL = [
     *[(2.0, 0.0, 14), (3.0, 0.0, 17), (4.0, 0.0, 18), (5.0, 0.0, 20), (6.0, 0.0, 21)],
@@ -82,15 +79,10 @@ def compare(row: dict[str, object], plain: dict[str, object]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the seconds of each row")
-    arguments = parser.parse_args()
+    arguments, path, origin, rows = provenance.begun(
+        __doc__, __file__, only="rows whose name contains this", scale="times the seconds of each row"
+    )
     pq.set_num_threads(1)
-    path = Path(__file__).with_suffix(".json")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    origin = {"command": " ".join(sys.argv), "commit": commit}
-    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
     for extent, beta, c, steps in ROWS:
         name = f"{extent}^2, beta {beta:g}, c {c:g}"
         if arguments.only not in name:

@@ -2,6 +2,7 @@
 
 import sys
 
+import plaq as pq
 import pytest
 from _pytest.runner import runtestprotocol
 
@@ -31,6 +32,15 @@ def pytest_runtest_protocol(item, nextitem):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For modules of small lattices, where a second thread only waits."""
+    before = pq.num_threads()
+    pq.set_num_threads(1)
+    yield
+    pq.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,7 @@ obs = pq.observables
 RULE = pq.optimizers.Adam(0.01)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small lattices: a second thread only waits."""
-    before = pq.num_threads()
-    pq.set_num_threads(1)
-    yield
-    pq.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def shaken(width=0.15, beta=2.0, **options):

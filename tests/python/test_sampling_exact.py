@@ -16,13 +16,7 @@ obs = pq.observables
 SIGMA = 3.0
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small lattices: a second thread only waits."""
-    before = pq.num_threads()
-    pq.set_num_threads(1)
-    yield
-    pq.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def agrees(found, exact, relative=None):

@@ -15,13 +15,7 @@ HAAR = flows.Flow(flows.Haar((4, 4)), [])
 RULE = pq.optimizers.Adam(0.01)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small lattices: a second thread only waits."""
-    before = pq.num_threads()
-    pq.set_num_threads(1)
-    yield
-    pq.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def u1(width=0.0):
