@@ -211,8 +211,8 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
     ) -> Result<T> {
         let quark: &dyn Quark<R> = quark;
         match self.form {
-            Form::Whole | Form::Masked => work(&Normal(&Whole(quark)), 1.0),
-            Form::Reduced => work(&Normal(&EvenOdd::new(quark)?), 1.0),
+            Form::Whole | Form::Masked => work(&Normal::new(&Whole(quark)), 1.0),
+            Form::Reduced => work(&Normal::new(&EvenOdd::new(quark)?), 1.0),
             // m - H_eo H_oe / m.
             Form::Even => work(&EvenOdd::new(quark)?, quark.constant().unwrap_or(1.0)),
         }
@@ -564,7 +564,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
                     tolerance: self.accuracy.tolerances[0],
                     max_iterations: self.accuracy.max_iterations,
                 };
-                let (x, info) = solve_through(&Normal(w), Method::Cg, &phi, params)?;
+                let (x, info) = solve_through(&Normal::new(w), Method::Cg, &phi, params)?;
                 count(effort, &info);
                 let mut image = Vector::zero(&x.space);
                 w.apply(&x, &mut image);

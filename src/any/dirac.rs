@@ -320,7 +320,7 @@ where
         let whole = Whole(quark);
         let twisted = matches!(&self.spec, DiracSpec::Wilson { mu, .. } if *mu != 0.0);
         let found: Eigen<R> = match of {
-            SpectrumOf::Normal => eigenvalues(&Normal(&whole), params)?,
+            SpectrumOf::Normal => eigenvalues(&Normal::new(&whole), params)?,
             SpectrumOf::Hermitian if quark.is_staggered() || twisted || self.spec.slices().is_some() => {
                 return Err(Error::value(
                     "gamma_5 D is Hermitian for Wilson fermions without a twisted mass; take of=\"normal\" or, for \
@@ -332,7 +332,12 @@ where
                 // |Q v - value v| of a vector of Q^2 is not smaller than its residual there over twice the value.
                 let square = EigenParams { tolerance: params.tolerance * 1e-2, ..params };
                 let square = EigenParams { tolerance: square.tolerance.max(1e-14), ..square };
-                eigenvalues(&Normal(&whole), square)?.of_root(&q, params.count, params.largest, params.tolerance)?
+                eigenvalues(&Normal::new(&whole), square)?.of_root(
+                    &q,
+                    params.count,
+                    params.largest,
+                    params.tolerance,
+                )?
             }
             SpectrumOf::Staggered if !quark.is_staggered() => {
                 return Err(Error::value(

@@ -1,6 +1,6 @@
 //! Linear operators on flat vectors: what solvers know.
 
-use crate::field::{Space, Vector};
+use crate::field::{Pool, Space, Vector};
 use crate::number::Real;
 
 /// A linear operator with its adjoint; vectors may have any number of columns.
@@ -18,16 +18,27 @@ pub trait LinearOperator<R: Real>: Send + Sync {
 }
 
 /// A^dagger A.
-pub struct Normal<'a, R>(pub &'a dyn LinearOperator<R>);
+pub struct Normal<'a, R> {
+    operator: &'a dyn LinearOperator<R>,
+    between: Pool<R>,
+}
+
+impl<'a, R: Real> Normal<'a, R> {
+    /// Of an operator.
+    pub fn new(operator: &'a dyn LinearOperator<R>) -> Self {
+        Self { operator, between: Pool::default() }
+    }
+}
 
 impl<R: Real> LinearOperator<R> for Normal<'_, R> {
     fn space(&self) -> &Space {
-        self.0.space()
+        self.operator.space()
     }
     fn apply(&self, x: &Vector<R>, out: &mut Vector<R>) {
-        let mut y = Vector::zero(&x.space);
-        self.0.apply(x, &mut y);
-        self.0.apply_adjoint(&y, out);
+        self.between.with(&x.space, |y| {
+            self.operator.apply(x, y);
+            self.operator.apply_adjoint(y, out);
+        });
     }
     fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>) {
         self.apply(x, out);

@@ -4,12 +4,11 @@
 use super::hopping::{Hopping, Onto};
 use crate::concept::LinearOperator;
 use crate::error::Result;
-use crate::field::{self, SiteKernel, Space, Vector};
+use crate::field::{self, Pool, SiteKernel, Space, Vector};
 use crate::gauge::LinkAlgebra;
 use crate::lattice::Sites;
 use crate::matrix::Complex;
 use crate::number::Real;
-use std::sync::{Mutex, PoisonError};
 
 /// The part of a Dirac operator at the site.
 #[derive(Debug, Clone)]
@@ -194,28 +193,6 @@ impl<R: Real> LinearOperator<R> for Whole<'_, R> {
     }
     fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>) {
         self.run(x, true, out);
-    }
-}
-
-/// Vectors between two steps, kept from one application to the next.
-#[derive(Debug)]
-pub struct Pool<R>(Mutex<Vec<Vector<R>>>);
-
-impl<R> Default for Pool<R> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<R: Real> Pool<R> {
-    /// Runs `work` with a vector whose content is of no interest.
-    pub fn with<T>(&self, space: &Space, work: impl FnOnce(&mut Vector<R>) -> T) -> T {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let fits = |v: &Vector<R>| v.space.sites == space.sites && v.space.columns == space.columns;
-        let mut vector = kept.filter(fits).unwrap_or_else(|| Vector::zero(space));
-        let result = work(&mut vector);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(vector);
-        result
     }
 }
 

@@ -5,9 +5,9 @@
 //! the even-odd form is that of every other operator. The slices are `[site][s][spin][colour]`: columns to the hopping term.
 
 use super::hopping::Onto;
-use super::stencil::{LinkQuark, Pool, Quark};
+use super::stencil::{LinkQuark, Quark};
 use crate::error::{Error, Result};
-use crate::field::{self, SiteKernel, Space, Vector};
+use crate::field::{self, Pool, SiteKernel, Space, Vector};
 use crate::gauge::LinkAlgebra;
 use crate::matrix::Complex;
 use crate::number::Real;

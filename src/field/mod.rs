@@ -8,4 +8,4 @@ pub use sweep::{
     ItemKernel, Measure, SiteKernel, SumKernel, by_site, for_each, for_each_summed, measure, update, zeros,
 };
 pub use threads::{by_pieces, complaint, inside, map, map_tasks, num_threads, set_num_threads};
-pub use vector::{Space, Vector};
+pub use vector::{Pool, Space, Vector};

@@ -206,20 +206,4 @@ mod tests {
         let result: Result<()> = interrupt::with_poll(refuse, || inside(endless));
         assert!(result.is_err_and(|e| e.to_string() == "stop"));
     }
-
-    #[test]
-    fn only_this_file_names_the_library_of_threads() {
-        fn walk(folder: &std::path::Path, found: &mut Vec<String>) {
-            for entry in std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
-                if entry.is_dir() {
-                    walk(&entry, found);
-                } else if std::fs::read_to_string(&entry).is_ok_and(|text| text.contains("rayon")) {
-                    found.push(entry.to_string_lossy().into_owned());
-                }
-            }
-        }
-        let mut found = Vec::new();
-        walk(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-        assert!(found.len() == 1 && found[0].ends_with("threads.rs"), "{found:?}");
-    }
 }

@@ -9,7 +9,7 @@ use crate::lattice::{Lattice, Sites};
 use crate::matrix::Complex;
 use crate::number::Real;
 use num_complex::Complex64;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where a vector lives and how many components a site has.
 #[derive(Debug, Clone)]
@@ -134,6 +134,11 @@ impl<R: Real> Vector<R> {
         let sums = super::for_each_summed::<R, _, _>(&kernel, 1, &mut sites, 2 * columns);
         sums.chunks(2).map(|z| Complex::new(z[0], z[1])).collect()
     }
+    /// `self += factor x` with a factor for each column, and sum |self|^2 of every column, in one pass.
+    pub fn add_and_norms(&mut self, factors: &[f64], x: &Self) -> Vec<R::Total> {
+        let kernel = AddAndNorms { factors, x: &x.values, components: self.space.components };
+        super::for_each_summed::<R, _, _>(&kernel, self.space.width(), &mut self.values, self.space.columns)
+    }
     /// sum |x|^2.
     pub fn norm2(&self) -> R::Total {
         self.inner(self).re
@@ -161,6 +166,28 @@ impl<R: Real> Vector<R> {
         let kernel = Convert { from: &self.values, places: &data, space: &space, first: space.range().0 };
         super::update::<S, _>(&kernel, space.width(), &mut vector.values);
         Ok(vector)
+    }
+}
+
+/// Vectors between two steps, kept from one application to the next.
+#[derive(Debug)]
+pub struct Pool<R>(Mutex<Vec<Vector<R>>>);
+
+impl<R> Default for Pool<R> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<R: Real> Pool<R> {
+    /// Runs `work` with a vector whose content is of no interest.
+    pub fn with<T>(&self, space: &Space, work: impl FnOnce(&mut Vector<R>) -> T) -> T {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let fits = |v: &Vector<R>| v.space.sites == space.sites && v.space.columns == space.columns;
+        let mut vector = kept.filter(fits).unwrap_or_else(|| Vector::zero(space));
+        let result = work(&mut vector);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(vector);
+        result
     }
 }
 
@@ -230,6 +257,31 @@ impl<R: Real> super::SiteKernel<R, Complex<R>> for Combine<'_, R> {
             }
         }
         R::zero()
+    }
+}
+
+struct AddAndNorms<'a, R> {
+    factors: &'a [f64],
+    x: &'a [Complex<R>],
+    components: usize,
+}
+
+impl<R: Real> SumKernel<R, Complex<R>> for AddAndNorms<'_, R> {
+    type Scratch = ();
+    fn scratch(&self) {}
+    #[inline(always)]
+    fn at(&self, (): &mut (), sums: &mut [R], vector: usize, items: &mut [Complex<R>]) {
+        let first = vector * items.len();
+        for (column, (sum, y)) in sums.iter_mut().zip(items.chunks_exact_mut(self.components)).enumerate() {
+            let factor = R::splat(self.factors[column]);
+            let mut parts = [*sum, R::zero()];
+            for (n, y) in y.iter_mut().enumerate() {
+                let x = self.x[first + column * self.components + n];
+                *y = Complex::new(factor.mul_add(x.re, y.re), factor.mul_add(x.im, y.im));
+                parts = [y.re.mul_add(y.re, parts[0]), y.im.mul_add(y.im, parts[1])];
+            }
+            *sum = parts[0] + parts[1];
+        }
     }
 }
 

@@ -277,7 +277,7 @@ fn eigenvalues_of_lanes_scalars_and_whole_spaces() {
             keep_even: false,
         };
         let whole = Whole(quark);
-        let (normal, square) = (Normal(&whole), MinusSquare::new(quark));
+        let (normal, square) = (Normal::new(&whole), MinusSquare::new(quark));
         let a: &dyn LinearOperator<R> = if quark.is_staggered() { &square } else { &normal };
         let params = EigenParams { keep_even: quark.is_staggered() && a.space().sites == Sites::All, ..params };
         let found = eigenvalues(a, params).unwrap();

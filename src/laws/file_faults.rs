@@ -1,10 +1,8 @@
 //! Damaged and lying files: every refusal names its field, and no mutation panics, hangs or takes memory beyond the file.
-// The Python module brings an allocator of its own; the one below counts.
-#![cfg(not(feature = "python"))]
 
-use plaq::error::{Error, FormatError};
-use plaq::io::{Format, ReadOptions, WriteOptions, read, read_bytes, read_header, read_header_bytes, to_bytes};
-use plaq::random::{Purpose, SiteRng, Stream};
+use crate::error::{Error, FormatError};
+use crate::io::{Format, ReadOptions, WriteOptions, read, read_bytes, read_header, read_header_bytes, to_bytes};
+use crate::random::{Purpose, SiteRng, Stream};
 use rand::RngExt;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

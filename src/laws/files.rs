@@ -1,9 +1,9 @@
 //! Gauge fields in files: real configurations against their recorded values, and round trips that keep every bit.
 
+use crate::io::{ByteOrder, Format, Header, LinkArray, ReadOptions, WriteOptions};
+use crate::io::{read, read_bytes, read_header, read_header_bytes, to_bytes, write};
+use crate::random::{Purpose, Stream};
 use num_complex::Complex64;
-use plaq::io::{ByteOrder, Format, Header, LinkArray, ReadOptions, WriteOptions};
-use plaq::io::{read, read_bytes, read_header, read_header_bytes, to_bytes, write};
-use plaq::random::{Purpose, Stream};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! Laws of the machines that need no Python: same bits on any number of threads, and likelihood that never falls.
 
-use plaq::error::Result;
-use plaq::model::rbm::{Kick, Layer, Mass, Method, Model, Settings, Target, Trainer, Units, sample};
-use plaq::random::{Purpose, Stream};
+use crate::error::Result;
+use crate::model::rbm::{Kick, Layer, Mass, Method, Model, Settings, Target, Trainer, Units, sample};
+use crate::random::{Purpose, Stream};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -26,7 +26,7 @@ fn settings(method: Method) -> Settings {
         weight_decay: 1e-3,
         decay: 0.99,
         decay_every: 2,
-        schedule: plaq::nn::Schedule::Constant,
+        schedule: crate::nn::Schedule::Constant,
         mass: Mass::Fixed,
         train_visible: false,
         train_hidden: false,
@@ -41,7 +41,7 @@ fn rows(count: usize, n: usize) -> Vec<f64> {
 }
 
 fn on_threads<T>(threads: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    plaq::field::set_num_threads(threads)?;
+    crate::field::set_num_threads(threads)?;
     work()
 }
 
@@ -123,7 +123,7 @@ fn impossible_runs_are_refused() -> Result<()> {
 /// A minibatch or chains whose hidden units fit nowhere: weights and data are small, their product is terabytes.
 #[test]
 fn rows_that_no_memory_holds_are_refused() -> Result<()> {
-    if plaq::memory::require("", 1 << 60).is_ok() {
+    if crate::memory::require("", 1 << 60).is_ok() {
         return Ok(()); // the system does not say
     }
     let (hidden, many) = (1_000_000, 200_000);

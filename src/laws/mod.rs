@@ -22,10 +22,16 @@ mod actions;
 mod coloring;
 mod dirac;
 mod dynamics;
+// Its allocator counts; the Python module brings another.
+#[cfg(not(feature = "python"))]
+mod file_faults;
+mod files;
 mod flows;
 mod groups;
 mod lanes;
+mod machines;
 mod maps;
+mod rooms;
 mod sums;
 mod transformations;
 

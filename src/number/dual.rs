@@ -79,6 +79,7 @@ impl<R: Real> Real for Dual<R> {
     type Total = Dual<R::Total>;
     type Single = Dual<R::Single>;
     type Value = R::Value;
+    type Bits = R::Bits;
     const DUAL: bool = true;
     const LANES: usize = R::LANES;
     const EPSILON: f64 = R::EPSILON;
@@ -87,6 +88,10 @@ impl<R: Real> Real for Dual<R> {
     #[inline(always)]
     fn splat(x: f64) -> Self {
         Self::new(R::splat(x), R::zero())
+    }
+    #[inline(always)]
+    fn open_unit(high: R::Bits, low: R::Bits) -> Self {
+        Self::new(R::open_unit(high, low), R::zero())
     }
     #[inline(always)]
     fn from_lanes(f: impl FnMut(usize) -> f64) -> Self {

@@ -82,7 +82,8 @@ pub use x86::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512};
 #[allow(unsafe_code)]
 #[cfg_attr(not(test), allow(dead_code))]
 mod x86 {
-    use crate::number::{LaneMask, Permutation, Real, Work};
+    use crate::number::real::ONE_LESS;
+    use crate::number::{Bits, LaneMask, Permutation, Real, Work, open_unit};
     use std::arch::x86_64::*;
     use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
@@ -102,7 +103,7 @@ mod x86 {
     macro_rules! lanes {
         ($(#[$doc:meta])* $name:ident / $single:ident: $element:ty, $lanes:literal, $count:literal x $register:ty, $enter:ident;
          $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident $fnma:ident $set:ident $stream:ident;
-         $floor:expr; $less:expr; $blend:expr; $permute:expr) => {
+         $bits:ty, $open_unit:expr; $floor:expr; $less:expr; $blend:expr; $permute:expr) => {
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
             #[repr(C, align(64))]
@@ -158,6 +159,7 @@ mod x86 {
                 type Total = f64;
                 type Single = $single;
                 type Value = Self;
+                type Bits = $bits;
                 const LANES: usize = $lanes;
                 const EPSILON: f64 = <$element>::EPSILON as f64;
                 const REGISTERS: usize = $count;
@@ -165,6 +167,10 @@ mod x86 {
                 #[inline(always)]
                 fn splat(x: f64) -> Self {
                     Self::from_array([x as $element; $lanes])
+                }
+                #[inline(always)]
+                fn open_unit(high: $bits, low: $bits) -> Self {
+                    $open_unit(high, low)
                 }
                 #[inline(always)]
                 fn from_lanes(mut f: impl FnMut(usize) -> f64) -> Self {
@@ -294,10 +300,76 @@ mod x86 {
         };
     }
 
+    /// Defines eight integers of 64 bits in `$count` registers.
+    macro_rules! bits {
+        ($name:ident: $count:literal x $register:ty; $set:ident $mul:ident $shift_right:ident $shift_left:ident $and:ident $or:ident $xor:ident) => {
+            #[derive(Debug, Clone, Copy)]
+            #[repr(C, align(64))]
+            pub struct $name([$register; $count]);
+
+            impl $name {
+                /// The bits of 1 + b 2^-52, b = (high, low) >> 12.
+                #[inline(always)]
+                fn open_unit(mut self, low: Self) -> [$register; $count] {
+                    for i in 0..$count {
+                        self.0[i] = unsafe {
+                            let low = $and(low.0[i], $set(0xFFFF_FFFF));
+                            let both = $or($shift_left::<32>(self.0[i]), low);
+                            $or($shift_right::<12>(both), $set(1023 << 52))
+                        };
+                    }
+                    self.0
+                }
+            }
+
+            impl Bits for $name {
+                #[inline(always)]
+                fn splat(x: u64) -> Self {
+                    Self([unsafe { $set(x as i64) }; $count])
+                }
+                #[inline(always)]
+                fn from_lanes(mut f: impl FnMut(usize) -> u64) -> Self {
+                    let mut x = [0; 8];
+                    for (k, x) in x.iter_mut().enumerate() {
+                        *x = f(k);
+                    }
+                    unsafe { std::mem::transmute::<[u64; 8], Self>(x) }
+                }
+                #[inline(always)]
+                fn mul_low(mut self, other: Self) -> Self {
+                    for i in 0..$count {
+                        self.0[i] = unsafe { $mul(self.0[i], other.0[i]) };
+                    }
+                    self
+                }
+                #[inline(always)]
+                fn high(mut self) -> Self {
+                    for i in 0..$count {
+                        self.0[i] = unsafe { $shift_right::<32>(self.0[i]) };
+                    }
+                    self
+                }
+                #[inline(always)]
+                fn xor(mut self, other: Self) -> Self {
+                    for i in 0..$count {
+                        self.0[i] = unsafe { $xor(self.0[i], other.0[i]) };
+                    }
+                    self
+                }
+            }
+        };
+    }
+
+    bits!(U64x8Avx512: 1 x __m512i;
+          _mm512_set1_epi64 _mm512_mul_epu32 _mm512_srli_epi64 _mm512_slli_epi64 _mm512_and_si512 _mm512_or_si512 _mm512_xor_si512);
+    bits!(U64x8Avx2: 2 x __m256i;
+          _mm256_set1_epi64x _mm256_mul_epu32 _mm256_srli_epi64 _mm256_slli_epi64 _mm256_and_si256 _mm256_or_si256 _mm256_xor_si256);
+
     lanes!(
         /// `Lanes<f64, 8>` in one AVX-512 register.
         F64x8Avx512 / F32x16Avx512: f64, 8, 1 x __m512d, enter_avx512;
         _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_sqrt_pd _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_set1_pd _mm512_stream_pd;
+        U64x8Avx512, |high: U64x8Avx512, low: U64x8Avx512| F64x8Avx512(unsafe { std::mem::transmute::<[__m512i; 1], [__m512d; 1]>(high.open_unit(low)) }) - F64x8Avx512::splat(ONE_LESS);
         |x| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_pd(mask as __mmask8, a, b);
@@ -311,6 +383,7 @@ mod x86 {
         /// `Lanes<f32, 16>` in one AVX-512 register.
         F32x16Avx512 / F32x16Avx512: f32, 16, 1 x __m512, enter_avx512;
         _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_sqrt_ps _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_set1_ps _mm512_stream_ps;
+        [u64; 16], |high: [u64; 16], low: [u64; 16]| F32x16Avx512::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32));
         |x| _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_ps(mask, a, b);
@@ -344,6 +417,7 @@ mod x86 {
         /// `Lanes<f64, 8>` in two AVX2 registers.
         F64x8Avx2 / F32x16Avx2: f64, 8, 2 x __m256d, enter_avx2;
         _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_sqrt_pd _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_set1_pd _mm256_stream_pd;
+        U64x8Avx2, |high: U64x8Avx2, low: U64x8Avx2| F64x8Avx2(unsafe { std::mem::transmute::<[__m256i; 2], [__m256d; 2]>(high.open_unit(low)) }) - F64x8Avx2::splat(ONE_LESS);
         |x| _mm256_floor_pd(x);
         |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_pd(a, b, spread64(mask));
@@ -361,6 +435,7 @@ mod x86 {
         /// `Lanes<f32, 16>` in two AVX2 registers.
         F32x16Avx2 / F32x16Avx2: f32, 16, 2 x __m256, enter_avx2;
         _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_sqrt_ps _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_set1_ps _mm256_stream_ps;
+        [u64; 16], |high: [u64; 16], low: [u64; 16]| F32x16Avx2::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32));
         |x| _mm256_floor_ps(x);
         |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_ps(a, b, spread32(mask));

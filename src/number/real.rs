@@ -20,6 +20,65 @@ pub trait Work {
     fn run(self) -> Self::Output;
 }
 
+/// Unsigned integers of 64 bits, one for each lane: what the counters of random numbers are made of.
+pub trait Bits: Copy {
+    /// The same integer in every lane.
+    fn splat(x: u64) -> Self;
+    /// Lane `k` gets `f(k)`.
+    fn from_lanes(f: impl FnMut(usize) -> u64) -> Self;
+    /// Products of the lower halves.
+    fn mul_low(self, other: Self) -> Self;
+    /// The upper halves.
+    fn high(self) -> Self;
+    /// Exclusive or.
+    fn xor(self, other: Self) -> Self;
+}
+
+impl<const LANES: usize> Bits for [u64; LANES] {
+    #[inline(always)]
+    fn splat(x: u64) -> Self {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn from_lanes(mut f: impl FnMut(usize) -> u64) -> Self {
+        let mut x = [0; LANES];
+        for k in 0..LANES {
+            x[k] = f(k);
+        }
+        x
+    }
+    #[inline(always)]
+    fn mul_low(mut self, other: Self) -> Self {
+        for k in 0..LANES {
+            self[k] = (self[k] & 0xFFFF_FFFF) * (other[k] & 0xFFFF_FFFF);
+        }
+        self
+    }
+    #[inline(always)]
+    fn high(mut self) -> Self {
+        for k in 0..LANES {
+            self[k] >>= 32;
+        }
+        self
+    }
+    #[inline(always)]
+    fn xor(mut self, other: Self) -> Self {
+        for k in 0..LANES {
+            self[k] ^= other[k];
+        }
+        self
+    }
+}
+
+/// (b + 1/2) 2^-52 of the 52 bits b = (high, low) >> 12 of two words, exactly, without an integer conversion.
+#[inline(always)]
+pub fn open_unit(high: u32, low: u32) -> f64 {
+    f64::from_bits(1023 << 52 | (u64::from(high) << 32 | u64::from(low)) >> 12) - ONE_LESS
+}
+
+/// 1 - 2^-53.
+pub(super) const ONE_LESS: f64 = 1.0 - 0.5 / (1u64 << 52) as f64;
+
 /// A real number, or several of them at once, or a number with a derivative.
 pub trait Real:
     Copy
@@ -42,6 +101,8 @@ pub trait Real:
     type Single: Real;
     /// The number without its derivative.
     type Value: Real<Total = f64, Value = Self::Value>;
+    /// Integers of 64 bits, as many as there are lanes.
+    type Bits: Bits;
     /// Whether there is a derivative.
     const DUAL: bool = false;
     /// How many sites one value holds.
@@ -61,6 +122,8 @@ pub trait Real:
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// `b - self * a`, fused where the instruction set fuses.
     fn neg_mul_add(self, a: Self, b: Self) -> Self;
+    /// [`open_unit`] of the lower halves of two integers.
+    fn open_unit(high: Self::Bits, low: Self::Bits) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
     /// Sine and cosine of an angle of modest size (|x| < 10^5).
@@ -130,12 +193,17 @@ macro_rules! scalar {
             type Total = f64;
             type Single = f32;
             type Value = Self;
+            type Bits = [u64; 1];
             const LANES: usize = 1;
             const EPSILON: f64 = <$real>::EPSILON as f64;
             const REGISTERS: usize = 1;
             #[inline(always)]
             fn splat(x: f64) -> Self {
                 x as $real
+            }
+            #[inline(always)]
+            fn open_unit([high]: [u64; 1], [low]: [u64; 1]) -> Self {
+                open_unit(high as u32, low as u32) as $real
             }
             #[inline(always)]
             fn from_lanes(mut f: impl FnMut(usize) -> f64) -> Self {

@@ -5,7 +5,7 @@
 //! Nothing depends on threads, lanes or the order in which sites are visited.
 
 use super::philox::{MULTIPLIERS, ROUNDS, WEYL, philox4x32};
-use crate::number::{MAX_LANES, Real};
+use crate::number::{Bits, Real, open_unit};
 use rand::TryRng;
 use rand::rand_core::utils::fill_bytes_via_next_word;
 use std::convert::Infallible;
@@ -67,30 +67,19 @@ impl Stream {
 
     /// Two uniforms in (0, 1) for each lane, lane `k` at site `site(k)`: [`Self::uniforms`] of every lane at once.
     ///
-    /// Words are kept in 64 bits and lanes in the inner loop, which compilers turn into vector code.
+    /// Words are the lower halves of 64-bit integers; the upper halves hold what products left there.
     #[inline(always)]
     pub fn lane_uniforms<R: Real>(&self, site: impl Fn(usize) -> u32, block: u32) -> (R, R) {
-        let low = |x: u64| x & 0xFFFF_FFFF;
-        let mut c = [[0u64; MAX_LANES]; 4];
-        for k in 0..R::LANES {
-            c[0][k] = u64::from(block);
-            c[1][k] = u64::from(site(k));
-            c[2][k] = u64::from(self.high[0]);
-            c[3][k] = u64::from(self.high[1]);
-        }
-        let mut key = self.key;
+        let splat = |x: u32| R::Bits::splat(u64::from(x));
+        let mut c =
+            [splat(block), R::Bits::from_lanes(|k| u64::from(site(k))), splat(self.high[0]), splat(self.high[1])];
+        let (multipliers, mut key) = ([splat(MULTIPLIERS[0]), splat(MULTIPLIERS[1])], self.key);
         for _ in 0..ROUNDS {
-            for k in 0..R::LANES {
-                let p = [u64::from(MULTIPLIERS[0]) * c[0][k], u64::from(MULTIPLIERS[1]) * c[2][k]];
-                c[0][k] = (p[1] >> 32) ^ c[1][k] ^ u64::from(key[0]);
-                c[2][k] = (p[0] >> 32) ^ c[3][k] ^ u64::from(key[1]);
-                c[1][k] = low(p[1]);
-                c[3][k] = low(p[0]);
-            }
+            let p = [c[0].mul_low(multipliers[0]), c[2].mul_low(multipliers[1])];
+            c = [p[1].high().xor(c[1]).xor(splat(key[0])), p[1], p[0].high().xor(c[3]).xor(splat(key[1])), p[0]];
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
-        let unit = |high: u64, low: u64| open_unit_of_bits((high << 32 | low) >> 12);
-        (R::from_lanes(|k| unit(c[0][k], c[1][k])), R::from_lanes(|k| unit(c[2][k], c[3][k])))
+        (R::open_unit(c[0], c[1]), R::open_unit(c[2], c[3]))
     }
 
     /// Two standard normals for each lane (Box-Muller).
@@ -106,18 +95,6 @@ impl Stream {
     pub fn site(&self, site: u32) -> SiteRng {
         SiteRng { stream: *self, site, block: 0, words: [0; 4], used: 4 }
     }
-}
-
-/// 52 bits of two words as a number in the open interval (0, 1), symmetric about 1/2.
-#[inline(always)]
-pub fn open_unit(high: u32, low: u32) -> f64 {
-    open_unit_of_bits((u64::from(high) << 32 | u64::from(low)) >> 12)
-}
-
-/// (bits + 1/2) 2^-52 of 52 bits, exactly, without an integer conversion.
-#[inline(always)]
-fn open_unit_of_bits(bits: u64) -> f64 {
-    f64::from_bits(1023 << 52 | bits) - (1.0 - 0.5 / (1u64 << 52) as f64)
 }
 
 /// The words of one site, block after block: a generator of `rand`, whose distributions draw from it.
@@ -220,12 +197,34 @@ mod tests {
         assert!(counts.len() == 24 && chi2 < 23.0 + 4.0 * 46f64.sqrt(), "chi^2 = {chi2}");
     }
 
+    /// Lanes of one type at different sites.
+    fn drawn<R: Real>() {
+        let stream = Stream::new(u64::MAX - 5, Purpose::Heatbath, (1 << 40) + 3);
+        for (first, block) in [(0, 12), (77, u32::MAX), (u32::MAX - 15, 0)] {
+            let (u, v) = stream.lane_uniforms::<R>(|lane| first + lane as u32, block);
+            for lane in 0..R::LANES {
+                let expected = stream.uniforms(first + lane as u32, block).map(|x| R::splat(x).lane(0));
+                assert_eq!([u.lane(lane), v.lane(lane)], expected, "lane {lane} of {}", std::any::type_name::<R>());
+            }
+        }
+    }
+
     #[test]
     fn lanes_draw_what_sites_draw() {
-        let stream = Stream::new(u64::MAX - 5, Purpose::Heatbath, (1 << 40) + 3);
-        for site in [0, 1, 77, u32::MAX] {
-            let (u, v) = stream.lane_uniforms::<f64>(|_| site, 12);
-            assert_eq!([u, v], stream.uniforms(site, 12));
+        drawn::<f64>();
+        drawn::<f32>();
+        drawn::<crate::number::Dual<f64>>();
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
+            if Isa::supported() >= Isa::Avx2 {
+                drawn::<F64x8Avx2>();
+                drawn::<F32x16Avx2>();
+            }
+            if Isa::supported() >= Isa::Avx512 {
+                drawn::<F64x8Avx512>();
+                drawn::<F32x16Avx512>();
+            }
         }
     }
 

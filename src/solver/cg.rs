@@ -45,8 +45,7 @@ pub(super) fn iterate<R: Real<Total = f64>>(
         }
         let alpha: Vec<_> = (0..rr.len()).map(|n| if moves(n) { rr[n] / pap[n] } else { 0.0 }).collect();
         x.combine(&one, &alpha.iter().map(|&a| real(a)).collect::<Vec<_>>(), &p);
-        r.combine(&one, &alpha.iter().map(|&a| real(-a)).collect::<Vec<_>>(), &ap);
-        let next = norms(r);
+        let next = r.add_and_norms(&alpha.iter().map(|a| -a).collect::<Vec<_>>(), &ap);
         let beta: Vec<_> =
             next.iter().zip(&rr).map(|(next, rr)| real(if *rr > 0.0 { next / rr } else { 0.0 })).collect();
         p.combine(&beta, &one, r);
@@ -104,8 +103,7 @@ pub fn multishift<R: Real<Total = f64>>(
             info.residual = (rr / scale).sqrt();
             return Err(super::info::not_converged("multi-shift CG", "the operator is not positive", params, info));
         }
-        r.axpy(-alpha, &ap);
-        let next: f64 = r.norm2();
+        let next = r.add_and_norms(&[-alpha], &ap)[0];
         let beta = next / rr;
         diagonal.push(1.0 / alpha + if diagonal.is_empty() { 0.0 } else { beta_last / alpha_last });
         beside.push(beta.sqrt() / alpha);

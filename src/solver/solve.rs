@@ -148,7 +148,7 @@ fn inner<R: Real<Total = f64>>(
             let goals: Vec<f64> = (0..own.len())
                 .map(|n| if squares[n] > 0.0 { own[n] * (0.1 * goals[n] / squares[n]).min(1.0) } else { 0.0 })
                 .collect();
-            let mut info = cg::iterate(&Normal(a), &mut normal, x, &goals, &own, max_iterations)?;
+            let mut info = cg::iterate(&Normal::new(a), &mut normal, x, &goals, &own, max_iterations)?;
             info.applications = 2 * info.iterations + 1;
             Ok(info)
         }
