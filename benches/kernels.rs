@@ -17,6 +17,7 @@ use plaq::lcnn::{Function, Layer, Network};
 use plaq::map::{AttentionLayer, Flow, Form, StoutLayer, StoutTerm, ape, hyp};
 use plaq::matrix::Matrix;
 use plaq::model::flux::{Flux, Torus, Worm, adapted};
+use plaq::nn::{self, Activation, FieldNetwork, Plan};
 use plaq::number::{Real, Work};
 use plaq::observable::loops::trace_sum;
 use plaq::observable::topology::{charge_density, energy_density};
@@ -335,6 +336,104 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     ];
     for (name, work) in rows.into_iter().filter(|(name, _)| name.contains(row)) {
         compare(&format!("{isa}: {name} / Wilson force"), 1, || kick(&action, u, &mut p), work);
+    }
+    let (title, mut unit) = (format!("{isa}: "), || kick(&action, u, &mut p));
+    of_precision::<R>(&title, row, &mut unit);
+    of_precision::<R::Single>(&title, row, &mut unit);
+    on_field::<R>(&title, row, &mut unit);
+}
+
+/// Name, layer and channels in of the convolutions of the table: 1 to 9 taps, few and many channels, and one with a symmetry.
+fn convolutions() -> Vec<(String, nn::Layer, usize)> {
+    let window = |k: usize, channels: usize| nn::Layer::Conv {
+        size: vec![k; 2],
+        inputs: channels,
+        outputs: channels,
+        bias: true,
+        stride: vec![1; 2],
+        dilation: vec![1; 2],
+    };
+    let name = |k: usize, channels: usize| format!("convolution, {k} x {k}, {channels} channels");
+    let sizes = [1, 2, 3].into_iter().flat_map(|k| [4, 32].map(|channels| (k, channels)));
+    let mut all: Vec<_> = sizes.map(|(k, channels)| (name(k, channels), window(k, channels), channels)).collect();
+    let symmetry = nn::Symmetry { group: nn::Group::Full, directions: vec![0, 1] };
+    let fields = vec![(nn::Field::Regular, 4)];
+    let (inputs, outputs, table) = (fields.clone(), fields, Default::default());
+    let layer = nn::Layer::GroupConv { size: vec![3; 2], inputs, outputs, bias: true, symmetry, table };
+    all.push(("group convolution, 3 x 3, 32 channels".into(), layer, 32));
+    all
+}
+
+/// Convolutions of samples on 32^2: vectors of `W` channels, or (`W` = 1) of samples, forward and with the reverse pass.
+fn samples<R: Real, const W: usize>(title: &str, layer: &nn::Layer, channels: usize, unit: &mut impl FnMut()) {
+    let plan = Plan::new(std::slice::from_ref(layer), channels, &[32, 32]).expect("a convolution");
+    let theta = nn::initial(std::slice::from_ref(layer), 1);
+    let parameter = |place: Option<nn::Place>| place.map_or(0.0, |place| place.apply(theta[place.number]));
+    let packed = plan.pack::<R, W>(&|index| R::from_lanes(|k| parameter(index(if W == 1 { 0 } else { k }))));
+    let (mut workspace, mut gradients) = (plan.workspace::<R, W>(), plan.gradients::<R, W>());
+    workspace.input().iter_mut().enumerate().for_each(|(n, x)| *x = R::splat((n as f64).sin()));
+    compare(&format!("{title}, forward / Wilson force"), 1, &mut *unit, || {
+        plan.run::<R, W>(&packed, &mut workspace);
+        black_box(workspace.output(&plan));
+    });
+    compare(&format!("{title}, reverse / Wilson force"), 1, unit, || {
+        workspace.start_reverse(&plan).fill(R::one());
+        plan.pull::<R, W>(&packed, &mut workspace, Some(&mut gradients), true);
+        black_box(workspace.input_cotangent());
+    });
+}
+
+/// Rows of [`convolutions`] as the module runs them: few channels have samples on their lanes, many have channels.
+fn of_precision<R: Real>(title: &str, row: &str, unit: &mut impl FnMut()) {
+    for (name, layer, channels) in convolutions() {
+        let title = format!("{title}{name}, f{}", if R::EPSILON < 1e-10 { 64 } else { 32 });
+        if !title.contains(row) {
+            continue;
+        }
+        match R::LANES {
+            16 if channels > 8 => samples::<R, 16>(&title, &layer, channels, unit),
+            8 if channels > 8 => samples::<R, 8>(&title, &layer, channels, unit),
+            _ => samples::<R, 1>(&title, &layer, channels, unit),
+        }
+    }
+}
+
+/// The network of a masked update on a field of 64^2: 3 x 3 windows, GELU, outputs on every fourth site vector.
+fn on_field<R: Real>(title: &str, row: &str, unit: &mut impl FnMut()) {
+    let window = |inputs, outputs| nn::Layer::Conv {
+        size: vec![3; 2],
+        inputs,
+        outputs,
+        bias: true,
+        stride: vec![1; 2],
+        dilation: vec![1; 2],
+    };
+    let gelu = nn::Layer::Activation(Activation::Gelu);
+    let lattice = Lattice::new(&[64, 64], R::LANES).expect("a lattice");
+    let wanted: Vec<u32> = (0..lattice.vectors() as u32 / 4).map(|n| 2 * n + n / 8 * 16).collect();
+    let vectors = lattice.vectors();
+    for channels in [2, 4, 32] {
+        let title = format!("{title}network on a field, {channels} channels");
+        if !title.contains(row) {
+            continue;
+        }
+        let layers = [window(3, channels), gelu.clone(), window(channels, channels), gelu.clone(), window(channels, 2)];
+        let network = FieldNetwork::new(&layers, 3, &lattice, &wanted).expect("convolutions");
+        let theta: Vec<R> = nn::initial(&layers, 1).into_iter().map(R::splat).collect();
+        let input: Vec<R> = (0..3 * vectors).map(|n| R::splat((n as f64).sin())).collect();
+        compare(&format!("{title}, forward / Wilson force"), 1, &mut *unit, || {
+            black_box(network.record(&theta, input.clone(), true).expect("forward"));
+        });
+        let record = network.record(&theta, input.clone(), true).expect("forward");
+        let mut above = vec![R::zero(); 2 * vectors];
+        wanted.iter().for_each(|&n| above[2 * n as usize..][..2].fill(R::one()));
+        let mut gradient = vec![R::Total::zero(); theta.len()];
+        compare(&format!("{title}, reverse / Wilson force"), 1, &mut *unit, || {
+            black_box(network.pullback(&record, above.clone(), None).expect("reverse"));
+        });
+        compare(&format!("{title}, reverse with weights / Wilson force"), 1, &mut *unit, || {
+            black_box(network.pullback(&record, above.clone(), Some(&mut gradient)).expect("reverse"));
+        });
     }
 }
 

@@ -146,6 +146,11 @@ impl Program {
         Self { width, ..self }
     }
 
+    /// Number of slots that [`Program::run`] works with.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// Working memory for [`Program::run`].
     pub fn scratch<R: Real, const N: usize>(&self) -> Vec<Matrix<R, N>> {
         bytemuck::zeroed_vec(self.slots)
@@ -327,6 +332,17 @@ fn multiply<R: Real, const N: usize>(
     adjoint: bool,
     right: &Matrix<R, N>,
 ) {
+    if N == 1 {
+        // In registers: what has just been stored is slow to load.
+        let mut sum = if accumulate { *target } else { Matrix::zero() };
+        if adjoint {
+            sum.add_adjoint_mul(left, right);
+        } else {
+            sum.add_mul(left, right);
+        }
+        *target = sum;
+        return;
+    }
     if !accumulate {
         *target = Matrix::zero();
     }

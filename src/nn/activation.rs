@@ -51,7 +51,7 @@ impl Activation {
             Self::Relu => zero.blend(x, zero.less(x)),
             Self::Tanh => tanh(x),
             Self::Sigmoid => sigmoid(x),
-            Self::Gelu => x * normal_below(x),
+            Self::Gelu => x * normal_below(x).0,
             Self::Swish => x * sigmoid(x),
             Self::Arctan => arctan(x),
         }
@@ -66,14 +66,61 @@ impl Activation {
             Self::Relu => zero.blend(one, zero.less(x)),
             Self::Tanh | Self::Sigmoid => self.of_image(self.value(x)),
             Self::Gelu => {
-                let density = (x * x * R::splat(-0.5)).exp() * R::splat(INVERSE_ROOT_TWO_PI);
-                x.mul_add(density, normal_below(x))
+                let (below, density) = normal_below(x);
+                x.mul_add(density, below)
             }
             Self::Swish => {
                 let y = sigmoid(x);
                 y * x.mul_add(one - y, one)
             }
             Self::Arctan => one / x.mul_add(x, one),
+        }
+    }
+
+    /// The function and its derivative, which share what is dear; the derivative of a [`crate::number::Dual`] by the second one.
+    #[inline(always)]
+    pub fn value_and_slope<R: Real>(self, x: R) -> [R; 2] {
+        let [x, eps] = x.split();
+        let [value, slope, bend] = self.jet(x);
+        [R::join([value, slope * eps]), R::join([slope, bend * eps])]
+    }
+
+    /// f, f' and f''.
+    #[inline(always)]
+    fn jet<R: Real>(self, x: R) -> [R; 3] {
+        let (zero, one, two) = (R::zero(), R::one(), R::splat(2.0));
+        match self {
+            Self::LeakyRelu { slope } => {
+                let slope = R::splat(slope).blend(one, zero.less(x));
+                [slope * x, slope, zero]
+            }
+            Self::Relu => {
+                let slope = zero.blend(one, zero.less(x));
+                [zero.blend(x, zero.less(x)), slope, zero]
+            }
+            Self::Tanh => {
+                let y = tanh(x);
+                let slope = y.neg_mul_add(y, one);
+                [y, slope, y * slope * R::splat(-2.0)]
+            }
+            Self::Sigmoid => {
+                let y = sigmoid(x);
+                let slope = y * (one - y);
+                [y, slope, slope * (one - (y + y))]
+            }
+            Self::Gelu => {
+                let (below, density) = normal_below(x);
+                [x * below, x.mul_add(density, below), density * x.neg_mul_add(x, two)]
+            }
+            Self::Swish => {
+                let y = sigmoid(x);
+                let slope = y * (one - y);
+                [x * y, x.mul_add(slope, y), slope * x.mul_add(one - (y + y), two)]
+            }
+            Self::Arctan => {
+                let slope = one / x.mul_add(x, one);
+                [arctan(x), slope, x * slope * slope * R::splat(-2.0)]
+            }
         }
     }
 
@@ -144,8 +191,8 @@ fn arctan<R: Real>(x: R) -> R {
     ];
     let (size, negative) = magnitude(x);
     let (one, steep, flat) = (R::one(), R::splat(2.414_213_562_373_095).less(size), R::splat(0.66).less(size));
-    let middle = ((size - one) / (size + one)).blend(-(one / size.blend(one, !steep)), steep);
-    let t = size.blend(middle, flat);
+    // x, (x - 1)/(x + 1) or -1/x by one division
+    let t = size.blend(size - one, flat).blend(-one, steep) / one.blend(size + one, flat).blend(size, steep);
     let from = R::zero().blend(R::splat(std::f64::consts::FRAC_PI_4), flat);
     let from = from.blend(R::splat(std::f64::consts::FRAC_PI_2), steep);
     let t2 = t * t;
@@ -153,9 +200,10 @@ fn arctan<R: Real>(x: R) -> R {
     y.blend(-y, negative)
 }
 
-/// Phi(x) = erfc(-x / sqrt 2) / 2 with the rational approximations of Cephes below and above 1.
+/// Phi(x) = erfc(-x / sqrt 2) / 2 with the rational approximations of Cephes below and above 1, and the normal density, whose
+/// exponential they need.
 #[inline(always)]
-fn normal_below<R: Real>(x: R) -> R {
+fn normal_below<R: Real>(x: R) -> (R, R) {
     const T: [f64; 5] = [
         5.559_230_130_103_95e4,
         7.003_325_141_128_051e3,
@@ -196,12 +244,14 @@ fn normal_below<R: Real>(x: R) -> R {
     let z = x * R::splat(std::f64::consts::FRAC_1_SQRT_2);
     let (size, negative) = magnitude(z);
     let z2 = z * z;
-    let inside = z * polynomial(z2, &T) / polynomial(z2, &U);
     // Beyond 8 the tail is below 1e-28: the argument is held there, so that neither polynomial leaves its range.
     let held = size.blend(R::splat(8.0), R::splat(8.0).less(size));
-    let tail = (held * -held).exp() * polynomial(held, &P) / polynomial(held, &Q);
-    let beyond = (R::splat(2.0) - tail).blend(tail, negative);
-    R::splat(0.5) * (R::one() + inside).blend(beyond, R::one().less(size))
+    let (gaussian, far) = ((-z2).exp(), R::one().less(size));
+    let above = (z * polynomial(z2, &T)).blend(gaussian * polynomial(held, &P), far);
+    let part = above / polynomial(z2, &U).blend(polynomial(held, &Q), far);
+    let beyond = (R::splat(2.0) - part).blend(part, negative);
+    let below = R::splat(0.5) * (R::one() + part).blend(beyond, far);
+    (below, gaussian * R::splat(INVERSE_ROOT_TWO_PI))
 }
 
 /// `sum_k c[k] x^k` by Horner's rule.
@@ -243,6 +293,11 @@ mod tests {
                     y.eps,
                     function.slope(x)
                 );
+                let [value, slope] = function.value_and_slope(Dual::new(x, 1.0));
+                assert!((value.re - y.re).abs() + (value.eps - slope.re).abs() < 1e-15, "{function:?} at {x}");
+                assert!((slope.re - function.slope(x)).abs() < 1e-15, "{function:?} at {x}");
+                let bend = function.slope(Dual::new(x, 1.0)).eps;
+                assert!((slope.eps - bend).abs() < 1e-11, "{function:?} at {x}: {} {bend}", slope.eps);
                 if function.is_known_by_image() {
                     assert!((y.eps - function.slope_of_image(y.re)).abs() < 1e-12, "{function:?} at {x}");
                 }
@@ -259,12 +314,12 @@ mod tests {
                 assert!((tanh(x) - x.tanh()).abs() < 4e-16, "{x}");
                 assert!((arctan(x) - x.atan()).abs() < 5e-16, "{x}");
             }
-            assert!((normal_below(x) - phi).abs() < 1e-12, "{x}: {} {phi}", normal_below(x));
-            assert!((normal_below(-x) - (1.0 - phi)).abs() < 1e-12, "{x}");
+            assert!((normal_below(x).0 - phi).abs() < 1e-12, "{x}: {} {phi}", normal_below(x).0);
+            assert!((normal_below(-x).0 - (1.0 - phi)).abs() < 1e-12, "{x}");
             // Simpson's rule for the normal density.
             let density = |x: f64| INVERSE_ROOT_TWO_PI * (-0.5 * x * x).exp();
             phi += step / 6.0 * (density(x) + 4.0 * density(x + 0.5 * step) + density(x + step));
         }
-        assert!(normal_below(1e200) == 1.0 && normal_below(-1e200) < 1e-27);
+        assert!(normal_below(1e200).0 == 1.0 && normal_below(-1e200).0 < 1e-27);
     }
 }

@@ -14,15 +14,13 @@ use std::sync::Arc;
 /// Positions whose numbers stay in the first cache while gradients of weights are summed over them.
 const BLOCK: usize = 64;
 
-/// A linear map whose weights `[output][input][tap]` and then biases stand from `start` on among the parameters.
+/// Which parameters the weights `[output][input][tap]`, and then the biases, of a linear map are.
 #[derive(Debug, Clone)]
-pub struct Linear {
-    /// What each output position sees.
-    pub windows: Arc<Windows>,
+pub struct Entries {
+    /// Positions that one output sees.
+    pub taps: usize,
     /// Channels in.
     pub inputs: usize,
-    /// How many taps stand side by side among the channels (those of a [`super::gather::Gather`]), else 1.
-    pub gathered: usize,
     /// Channels out.
     pub outputs: usize,
     /// Number of the first parameter.
@@ -31,6 +29,55 @@ pub struct Linear {
     pub bias: bool,
     /// Which weights and biases are one parameter; nothing: all are different.
     pub sharing: Option<Arc<Sharing>>,
+}
+
+impl Entries {
+    /// Terms of the sum of an output.
+    pub fn terms(&self) -> usize {
+        self.taps * self.inputs
+    }
+
+    /// Number of parameters.
+    pub fn n_parameters(&self) -> usize {
+        match &self.sharing {
+            Some(sharing) => sharing.n_weights + if self.bias { sharing.n_biases } else { 0 },
+            None => self.outputs * (self.terms() + usize::from(self.bias)),
+        }
+    }
+
+    /// The parameter of a weight, if it has one.
+    pub fn weight(&self, output: usize, tap: usize, input: usize) -> Option<Place> {
+        if output >= self.outputs || input >= self.inputs {
+            return None;
+        }
+        let number = (output * self.inputs + input) * self.taps + tap;
+        let place = match &self.sharing {
+            Some(sharing) => sharing.weights[number]?,
+            None => Place::of(number),
+        };
+        Some(place.from(self.start))
+    }
+
+    /// The parameter of a bias, if it has one.
+    pub fn bias(&self, output: usize) -> Option<Place> {
+        if !self.bias || output >= self.outputs {
+            return None;
+        }
+        let (place, weights) = match &self.sharing {
+            Some(sharing) => (sharing.biases[output]?, sharing.n_weights),
+            None => (Place::of(output), self.outputs * self.terms()),
+        };
+        Some(place.from(self.start + weights))
+    }
+}
+
+/// A linear map of windows.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// What each output position sees.
+    pub windows: Arc<Windows>,
+    /// Its weights.
+    pub entries: Entries,
 }
 
 /// Weights in the order of the kernels.
@@ -57,57 +104,20 @@ pub const fn vectors<const W: usize>(channels: usize) -> usize {
 }
 
 impl Linear {
-    fn terms(&self) -> usize {
-        self.windows.taps * self.inputs
-    }
-
-    /// Number of parameters.
-    pub fn n_parameters(&self) -> usize {
-        match &self.sharing {
-            Some(sharing) => sharing.n_weights + if self.bias { sharing.n_biases } else { 0 },
-            None => self.outputs * (self.terms() + usize::from(self.bias)),
-        }
-    }
-
-    fn weight(&self, output: usize, tap: usize, input: usize) -> Option<Place> {
-        let channels = self.inputs / self.gathered;
-        let (tap, channel) = (tap * self.gathered + input / channels, input % channels);
-        if output >= self.outputs || input >= self.inputs {
-            return None;
-        }
-        let number = (output * channels + channel) * self.windows.taps * self.gathered + tap;
-        let place = match &self.sharing {
-            Some(sharing) => sharing.weights[number]?,
-            None => Place::of(number),
-        };
-        Some(place.from(self.start))
-    }
-
-    fn bias(&self, output: usize) -> Option<Place> {
-        if !self.bias || output >= self.outputs {
-            return None;
-        }
-        let (place, weights) = match &self.sharing {
-            Some(sharing) => (sharing.biases[output]?, sharing.n_weights),
-            None => (Place::of(output), self.outputs * self.terms()),
-        };
-        Some(place.from(self.start + weights))
-    }
-
     /// Packs weights; `make` gives the vector whose lane `k` holds the parameter at `index(k)`, or 0.
     pub fn pack<R: Real, const W: usize>(&self, make: &impl Fn(&dyn Fn(usize) -> Option<Place>) -> R) -> Weights<R> {
-        let (taps, outputs) = (self.windows.taps, vectors::<W>(self.outputs));
-        let mut forward = Vec::with_capacity(outputs * self.terms());
+        let (taps, outputs) = (self.windows.taps, vectors::<W>(self.entries.outputs));
+        let mut forward = Vec::with_capacity(outputs * self.entries.terms());
         for p in 0..outputs {
             for t in 0..taps {
-                forward.extend((0..self.inputs).map(|c| make(&|k| self.weight(p * W + k, t, c))));
+                forward.extend((0..self.entries.inputs).map(|c| make(&|k| self.entries.weight(p * W + k, t, c))));
             }
         }
-        let bias = (0..outputs).map(|p| make(&|k| self.bias(p * W + k))).collect();
-        let mut reverse = Vec::with_capacity(taps * vectors::<W>(self.inputs) * self.outputs);
+        let bias = (0..outputs).map(|p| make(&|k| self.entries.bias(p * W + k))).collect();
+        let mut reverse = Vec::with_capacity(taps * vectors::<W>(self.entries.inputs) * self.entries.outputs);
         for t in 0..taps {
-            for v in 0..vectors::<W>(self.inputs) {
-                reverse.extend((0..self.outputs).map(|o| make(&|k| self.weight(o, t, v * W + k))));
+            for v in 0..vectors::<W>(self.entries.inputs) {
+                reverse.extend((0..self.entries.outputs).map(|o| make(&|k| self.entries.weight(o, t, v * W + k))));
             }
         }
         Weights { forward, bias, reverse }
@@ -115,19 +125,20 @@ impl Linear {
 
     /// Calls `give(place, vector, lane)` for every weight and bias: its derivative, a term of that of the parameter.
     pub fn unpack<R: Real, const W: usize>(&self, gradient: &Gradient<R>, mut give: impl FnMut(Place, R, usize)) {
-        for o in 0..self.outputs {
-            for (k, term) in gradient.forward[o / W * self.terms()..][..self.terms()].iter().enumerate() {
-                let place = self.weight(o, k / self.inputs, k % self.inputs);
+        for o in 0..self.entries.outputs {
+            for (k, term) in gradient.forward[o / W * self.entries.terms()..][..self.entries.terms()].iter().enumerate()
+            {
+                let place = self.entries.weight(o, k / self.entries.inputs, k % self.entries.inputs);
                 place.into_iter().for_each(|p| give(p, *term, o % W));
             }
-            self.bias(o).into_iter().for_each(|p| give(p, gradient.bias[o / W], o % W));
+            self.entries.bias(o).into_iter().for_each(|p| give(p, gradient.bias[o / W], o % W));
         }
     }
 
     /// Derivatives that are zero.
     pub fn gradient<R: Real, const W: usize>(&self) -> Gradient<R> {
-        let outputs = vectors::<W>(self.outputs);
-        Gradient { forward: vec![R::zero(); outputs * self.terms()], bias: vec![R::zero(); outputs] }
+        let outputs = vectors::<W>(self.entries.outputs);
+        Gradient { forward: vec![R::zero(); outputs * self.entries.terms()], bias: vec![R::zero(); outputs] }
     }
 
     /// Writes y.
@@ -200,7 +211,7 @@ impl<R: Real, const W: usize> Forward<'_, R, W> {
     /// Blocks of `M` positions and `P` vectors of outputs, the vectors left over one by one.
     #[inline(always)]
     fn blocks<const M: usize, const P: usize>(mut self) {
-        let height = vectors::<W>(self.layer.outputs);
+        let height = vectors::<W>(self.layer.entries.outputs);
         let whole = height / P * P;
         (0..whole).step_by(P).for_each(|p| self.panels::<M, P>(p));
         (whole..height).for_each(|p| self.panels::<M, 1>(p));
@@ -209,8 +220,8 @@ impl<R: Real, const W: usize> Forward<'_, R, W> {
     #[inline(always)]
     fn panels<const M: usize, const P: usize>(&mut self, p: usize) {
         let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
-        let (inputs, terms) = (self.layer.inputs, self.layer.terms());
-        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.outputs));
+        let (inputs, terms) = (self.layer.entries.inputs, self.layer.entries.terms());
+        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.entries.outputs));
         for first in (0..n).step_by(M) {
             let mut sums = [std::array::from_fn(|j| self.weights.bias[p + j]); M];
             for t in 0..taps {
@@ -258,7 +269,7 @@ impl<R: Real, const W: usize> Pull<'_, R, W> {
     /// As in the forward pass, vectors of inputs in the place of those of outputs.
     #[inline(always)]
     fn blocks<const M: usize, const P: usize>(mut self) {
-        let width = vectors::<W>(self.layer.inputs);
+        let width = vectors::<W>(self.layer.entries.inputs);
         let whole = width / P * P;
         for t in 0..self.layer.windows.taps {
             (0..whole).step_by(P).for_each(|v| self.panels::<M, P>(t, v));
@@ -269,8 +280,8 @@ impl<R: Real, const W: usize> Pull<'_, R, W> {
     #[inline(always)]
     fn panels<const M: usize, const P: usize>(&mut self, t: usize, v: usize) {
         let Windows { outputs: n, taps, ref table, .. } = *self.layer.windows;
-        let outputs = self.layer.outputs;
-        let (width, height) = (vectors::<W>(self.layer.inputs), vectors::<W>(outputs));
+        let outputs = self.layer.entries.outputs;
+        let (width, height) = (vectors::<W>(self.layer.entries.inputs), vectors::<W>(outputs));
         let mut panels: [&[R]; P] = [&[]; P];
         for j in 0..P {
             panels[j] = &self.weights.reverse[(t * width + v + j) * outputs..][..outputs];
@@ -313,7 +324,7 @@ struct Differentiate<'a, R, const W: usize> {
 impl<R: Real, const W: usize> Differentiate<'_, R, W> {
     #[inline(always)]
     fn blocks<const M: usize, const P: usize>(mut self) {
-        let (n, height) = (self.layer.windows.outputs, vectors::<W>(self.layer.outputs));
+        let (n, height) = (self.layer.windows.outputs, vectors::<W>(self.layer.entries.outputs));
         let whole = height / P * P;
         for start in (0..n).step_by(BLOCK) {
             let end = n.min(start + BLOCK);
@@ -326,8 +337,8 @@ impl<R: Real, const W: usize> Differentiate<'_, R, W> {
     #[inline(always)]
     fn panels<const M: usize, const P: usize>(&mut self, block: std::ops::Range<usize>, p: usize) {
         let Windows { taps, ref table, .. } = *self.layer.windows;
-        let (inputs, terms) = (self.layer.inputs, self.layer.terms());
-        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.outputs));
+        let (inputs, terms) = (self.layer.entries.inputs, self.layer.entries.terms());
+        let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.entries.outputs));
         for t in 0..taps {
             for first in (0..inputs).step_by(M) {
                 let mut sums = [[R::zero(); P]; M];

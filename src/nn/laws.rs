@@ -7,6 +7,26 @@ use crate::random::{Purpose, Stream};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
+/// Values and weights of one sample, its forward pass done.
+type Sample<R> = (Packed<R>, Workspace<R>);
+
+fn run<R: Real>(plan: &Plan, theta: &[R], x: &[R]) -> Sample<R> {
+    let packed = plan.pack::<R, 1>(&|index| index(0).map_or(R::zero(), |place| place.apply(theta[place.number])));
+    let mut workspace = plan.workspace::<R, 1>();
+    workspace.input().copy_from_slice(x);
+    plan.run::<R, 1>(&packed, &mut workspace);
+    (packed, workspace)
+}
+
+/// Cotangent of the input; adds derivatives with respect to the parameters.
+fn pull<R: Real>(plan: &Plan, (packed, workspace): &mut Sample<R>, above: &[R], gradient: &mut [R]) -> Vec<R> {
+    workspace.start_reverse(plan).copy_from_slice(above);
+    let mut gradients = plan.gradients::<R, 1>();
+    plan.pull::<R, 1>(packed, workspace, Some(&mut gradients), true);
+    plan.unpack::<R, 1>(&gradients, |p, x, _| gradient[p.number] += p.apply(x));
+    workspace.input_cotangent().to_vec()
+}
+
 fn noise(n: usize, seed: u64) -> Vec<f64> {
     let mut rng = Stream::new(seed, Purpose::Noise, 0).site(0);
     (0..n).map(|_| rng.sample(StandardNormal)).collect()
@@ -19,7 +39,7 @@ fn conv(size: &[usize], inputs: usize, outputs: usize, stride: usize, dilation: 
 
 fn group_conv(size: usize, inputs: Fields, outputs: Fields) -> Layer {
     let symmetry = Symmetry { group: Group::Full, directions: vec![0, 1] };
-    Layer::GroupConv { size: vec![size; 2], inputs, outputs, bias: true, symmetry }
+    Layer::GroupConv { size: vec![size; 2], inputs, outputs, bias: true, symmetry, table: Default::default() }
 }
 
 fn pool(pooling: Pooling, ndim: usize, size: usize) -> Layer {
@@ -153,9 +173,9 @@ fn convolutions_are_their_formula() {
         let plan = Plan::new(std::slice::from_ref(&layer), 3, extents).unwrap();
         let (theta, x) = (noise(plan.n_parameters(), 1), noise(3 * extents.iter().product::<usize>(), 2));
         let expected = by_hand(&layer, &theta, &x, extents);
-        let record = plan.record(&theta, &x).unwrap();
-        assert_eq!(record.output().len(), expected.len());
-        for (y, e) in record.output().iter().zip(&expected) {
+        let (_, values) = run(&plan, &theta, &x);
+        assert_eq!(values.output(&plan).len(), expected.len());
+        for (y, e) in values.output(&plan).iter().zip(&expected) {
             assert!((y - e).abs() < 1e-12, "{extents:?} {size:?}: {y} {e}");
         }
     }
@@ -176,12 +196,11 @@ fn pullbacks_are_derivatives() {
         let volume: usize = extents.iter().product();
         let (theta, x) = (noise(plan.n_parameters(), 1), noise(channels * volume, 2));
         let (v, w) = (noise(theta.len(), 3), noise(x.len(), 4));
-        let moved = plan.record(&dual(&theta, &v), &dual(&x, &w)).unwrap();
-        let slopes: Vec<f64> = moved.output().iter().map(|y| y.eps).collect();
+        let (_, moved) = run(&plan, &dual(&theta, &v), &dual(&x, &w));
+        let slopes: Vec<f64> = moved.output(&plan).iter().map(|y| y.eps).collect();
         let above = noise(slopes.len(), 5);
         let mut gradient = vec![0.0; theta.len()];
-        let mut record = plan.record(&theta, &x).unwrap();
-        let below = plan.pullback(&mut record, &above, Some(&mut gradient)).unwrap();
+        let below = pull(&plan, &mut run(&plan, &theta, &x), &above, &mut gradient);
         let (expected, found) = (inner(&above, &slopes), inner(&below, &w) + inner(&gradient, &v));
         assert!((expected - found).abs() < 1e-10 * expected.abs().max(1.0), "{layers:?}: {expected} {found}");
     }
@@ -195,10 +214,10 @@ fn second_derivatives_are_symmetric() {
     let (theta, x) = (noise(plan.n_parameters(), 1), noise(32, 2));
     let directions = [(noise(theta.len(), 3), noise(32, 4)), (noise(theta.len(), 5), noise(32, 6))];
     let slope = |(v, w): &(Vec<f64>, Vec<f64>), (a, b): &(Vec<f64>, Vec<f64>)| {
-        let mut record = plan.record(&dual(&theta, v), &dual(&x, w)).unwrap();
-        let above: Vec<_> = record.output().iter().map(|y| y.sin_cos().0).collect();
+        let mut sample = run(&plan, &dual(&theta, v), &dual(&x, w));
+        let above: Vec<_> = sample.1.output(&plan).iter().map(|y| y.sin_cos().0).collect();
         let mut gradient = vec![Dual::splat(0.0); theta.len()];
-        let below = plan.pullback(&mut record, &above, Some(&mut gradient)).unwrap();
+        let below = pull(&plan, &mut sample, &above, &mut gradient);
         let along = |x: &[Dual<f64>], v: &[f64]| x.iter().zip(v).map(|(x, v)| x.eps * v).sum::<f64>();
         along(&gradient, a) + along(&below, b)
     };
@@ -206,40 +225,77 @@ fn second_derivatives_are_symmetric() {
     assert!((one - other).abs() < 1e-11 * one.abs().max(1.0), "{one} {other}");
 }
 
-fn on_lanes<R: Real<Total = f64>>(extents: &[usize]) {
+/// On fields the network is that of samples, and its second derivatives those by duals; outputs that are not wanted are zero.
+fn on_lanes<R: Real<Total = f64>>(extents: &[usize], every: usize) {
     let layers = [
+        Layer::Activation(Activation::Swish),
         conv(&[3, 2], 2, 5, 1, 1),
         Layer::Activation(Activation::Tanh),
         Layer::Residual { layers: vec![conv(&[2, 3], 5, 5, 1, 2), Layer::Activation(Activation::Arctan)] },
+        Layer::Activation(Activation::Gelu),
         group_conv(
             3,
             vec![(Field::Scalar, 1), (Field::Vector, 1), (Field::Bond, 1)],
             vec![(Field::Scalar, 3), (Field::Vector, 1)],
         ),
+        conv(&[1, 1], 5, 7, 1, 1),
+        Layer::Activation(Activation::Sigmoid),
     ];
     let lattice = Lattice::new(extents, R::LANES).unwrap();
-    let (plan, reference) = (Plan::on_lattice(&layers, 2, &lattice).unwrap(), Plan::new(&layers, 2, extents).unwrap());
+    let wanted: Vec<u32> = (0..lattice.vectors() as u32).filter(|n| (*n as usize).is_multiple_of(every)).collect();
+    let network = FieldNetwork::new(&layers, 2, &lattice, &wanted).unwrap();
+    let plan = Plan::new(&layers, 2, extents).unwrap();
+    assert_eq!(network.n_parameters(), plan.n_parameters());
     let volume = lattice.volume();
-    let (theta, x, above) = (noise(plan.n_parameters(), 1), noise(2 * volume, 2), noise(5 * volume, 3));
+    let (theta, x, above) = (noise(plan.n_parameters(), 1), noise(2 * volume, 2), noise(7 * volume, 3));
+    let (v, w) = (noise(theta.len(), 4), noise(2 * volume, 5));
     let to_lanes = |x: &[f64], channels: usize| -> Vec<R> {
         let value = |n: usize| R::from_lanes(|k| x[lattice.site(n / channels, k) as usize * channels + n % channels]);
         (0..lattice.vectors() * channels).map(value).collect()
     };
-    let check = |found: &[R], expected: &[f64], channels: usize| {
-        for (a, b) in found.iter().zip(to_lanes(expected, channels)) {
-            (0..R::LANES).for_each(|k| assert!((a.lane(k) - b.lane(k)).abs() < 1e4 * R::EPSILON));
+    let to_sites = |x: &[R], channels: usize| -> Vec<f64> {
+        let mut sites = vec![0.0; x.len() * R::LANES];
+        for (n, x) in x.iter().enumerate() {
+            let place = |k| lattice.site(n / channels, k) as usize * channels + n % channels;
+            (0..R::LANES).for_each(|k| sites[place(k)] = x.lane(k));
+        }
+        sites
+    };
+    let is_wanted = |n: usize| wanted.contains(&((n / 7) as u32));
+    let keep = |x: Vec<R>| -> Vec<R> {
+        x.into_iter().enumerate().map(|(n, x)| if is_wanted(n) { x } else { R::zero() }).collect()
+    };
+    let check = |found: &[f64], expected: &[f64], what: &str| {
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e5 * R::EPSILON * b.abs().max(1.0), "{what} {extents:?} {every}: {a} {b}");
         }
     };
-    let same: Vec<R> = theta.iter().map(|x| R::splat(*x)).collect();
-    let mut record = plan.record(&same, &to_lanes(&x, 2)).unwrap();
-    let mut expected = reference.record(&theta, &x).unwrap();
-    check(record.output(), expected.output(), 5);
-    let (mut gradient, mut wanted) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
-    let below = plan.pullback(&mut record, &to_lanes(&above, 5), Some(&mut gradient)).unwrap();
-    let below_wanted = reference.pullback(&mut expected, &above, Some(&mut wanted)).unwrap();
-    check(&below, &below_wanted, 2);
-    for (a, b) in gradient.iter().zip(&wanted) {
-        assert!((a - b).abs() < 1e5 * R::EPSILON, "{a} {b}");
+    // What is wanted of samples: zero elsewhere.
+    let above = to_sites(&keep(to_lanes(&above, 7)), 7);
+    let mut sample = run(&plan, &dual(&theta, &v), &dual(&x, &w));
+    let (values, slopes): (Vec<f64>, Vec<f64>) = sample.1.output(&plan).iter().map(|y| (y.re, y.eps)).unzip();
+    let mut wanted_gradient = vec![Dual::splat(0.0); theta.len()];
+    let below_wanted = pull(&plan, &mut sample, &dual(&above, &vec![0.0; above.len()]), &mut wanted_gradient);
+    let parts =
+        |x: &[Dual<f64>]| -> [Vec<f64>; 2] { [x.iter().map(|x| x.re).collect(), x.iter().map(|x| x.eps).collect()] };
+    let joined = |re: Vec<R>, eps: Vec<R>| -> Vec<Dual<R>> {
+        re.into_iter().zip(eps).map(|(re, eps)| Dual::new(re, eps)).collect()
+    };
+    let splat = |x: &[f64]| -> Vec<R> { x.iter().map(|x| R::splat(*x)).collect() };
+    let input = joined(to_lanes(&x, 2), to_lanes(&w, 2));
+    let record = network.record(&joined(splat(&theta), splat(&v)), input, true).unwrap();
+    for (part, expected) in [values, slopes].into_iter().enumerate() {
+        let found: Vec<R> = record.output().iter().map(|y| if part == 0 { y.re } else { y.eps }).collect();
+        check(&to_sites(&found, 7), &to_sites(&keep(to_lanes(&expected, 7)), 7), "output");
+    }
+    let mut gradient = vec![Dual::splat(0.0); theta.len()];
+    let above = joined(to_lanes(&above, 7), vec![R::zero(); 7 * lattice.vectors()]);
+    let below = network.pullback(&record, above, Some(&mut gradient)).unwrap();
+    for (part, expected) in parts(&below_wanted).into_iter().enumerate() {
+        let found: Vec<R> = below.iter().map(|y| if part == 0 { y.re } else { y.eps }).collect();
+        check(&to_sites(&found, 2), &expected, "input");
+        check(&parts(&gradient)[part], &parts(&wanted_gradient)[part], "gradient");
     }
 }
 
@@ -281,19 +337,25 @@ fn check_mode<R: Real<Total = f64>, const W: usize>() {
 #[test]
 fn every_type_of_number_gives_the_same() {
     check_mode::<f32, 1>();
-    on_lanes::<f64>(&[4, 8]);
+    on_lanes::<f64>(&[4, 8], 1);
+    on_lanes::<f64>(&[4, 6], 5);
+    on_lanes::<f64>(&[10, 16], 3);
     #[cfg(target_arch = "x86_64")]
     {
         use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
         if Isa::supported() >= Isa::Avx2 {
-            on_lanes::<F64x8Avx2>(&[4, 8]);
+            on_lanes::<F64x8Avx2>(&[4, 8], 1);
+            on_lanes::<F64x8Avx2>(&[16, 16], 3);
+            on_lanes::<F64x8Avx2>(&[64, 16], 2);
             check_mode::<F64x8Avx2, 8>();
             check_mode::<F64x8Avx2, 1>();
             check_mode::<F32x16Avx2, 16>();
             check_mode::<F32x16Avx2, 1>();
         }
         if Isa::supported() >= Isa::Avx512 {
-            on_lanes::<F64x8Avx512>(&[4, 8]);
+            on_lanes::<F64x8Avx512>(&[4, 8], 1);
+            on_lanes::<F64x8Avx512>(&[16, 16], 3);
+            on_lanes::<F64x8Avx512>(&[64, 16], 2);
             check_mode::<F64x8Avx512, 8>();
             check_mode::<F64x8Avx512, 1>();
             check_mode::<F32x16Avx512, 16>();
@@ -331,6 +393,10 @@ fn layers_that_do_not_fit_are_named() {
         assert!(text.contains(message), "{text}");
     }
     let lattice = Lattice::new(&[6, 4], 1).unwrap();
-    let text = Plan::on_lattice(&[Layer::Flatten], 4, &lattice).unwrap_err().to_string();
-    assert!(text.contains("on a field only"), "{text}");
+    let on_field = |layers: &[Layer]| FieldNetwork::new(layers, 4, &lattice, &[0]).unwrap_err().to_string();
+    assert!(on_field(&[Layer::Flatten]).contains("on a field only"));
+    assert!(on_field(&[conv(&[1, 1], 4, 3, 2, 1)]).contains("stride [2, 2]; on a field it must be 1"));
+    assert!(on_field(&[conv(&[1, 1], 2, 3, 1, 1)]).contains("it takes 2 channels, but 4 channels on [6, 4] come in"));
+    let residual = Layer::Residual { layers: vec![conv(&[1, 1], 4, 3, 1, 1)] };
+    assert!(on_field(&[residual]).contains("4 channels on [6, 4] come in, but its layers give 3 channels"));
 }

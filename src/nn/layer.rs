@@ -8,6 +8,7 @@ use rand::RngExt;
 use rand::distr::Open01;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 /// Largest number of channels, and of sites that one window covers in one direction.
 const MOST: usize = 1 << 20;
@@ -58,6 +59,9 @@ pub enum Layer {
         bias: bool,
         /// The group.
         symmetry: Symmetry,
+        /// Which weights are one parameter, made when it is first asked for.
+        #[serde(skip)]
+        table: OnceLock<Arc<Sharing>>,
     },
     /// A function of every number.
     Activation(Activation),
@@ -105,14 +109,24 @@ impl Layer {
                 ([&[*outputs, *inputs], &size[..]].concat(), *outputs, terms, *bias)
             }
             Self::Linear { inputs, outputs, bias } => (vec![*outputs, *inputs], *outputs, *inputs, *bias),
-            Self::GroupConv { size, inputs, outputs, bias, symmetry } => {
-                let sharing = Sharing::new(symmetry, size, inputs, outputs);
+            Self::GroupConv { bias, .. } => {
+                let Some(sharing) = self.sharing() else { return Vec::new() };
                 (vec![sharing.n_weights], sharing.n_biases, sharing.terms(), *bias && sharing.n_biases > 0)
             }
             _ => return Vec::new(),
         };
         let weight = ("weight", weight, terms);
         if bias { vec![weight, ("bias", vec![outputs], terms)] } else { vec![weight] }
+    }
+
+    /// Which weights of a layer that commutes with a group are one parameter: a table that is made once.
+    pub(super) fn sharing(&self) -> Option<Arc<Sharing>> {
+        match self {
+            Self::GroupConv { size, inputs, outputs, symmetry, table, .. } => {
+                Some(table.get_or_init(|| Arc::new(Sharing::new(symmetry, size, inputs, outputs))).clone())
+            }
+            _ => None,
+        }
     }
 
     /// Number of parameters, those of the layers inside included.
@@ -165,7 +179,7 @@ impl Layer {
                 if weights > MOST_SHARED {
                     return error(format!("{weights} weights; allowed are {MOST_SHARED}"));
                 }
-                if Sharing::new(symmetry, size, inputs, outputs).n_weights == 0 {
+                if self.sharing().is_none_or(|sharing| sharing.n_weights == 0) {
                     return error(format!(
                         "no weight of this window from {} to {} commutes with the group; links need windows of 3 or more",
                         in_words(inputs),

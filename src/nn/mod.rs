@@ -3,13 +3,13 @@
 mod activation;
 mod batch;
 mod conv;
-mod gather;
 mod layer;
 mod loss;
 mod optimizer;
 mod passes;
 mod pool;
 mod sequential;
+mod sites;
 mod symmetry;
 mod window;
 
@@ -21,6 +21,7 @@ pub use batch::{Batch, Chosen, Numbers, Samples};
 pub use layer::{Layer, Parameter, Pooling, check_symmetry, flat, initial};
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Rule, Schedule, State};
-pub use passes::{Gradients, Packed, Record, Workspace};
+pub use passes::{Gradients, Packed, Workspace};
 pub use sequential::Plan;
+pub use sites::{FieldNetwork, Record};
 pub use symmetry::{Field, Fields, Group, Place, Symmetry};

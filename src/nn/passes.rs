@@ -1,10 +1,9 @@
-//! Forward and reverse pass of a compiled network: one sample, one field, or as many samples as a vector has lanes.
+//! Forward and reverse pass of a compiled network: one sample, or as many samples as a vector has lanes.
 
 use super::activation::Activation;
 use super::conv::{Gradient, Linear, Weights, vectors};
 use super::sequential::{Operation, Plan, Signal};
 use super::symmetry::Place;
-use crate::error::{Error, Result};
 use crate::field::zeros;
 use crate::number::{Real, Work};
 
@@ -71,7 +70,6 @@ impl Plan {
                     }
                 }
                 Operation::Pool(pool) => pool.forward(width, &values[step.from], &mut target),
-                Operation::Gather(gather) => gather.forward(width, &values[step.from], &mut target),
                 Operation::Add(other) => {
                     target.copy_from_slice(&values[step.from]);
                     R::vectorize(Add { values: &mut target, other: &values[*other] });
@@ -115,8 +113,6 @@ impl Plan {
                     }
                 }
                 Operation::Pool(pool) => pool.pull(width, &values[step.from], &above, &mut cotangents[step.from]),
-                Operation::Gather(gather) if is_wanted => gather.pull(width, &above, &mut cotangents[step.from]),
-                Operation::Gather(_) => {}
                 Operation::Add(other) => {
                     R::vectorize(Add { values: &mut cotangents[step.from], other: &above });
                     R::vectorize(Add { values: &mut cotangents[*other], other: &above });
@@ -147,76 +143,6 @@ impl<R: Real> Workspace<R> {
     /// Cotangent of the input after a reverse pass that was asked for it.
     pub fn input_cotangent(&self) -> &[R] {
         &self.cotangents[0]
-    }
-}
-
-/// What [`Plan::pullback`] needs of the forward pass.
-#[derive(Debug, Clone)]
-pub struct Record<R> {
-    packed: Packed<R>,
-    workspace: Workspace<R>,
-    last: usize,
-}
-
-impl<R> Record<R> {
-    /// The output, `[position or site vector][channel]`.
-    pub fn output(&self) -> &[R] {
-        &self.workspace.values[self.last]
-    }
-}
-
-impl Plan {
-    /// Forward pass of `x` `[position or site vector][channel]`, each lane a site ([`Plan::on_lattice`]) or a sample of its own;
-    /// parameters have the same number in every lane and may carry derivatives.
-    pub fn record<R: Real>(&self, theta: &[R], x: &[R]) -> Result<Record<R>> {
-        let (channels, positions) = self.input();
-        if theta.len() != self.n_parameters || x.len() != channels * positions {
-            let (given, needed) = ((theta.len(), x.len()), (self.n_parameters, channels * positions));
-            return Err(Error::value(format!("{given:?} parameters and numbers are given; {needed:?} are needed")));
-        }
-        let packed = self.pack::<R, 1>(&|index| match index(0) {
-            Some(Place { number, is_negative: true }) => R::vectorize(Negative(theta[number])),
-            Some(Place { number, is_negative: false }) => theta[number],
-            None => R::zero(),
-        });
-        let mut workspace = self.workspace::<R, 1>();
-        workspace.input().copy_from_slice(x);
-        self.run::<R, 1>(&packed, &mut workspace);
-        Ok(Record { packed, workspace, last: self.last })
-    }
-
-    /// Cotangent of the output to that of the input; adds derivatives with respect to the parameters, summed over lanes.
-    pub fn pullback<R: Real>(
-        &self,
-        record: &mut Record<R>,
-        cotangent: &[R],
-        gradient: Option<&mut [R::Total]>,
-    ) -> Result<Vec<R>> {
-        let Record { packed, workspace, .. } = record;
-        let (wanted, given) = (workspace.output(self).len(), cotangent.len());
-        if wanted != given || gradient.as_ref().is_some_and(|gradient| gradient.len() != self.n_parameters) {
-            let text = format!(
-                "the cotangent has {given} numbers; {wanted} are needed, and as many derivatives as parameters"
-            );
-            return Err(Error::value(text));
-        }
-        workspace.start_reverse(self).copy_from_slice(cotangent);
-        let mut gradients = gradient.as_ref().map(|_| self.gradients::<R, 1>());
-        self.pull::<R, 1>(packed, workspace, gradients.as_mut(), true);
-        if let (Some(gradient), Some(gradients)) = (gradient, gradients) {
-            self.unpack::<R, 1>(&gradients, |p, x, _| gradient[p.number] += p.apply(x.total()));
-        }
-        Ok(workspace.input_cotangent().to_vec())
-    }
-}
-
-struct Negative<R>(R);
-
-impl<R: Real> Work for Negative<R> {
-    type Output = R;
-    #[inline(always)]
-    fn run(self) -> R {
-        -self.0
     }
 }
 

@@ -1,14 +1,12 @@
 //! Layers one after another, compiled for one input shape: what each step reads and writes.
 
 use super::activation::Activation;
-use super::conv::{Linear, vectors};
-use super::gather::Gather;
+use super::conv::{Entries, Linear, vectors};
 use super::layer::Layer;
 use super::pool::Pool;
 use super::symmetry::{Sharing, in_words};
 use super::window::{Slide, Windows};
 use crate::error::{Error, Result};
-use crate::lattice::{Displacement, Lattice};
 use std::sync::Arc;
 
 /// Channels at positions of a lattice, or a vector (no extents) of channels x positions numbers.
@@ -32,7 +30,6 @@ impl std::fmt::Display for Signal {
 pub(super) enum Operation {
     Linear(Linear),
     Pool(Pool),
-    Gather(Gather),
     Activation(Activation),
     /// Adds another buffer.
     Add(usize),
@@ -54,14 +51,11 @@ pub struct Plan {
     pub(super) signals: Vec<Signal>,
     pub(super) last: usize,
     pub(super) n_parameters: usize,
-    /// Whether lanes are sites, so that vectors hold one channel.
-    on_sites: bool,
 }
 
 /// Adds steps to a plan, layer by layer.
-struct Builder<'a> {
+struct Builder {
     plan: Plan,
-    lattice: Option<&'a Lattice>,
     /// Whether the last buffer is known to nobody but the linear map that wrote it.
     is_own: bool,
 }
@@ -74,20 +68,9 @@ impl Plan {
                 "extents {extents:?}: allowed are 1 to 4 directions of at least one site, and 2^28 sites"
             )));
         }
-        Self::compiled(layers, channels, extents, None)
-    }
-
-    /// The layers on a field whose vectors are sites of `lattice`: convolutions of stride 1, activations and residual blocks.
-    pub fn on_lattice(layers: &[Layer], channels: usize, lattice: &Lattice) -> Result<Self> {
-        Self::compiled(layers, channels, lattice.extents(), Some(lattice))
-    }
-
-    fn compiled(layers: &[Layer], channels: usize, extents: &[usize], lattice: Option<&Lattice>) -> Result<Self> {
-        let positions = lattice.map_or(extents.iter().product(), Lattice::vectors);
-        let input = Signal { channels, positions, extents: Some(extents.to_vec()) };
-        let on_sites = lattice.is_some();
-        let plan = Self { steps: Vec::new(), signals: vec![input], last: 0, n_parameters: 0, on_sites };
-        let mut builder = Builder { plan, lattice, is_own: false };
+        let input = Signal { channels, positions: extents.iter().product(), extents: Some(extents.to_vec()) };
+        let plan = Self { steps: Vec::new(), signals: vec![input], last: 0, n_parameters: 0 };
+        let mut builder = Builder { plan, is_own: false };
         for (n, layer) in layers.iter().enumerate() {
             layer.check(extents.len()).map_err(|error| Error::value(format!("layer {n}, {error}")))?;
             builder.add(&n.to_string(), layer)?;
@@ -129,7 +112,8 @@ impl Plan {
     pub fn products(&self, width: usize) -> usize {
         let whole = |n: usize| n.div_ceil(width) * width;
         let one = |l: &Linear| {
-            l.windows.outputs * l.windows.taps * (2 * l.inputs * whole(l.outputs) + l.outputs * whole(l.inputs))
+            let (inputs, outputs) = (l.entries.inputs, l.entries.outputs);
+            l.windows.outputs * l.windows.taps * (2 * inputs * whole(outputs) + outputs * whole(inputs))
         };
         self.linear().map(one).sum()
     }
@@ -141,7 +125,7 @@ impl Plan {
     }
 }
 
-impl Builder<'_> {
+impl Builder {
     fn signal(&self) -> &Signal {
         &self.plan.signals[self.plan.last]
     }
@@ -158,7 +142,6 @@ impl Builder<'_> {
         let fault = |text: &dyn std::fmt::Display| Error::value(format!("layer {place}, {layer}: {text}"));
         let fail = |text: String| Err(fault(&text));
         let signal = self.signal().clone();
-        let on_sites = self.plan.on_sites;
         match (layer, &signal.extents) {
             (Layer::Residual { layers }, _) => {
                 let start = self.plan.last;
@@ -182,30 +165,19 @@ impl Builder<'_> {
             }
             (Layer::Conv { inputs, outputs, bias, size, stride, dilation }, Some(extents)) => {
                 let slide = Slide { size, stride, dilation };
-                if let Some(lattice) = self.lattice {
-                    let made = self.conv_on_lattice(lattice, &slide, &signal, *outputs, *bias, None);
-                    made.map_err(|error| fault(&error))?;
-                } else {
-                    let (extents, windows) = Windows::periodic(extents, &slide)?;
-                    self.linear(windows, *inputs, *outputs, *bias, Some(extents), None);
-                }
+                let (extents, windows) = Windows::periodic(extents, &slide)?;
+                self.linear(windows, *inputs, *outputs, *bias, Some(extents), None);
             }
-            (Layer::GroupConv { size, inputs, outputs, bias, symmetry }, Some(extents)) => {
+            (Layer::GroupConv { size, inputs, outputs, bias, symmetry, .. }, Some(extents)) => {
                 let (ndim, one) = (size.len(), vec![1; size.len()]);
                 let channels = symmetry.channels(inputs, ndim);
                 if channels != signal.channels {
                     return fail(format!("{} have {channels} channels, but {signal} come in", in_words(inputs)));
                 }
                 let slide = Slide { size, stride: &one, dilation: &one };
-                let sharing = Some(Arc::new(Sharing::new(symmetry, size, inputs, outputs)));
                 let outputs = symmetry.channels(outputs, ndim);
-                if let Some(lattice) = self.lattice {
-                    let made = self.conv_on_lattice(lattice, &slide, &signal, outputs, *bias, sharing);
-                    made.map_err(|error| fault(&error))?;
-                } else {
-                    let (extents, windows) = Windows::periodic(extents, &slide)?;
-                    self.linear(windows, channels, outputs, *bias, Some(extents), sharing);
-                }
+                let (extents, windows) = Windows::periodic(extents, &slide)?;
+                self.linear(windows, channels, outputs, *bias, Some(extents), layer.sharing());
             }
             (Layer::Linear { .. }, Some(_)) => {
                 return fail(format!("{signal} come in; put Flatten or a global pool before it"));
@@ -217,9 +189,6 @@ impl Builder<'_> {
             }
             (Layer::Linear { outputs, bias, .. }, None) => {
                 self.linear(Windows::all(signal.positions), signal.channels, *outputs, *bias, None, None);
-            }
-            _ if on_sites => {
-                return fail("on a field only convolutions, activations and residual blocks are known".into());
             }
             (_, None) => return fail(format!("it takes channels on a lattice, but {signal} come in")),
             (Layer::Pool { pooling, size, stride }, Some(extents)) => {
@@ -252,40 +221,9 @@ impl Builder<'_> {
         sharing: Option<Arc<Sharing>>,
     ) {
         let (positions, start) = (windows.outputs, self.plan.n_parameters);
-        let linear = Linear { windows: Arc::new(windows), inputs, gathered: 1, outputs, start, bias, sharing };
-        self.plan.n_parameters += linear.n_parameters();
+        let entries = Entries { taps: windows.taps, inputs, outputs, start, bias, sharing };
+        self.plan.n_parameters += entries.n_parameters();
+        let linear = Linear { windows: Arc::new(windows), entries };
         self.push(Operation::Linear(linear), Signal { channels: outputs, positions, extents });
-    }
-
-    /// First all neighbours side by side, then a linear map of each site.
-    fn conv_on_lattice(
-        &mut self,
-        lattice: &Lattice,
-        slide: &Slide<'_>,
-        signal: &Signal,
-        outputs: usize,
-        bias: bool,
-        sharing: Option<Arc<Sharing>>,
-    ) -> Result<()> {
-        if slide.stride.iter().any(|s| *s != 1) {
-            return Err(Error::value(format!("stride {:?}; on a field it must be 1", slide.stride)));
-        }
-        let taps: usize = slide.size.iter().product();
-        let displacement = |t: usize| {
-            let mut displacement = Displacement::default();
-            for (mu, d) in slide.displacement(t).into_iter().enumerate() {
-                displacement[mu] = d.rem_euclid(lattice.extents()[mu] as i64) as i32;
-            }
-            displacement
-        };
-        let gather = Gather::new(lattice, &(0..taps).map(displacement).collect::<Vec<_>>());
-        self.push(Operation::Gather(gather), Signal { channels: taps * signal.channels, ..signal.clone() });
-        let windows = Arc::new(Windows::each(signal.positions));
-        let start = self.plan.n_parameters;
-        let inputs = taps * signal.channels;
-        let linear = Linear { windows, inputs, gathered: taps, outputs, start, bias, sharing };
-        self.plan.n_parameters += linear.n_parameters();
-        self.push(Operation::Linear(linear), Signal { channels: outputs, ..signal.clone() });
-        Ok(())
     }
 }

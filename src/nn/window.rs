@@ -43,11 +43,6 @@ impl Slide<'_> {
 }
 
 impl Windows {
-    /// Every position by itself.
-    pub fn each(positions: usize) -> Self {
-        Self { inputs: positions, outputs: positions, taps: 1, table: (0..positions as u32).collect() }
-    }
-
     /// One window over all positions.
     pub fn all(positions: usize) -> Self {
         Self { inputs: positions, outputs: 1, taps: positions, table: (0..positions as u32).collect() }

@@ -99,11 +99,18 @@ mod x86 {
         work.run()
     }
 
+    // Added to an integer they leave it in the low bits: 1.5 x 2^52 and 1.5 x 2^23.
+    const SHIFT64: f64 = 6_755_399_441_055_744.0;
+    const SHIFT32: f32 = 12_582_912.0;
+    // Mantissas run from sqrt(1/2) to sqrt(2): exponents step there, as in the classic kernels of the logarithm.
+    const STEP64: i64 = std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64;
+    const STEP32: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
+
     /// Defines one lane type: `$count` registers `$register` that together hold `$lanes` numbers `$element`.
     macro_rules! lanes {
         ($(#[$doc:meta])* $name:ident / $single:ident: $element:ty, $lanes:literal, $count:literal x $register:ty, $enter:ident;
          $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident $fnma:ident $set:ident $stream:ident;
-         $bits:ty, $open_unit:expr; $floor:expr; $less:expr; $blend:expr; $permute:expr) => {
+         $bits:ty, $open_unit:expr; $floor:expr; $less:expr; $blend:expr; $permute:expr; $power:expr; $frexp:expr) => {
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
             #[repr(C, align(64))]
@@ -211,18 +218,19 @@ mod x86 {
                 }
                 #[inline(always)]
                 fn ln(self) -> Self {
-                    let (mut mantissa, mut exponent) = ([0.0; $lanes], [0.0; $lanes]);
-                    for (k, x) in self.to_array().into_iter().enumerate() {
-                        (mantissa[k], exponent[k]) = super::Frexp::frexp(x);
+                    let (mut mantissa, mut exponent) = (self, self);
+                    for i in 0..$count {
+                        (mantissa.0[i], exponent.0[i]) = unsafe { $frexp(self.0[i]) };
                     }
-                    super::ln(Self::from_array(mantissa), Self::from_array(exponent))
+                    super::ln(mantissa, exponent)
                 }
                 #[inline(always)]
                 fn exp(self) -> Self {
-                    super::exp(self, Self::floor, |n| {
-                        let mut scale = n.to_array();
-                        scale.iter_mut().for_each(|x| *x = super::Exponent::power_of_two(*x));
-                        Self::from_array(scale)
+                    super::exp(self, Self::floor, |mut n| {
+                        for i in 0..$count {
+                            n.0[i] = unsafe { $power(n.0[i]) };
+                        }
+                        n
                     })
                 }
                 #[inline(always)]
@@ -376,6 +384,16 @@ mod x86 {
         |x: F64x8Avx512, permutation: &Permutation| {
             let index = unsafe { _mm512_cvtepu8_epi64(_mm_loadu_si128(permutation.as_ptr().cast())) };
             F64x8Avx512([unsafe { _mm512_permutexvar_pd(index, x.0[0]) }])
+        };
+        |n| {
+            let bits = _mm512_castpd_si512(_mm512_add_pd(n, _mm512_set1_pd(SHIFT64)));
+            _mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_add_epi64(bits, _mm512_set1_epi64(1023))))
+        };
+        |x| {
+            let bits = _mm512_castpd_si512(x);
+            let exponent = _mm512_srai_epi64::<52>(_mm512_sub_epi64(bits, _mm512_set1_epi64(STEP64)));
+            let mantissa = _mm512_sub_epi64(bits, _mm512_slli_epi64::<52>(exponent));
+            (_mm512_castsi512_pd(mantissa), _mm512_cvtepi64_pd(exponent))
         }
     );
 
@@ -390,6 +408,16 @@ mod x86 {
         |x: F32x16Avx512, permutation: &Permutation| {
             let index = unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(permutation.as_ptr().cast())) };
             F32x16Avx512([unsafe { _mm512_permutexvar_ps(index, x.0[0]) }])
+        };
+        |n| {
+            let bits = _mm512_castps_si512(_mm512_add_ps(n, _mm512_set1_ps(SHIFT32)));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(bits, _mm512_set1_epi32(127))))
+        };
+        |x| {
+            let bits = _mm512_castps_si512(x);
+            let exponent = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(STEP32)));
+            let mantissa = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(exponent));
+            (_mm512_castsi512_ps(mantissa), _mm512_cvtepi32_ps(exponent))
         }
     );
 
@@ -428,6 +456,19 @@ mod x86 {
                 moved[k] = x[usize::from(permutation[k]) & 7];
             }
             F64x8Avx2::from_array(moved)
+        };
+        |n| {
+            let bits = _mm256_castpd_si256(_mm256_add_pd(n, _mm256_set1_pd(SHIFT64)));
+            _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_add_epi64(bits, _mm256_set1_epi64x(1023))))
+        };
+        |x| {
+            let bits = _mm256_castpd_si256(x);
+            // The upper half of each lane has the exponent with its sign.
+            let halves = _mm256_srai_epi32::<20>(_mm256_sub_epi64(bits, _mm256_set1_epi64x(STEP64)));
+            let upper = _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7);
+            let exponent = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(halves, upper));
+            let mantissa = _mm256_sub_epi64(bits, _mm256_slli_epi64::<52>(_mm256_cvtepi32_epi64(exponent)));
+            (_mm256_castsi256_pd(mantissa), _mm256_cvtepi32_pd(exponent))
         }
     );
 
@@ -446,60 +487,18 @@ mod x86 {
                 moved[k] = x[usize::from(permutation[k]) & 15];
             }
             F32x16Avx2::from_array(moved)
+        };
+        |n| {
+            let bits = _mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(SHIFT32)));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(bits, _mm256_set1_epi32(127))))
+        };
+        |x| {
+            let bits = _mm256_castps_si256(x);
+            let exponent = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(STEP32)));
+            let mantissa = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(exponent));
+            (_mm256_castsi256_ps(mantissa), _mm256_cvtepi32_ps(exponent))
         }
     );
-}
-
-/// Powers of two by the bits of the exponent.
-#[cfg(target_arch = "x86_64")]
-trait Exponent: Sized {
-    fn power_of_two(self) -> Self;
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Exponent for f64 {
-    #[inline(always)]
-    fn power_of_two(self) -> f64 {
-        // Adding 1.5 x 2^52 leaves the integer in the low bits.
-        let bits = (self + 6_755_399_441_055_744.0).to_bits();
-        f64::from_bits(bits.wrapping_add(1023) << 52)
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Exponent for f32 {
-    #[inline(always)]
-    fn power_of_two(self) -> f32 {
-        let bits = (self + 12_582_912.0).to_bits();
-        f32::from_bits(bits.wrapping_add(127) << 23)
-    }
-}
-
-/// Mantissa in [sqrt(1/2), sqrt(2)) and exponent of a positive normal number.
-#[cfg(target_arch = "x86_64")]
-trait Frexp: Sized {
-    fn frexp(self) -> (Self, Self);
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Frexp for f64 {
-    #[inline(always)]
-    fn frexp(self) -> (f64, f64) {
-        // Offset chosen so that the exponent steps at sqrt(2), as in the classic log kernels.
-        let bits = self.to_bits().wrapping_sub(std::f64::consts::FRAC_1_SQRT_2.to_bits());
-        let exponent = (bits as i64) >> 52;
-        (f64::from_bits(self.to_bits().wrapping_sub((exponent << 52) as u64)), exponent as f64)
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Frexp for f32 {
-    #[inline(always)]
-    fn frexp(self) -> (f32, f32) {
-        let bits = self.to_bits().wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits());
-        let exponent = (bits as i32) >> 23;
-        (f32::from_bits(self.to_bits().wrapping_sub((exponent << 23) as u32)), exponent as f32)
-    }
 }
 
 /// `sum_k c[k] x^k` by Horner's rule.

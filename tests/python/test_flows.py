@@ -620,6 +620,26 @@ def test_the_leading_order_of_the_trivialising_map(group, shape, beta, count):
     assert -curve[1] / (2 * curve[0]) == pytest.approx(1, abs=0.05)
 
 
+def test_a_diverged_trajectory_is_infinite_and_an_error_of_the_action_is_none():
+    """Couplings say that fields overflow; what an action refuses, also of large fields, is never taken for that."""
+    flow, action = CASES["phi4"], pq.actions.Scalar(0.5, 0.2)
+    shape = (*flow.prior.shape, 1)
+    for size in (1e75, 1e200):
+        value, force = flow._value_and_force(action, np.full(shape, size))
+        assert value == math.inf
+        assert not force.any()
+    value, force = flow._value_and_force(action, np.full(shape, 100.0))
+    assert math.isfinite(value)
+    assert np.abs(force).max() > 1e3
+
+    def refuse(phi):
+        raise ValueError("no such field")
+
+    for size in (1.0, 100.0):
+        with pytest.raises(ValueError, match="no such field"):
+            flow._value_and_force(pq.actions.Custom(refuse, field_class=pq.ScalarField), np.full(shape, size))
+
+
 WRONG = {
     "odd extents": (lambda: flows.real_nvp(flows.Normal((3, 4)), rng=1), "even extents"),
     "no multiple of the period": (lambda: flows.u1_2d((6, 8), rng=1), "extent 6 must be a multiple of 4"),

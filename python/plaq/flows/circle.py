@@ -7,6 +7,7 @@ r"""Monotone maps of the circle: weighted means of non-compact projections (arXi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,19 +43,19 @@ class Projections:
         each = 2 * np.arctan2(grown * sine, cosine)
         return cls(x, s, w, each, 1 / (cosine**2 / grown + grown * sine**2))
 
-    @property
+    @cached_property
     def value(self) -> Array:
         """h."""
         found: Array = (self.w * self.each).sum(axis=0)
         return found
 
-    @property
+    @cached_property
     def slope(self) -> Array:
         """h'."""
         found: Array = (self.w * self.slopes).sum(axis=0)
         return found
 
-    @property
+    @cached_property
     def curvature(self) -> Array:
         """h''."""
         found: Array = -(self.w * np.sinh(self.s) * self.slopes**2).sum(axis=0) * np.sin(self.x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,17 @@ from plaq.ground.rng import Rng
 from plaq.nn.layers import Conv, Layer, Tanh
 from plaq.nn.sequential import Sequential
 
-__all__ = ["AffineCoupling", "Coupling", "LineCoupling", "PlaquetteCoupling"]
+__all__ = ["AffineCoupling", "Coupling", "Diverged", "LineCoupling", "PlaquetteCoupling"]
 
 Array = NDArray[np.float64]
 Tape = dict[str, Any]
 
 WIDEST = 4096
 """Most channels of a hidden layer."""
+
+
+class Diverged(ValueError):
+    """Fields that have overflowed on their way through couplings: a sampler has left every typical field."""
 
 
 class Coupling(ABC):
@@ -68,6 +73,12 @@ class Coupling(ABC):
         parameters = self.network.parameters
         parameters[-(c_in * self.size**ndim + 1) * c_out :] = 0.0
         self.network.parameters = parameters
+
+    def _outputs(self, inputs: Array) -> Array:
+        """What the network gives; inputs that are not finite are said to be so."""
+        if not np.isfinite(inputs).all():
+            raise Diverged(f"fields have overflowed before {self!r}: they, or its parameters, are too large")
+        return self.network(inputs)
 
     def _network_spec(self) -> dict[str, Any]:
         activation = self.activation.spec()
@@ -238,13 +249,13 @@ class AffineCoupling(Coupling):
             products = np.stack([(around[:, i] * around[:, j]).sum(axis=-1) for i, j in self._pairs], axis=1)
             size = np.sqrt(1 + (around**2).sum(axis=(1, -1)))[:, np.newaxis]
             inputs = np.where(moved[..., 0], products / size, 0.0)
-            outputs = self.network(inputs)
+            outputs = self._outputs(inputs)
             raw, weights = outputs[:, 0, ..., np.newaxis], outputs[:, 1:, ..., np.newaxis]
             shift = (weights * around).sum(axis=1)
             more = {"around": around, "weights": weights, "size": size}
         else:
             inputs = np.ascontiguousarray(np.moveaxis(still, -1, 1))
-            outputs = np.moveaxis(self.network(inputs), 1, -1)
+            outputs = np.moveaxis(self._outputs(inputs), 1, -1)
             raw, shift, more = outputs[..., : self.components], outputs[..., self.components :], {}
         squeezed = np.tanh(raw / self.bound)
         scale = np.where(moved, self.bound * squeezed, 0.0)
@@ -354,13 +365,11 @@ class LineCoupling(Coupling):
 
     def _frozen(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Plaquettes without links that move."""
-        line = np.indices(shape)[1 - self.direction]
-        frozen: NDArray[np.bool_] = ~np.isin((line - self.offset) % self.period, (0, self.period - 1))
-        return frozen
+        return _frozen(shape, self.direction, self.offset, self.period)
 
     def _heard(self, inputs: Array) -> tuple[Tape, Array, Array, Array]:
         """What the network says of the active plaquettes: tape, s and w ``[term, map, ..]``, and what is left."""
-        outputs = np.moveaxis(self.network(inputs)[self._lines], 1, 0)
+        outputs = np.moveaxis(self._outputs(inputs)[self._lines], 1, 0)
         count, shape = self.terms * self._maps, (self.terms, self._maps, *outputs.shape[1:])
         squeezed = np.tanh(outputs[:count].reshape(shape) / self.bound)
         logits = outputs[count : 2 * count].reshape(shape)
@@ -476,6 +485,14 @@ class PlaquetteCoupling(LineCoupling):
         return dy + from_plaquettes(dangles), dtheta
 
 
+@lru_cache(maxsize=256)
+def _frozen(shape: tuple[int, ...], direction: int, offset: int, period: int) -> NDArray[np.bool_]:
+    line = np.indices(shape)[1 - direction]
+    frozen: NDArray[np.bool_] = ~np.isin((line - offset) % period, (0, period - 1))
+    frozen.flags.writeable = False
+    return frozen
+
+
 def plaquettes(theta: Array) -> Array:
     r""":math:`P(x) = \theta_0(x) + \theta_1(x+\hat 0) - \theta_0(x+\hat 1) - \theta_1(x)`, ``[sample, mu, x_0, x_1]``.
 
@@ -485,9 +502,21 @@ def plaquettes(theta: Array) -> Array:
     0.0
     """
     first, second = theta[:, 0], theta[:, 1]
-    return first + np.roll(second, -1, 1) - np.roll(first, -1, 2) - second
+    angles: Array = first.copy()
+    angles[:, :-1] += second[:, 1:]
+    angles[:, -1] += second[:, 0]
+    angles[:, :, :-1] -= first[:, :, 1:]
+    angles[:, :, -1] -= first[:, :, 0]
+    angles -= second
+    return angles
 
 
 def from_plaquettes(values: Array) -> Array:
     """The transpose of :func:`plaquettes`."""
-    return np.stack([values - np.roll(values, 1, 2), np.roll(values, 1, 1) - values], axis=1)
+    links = np.empty((len(values), 2, *values.shape[1:]))
+    first, second = links[:, 0], links[:, 1]
+    np.subtract(values[:, :, 1:], values[:, :, :-1], out=first[:, :, 1:])
+    np.subtract(values[:, :, 0], values[:, :, -1], out=first[:, :, 0])
+    np.subtract(values[:, :-1], values[:, 1:], out=second[:, 1:])
+    np.subtract(values[:, -1], values[:, 0], out=second[:, 0])
+    return links

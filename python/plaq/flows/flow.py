@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq.concepts import Action, Trainable, Vector
-from plaq.flows.coupling import AffineCoupling, Coupling, PlaquetteCoupling, Tape
+from plaq.flows.coupling import AffineCoupling, Coupling, Diverged, PlaquetteCoupling, Tape
 from plaq.flows.priors import Prior, coordinates_of, prior_from
 from plaq.flows.spectral import SpectralCoupling
 from plaq.flows.training import GRADIENTS, Draw, fitted
@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 
 CHUNK = 1024
 """Samples that go through the couplings together."""
-DIVERGED = 30.0
-"""No variable of a prior is as large; HMC that gets there has diverged."""
+LARGEST = 1e70
+"""The fourth power of a larger number overflows: HMC that gets there has diverged."""
 MOST = 10**7
 """Most samples of one call."""
 
@@ -246,18 +246,18 @@ class Flow(Trainable):
     def _value_and_force(self, action: Action, z: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         """Of the action in new variables, at the array of one field; infinite where a trajectory has diverged."""
         given = self.prior._coordinates_of(z[np.newaxis])
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            try:
                 x, log_det, tapes = self._through(given)
-                values, slopes = self._finite(action, x, force=True)
-                below, _ = self._back_through(tapes, slopes, np.full(1, -1.0))
-                value, force = float(values[0] - log_det[0]), self.prior._force(below[0], given[0])
-            if not (math.isfinite(value) and np.isfinite(force).all()):
-                raise ValueError(f"{action!r} in new variables is not finite")
-        except ValueError:
-            if np.abs(given).max() < DIVERGED:
-                raise
-            return math.inf, np.zeros_like(z)
+            except Diverged:
+                return math.inf, np.zeros_like(z)
+            if not (np.abs(x) < LARGEST).all():
+                return math.inf, np.zeros_like(z)
+            values, slopes = self._finite(action, x, force=True)
+            below, _ = self._back_through(tapes, slopes, np.full(1, -1.0))
+            value, force = float(values[0] - log_det[0]), self.prior._force(below[0], given[0])
+        if not (math.isfinite(value) and np.isfinite(force).all()):
+            raise ValueError(f"{action!r} in new variables is not finite")
         return value, force
 
     def log_prob(self, x: Any) -> float | Array:

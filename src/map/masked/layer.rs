@@ -1,13 +1,13 @@
 //! A masked layer: a sweep of updates that share their coefficients, and its geometry on one lattice.
 
 use super::mask::Pattern;
-use super::network::{CoefficientNetwork, SliceNetwork};
+use super::network::{CoefficientNetwork, Kept, SliceNetwork};
 use super::slice::{Geometry, Slice};
 use crate::error::{Error, Result};
 use crate::field;
 use crate::lattice::{Lattice, WeightedPath, program::MAX_REPLACED};
 use crate::matrix::{Algebra, Matrix};
-use crate::nn::{Activation, Layer, Plan, Record};
+use crate::nn::{Activation, Layer};
 use crate::number::{LaneMask, Real, Work};
 use std::f64::consts::FRAC_2_PI;
 use std::ops::Range;
@@ -36,14 +36,12 @@ pub(super) struct Sweep {
     pub groups: usize,
     scale: f64,
     networks: Vec<SliceNetwork>,
-    /// Parameters of one network.
-    weights: usize,
 }
 
 /// Coefficients of a slice, `[active site vector][group]`, and how its network came to them.
-pub(super) struct Chosen<R> {
+pub(super) struct Chosen<R: Real> {
     pub values: Vec<R>,
-    record: Option<Record<R>>,
+    kept: Option<Kept<R>>,
 }
 
 impl Sweep {
@@ -63,22 +61,25 @@ impl Sweep {
         };
         let lanes = pattern.lanes(lattice);
         let geometry = Geometry { lattice, pattern, lanes: &lanes, width };
-        let plan = layer.network.as_ref().map(|network| plan(network, lattice, layer.groups.len())).transpose()?;
+        let layers = layer.network.as_ref().map(layers).transpose()?;
         let (mut slices, mut networks) = (Vec::new(), Vec::new());
         for mu in chosen(layer.direction, ndim, "direction")? {
             for class in chosen(layer.class, pattern.classes(ndim), "subset")? {
-                slices.push(geometry.slice(&layer.groups, mu, class)?);
-                if let (Some(network), Some(plan)) = (&layer.network, &plan) {
-                    networks.push(SliceNetwork::new(&geometry, plan, &network.inputs, mu, class));
+                let slice = geometry.slice(&layer.groups, mu, class)?;
+                if let (Some(network), Some(layers)) = (&layer.network, &layers) {
+                    let network = (&network.inputs[..], &layers[..]);
+                    let network = SliceNetwork::new(&geometry, network, (mu, class), &slice.active)?;
+                    check_outputs(network.outputs(), layer.groups.len())?;
+                    networks.push(network);
                 }
+                slices.push(slice);
             }
         }
-        let weights = plan.map_or(0, |plan| plan.n_parameters());
-        Ok(Self { slices, groups: layer.groups.len(), scale: layer.scale, networks, weights })
+        Ok(Self { slices, groups: layer.groups.len(), scale: layer.scale, networks })
     }
 
     pub fn n_parameters(&self) -> usize {
-        if self.networks.is_empty() { self.groups } else { self.networks.len() * self.weights }
+        if self.networks.is_empty() { self.groups } else { self.networks.iter().map(SliceNetwork::n_parameters).sum() }
     }
 
     pub fn has_networks(&self) -> bool {
@@ -87,7 +88,8 @@ impl Sweep {
 
     /// The parameters of slice `n`.
     pub fn part(&self, n: usize) -> Range<usize> {
-        if self.networks.is_empty() { 0..self.groups } else { n * self.weights..(n + 1) * self.weights }
+        let weights = self.networks.first().map_or(0, SliceNetwork::n_parameters);
+        if self.networks.is_empty() { 0..self.groups } else { n * weights..(n + 1) * weights }
     }
 
     /// c_k / arctan(x_k).
@@ -95,41 +97,42 @@ impl Sweep {
         self.scale * FRAC_2_PI / self.slices[0].counts.iter().sum::<f64>()
     }
 
-    /// The coefficients of slice `n` for links, alone or with replacements behind them.
+    /// The coefficients of slice `n` for links `[site vector][mu]`, with what the reverse pass needs if it is to be kept.
     pub fn choose<R: Real, const N: usize>(
         &self,
         n: usize,
         own: &[R],
-        (items, is_wide): (&[Matrix<R, N>], bool),
+        links: &[Matrix<R, N>],
+        is_kept: bool,
     ) -> Result<Chosen<R>> {
         let (active, factor, theta) = (&self.slices[n].active[..], self.factor(), &own[self.part(n)]);
         let Some(network) = self.networks.get(n) else {
             let values = R::vectorize(Repeat { factor, theta, count: active.len() });
-            return Ok(Chosen { values, record: None });
+            return Ok(Chosen { values, kept: None });
         };
-        let record = network.record(theta, (items, is_wide))?;
+        let kept = network.record(theta, links, is_kept)?;
         let mut values = field::zeros(active.len() * self.groups);
-        let (from, to) = (record.output(), &mut values[..]);
+        let (from, to) = (kept.output(), &mut values[..]);
         R::vectorize(Pick { factor, active, groups: self.groups, from, to, is_back: false });
-        Ok(Chosen { values, record: Some(record) })
+        Ok(Chosen { values, kept: is_kept.then_some(kept) })
     }
 
     /// Carries derivatives with respect to the coefficients of slice `n`, `slopes` at each active site vector and their `sums`,
     /// on to links and parameters.
     pub fn pull<R: Real, const N: usize>(
         &self,
-        (n, own, chosen): (usize, &[R], Chosen<R>),
+        (n, own, chosen): (usize, &[R], &Chosen<R>),
         (slopes, sums): (&[R], &[R::Total]),
         items: (&mut [Matrix<R, N>], usize),
         cotangent: &mut [Algebra<R, N>],
         gradient: Option<&mut [R::Total]>,
     ) -> Result<()> {
         let gradient = gradient.map(|gradient| &mut gradient[self.part(n)]);
-        if let (Some(network), Some(mut record)) = (self.networks.get(n), chosen.record) {
+        if let (Some(network), Some(kept)) = (self.networks.get(n), &chosen.kept) {
             let (active, factor, groups) = (&self.slices[n].active[..], self.factor(), self.groups);
-            let mut above: Vec<R> = field::zeros(record.output().len());
+            let mut above: Vec<R> = field::zeros(kept.output().len());
             R::vectorize(Pick { factor, active, groups, from: slopes, to: &mut above, is_back: true });
-            return network.pull((&mut record, &above), items, cotangent, gradient);
+            return network.pull((kept, above), items, cotangent, gradient);
         }
         let factor = R::Total::splat(self.factor());
         for ((slope, &sum), &x) in gradient.into_iter().flatten().zip(sums).zip(&own[self.part(n)]) {
@@ -213,19 +216,21 @@ impl<R: Real> Work for Rate<'_, R> {
     }
 }
 
-/// The network of a layer, compiled for a lattice: arctan(x_k).
-fn plan(network: &CoefficientNetwork, lattice: &Lattice, groups: usize) -> Result<Arc<Plan>> {
+/// The layers of a network that give arctan(x_k).
+fn layers(network: &CoefficientNetwork) -> Result<Vec<Layer>> {
     let channels = network.inputs.len();
     if !(1..=MAX_REPLACED).contains(&channels) {
         return Err(Error::value(format!(
             "the network of a masked layer has {channels} loops as inputs; allowed are 1 to {MAX_REPLACED}"
         )));
     }
-    let layers = [&network.layers[..], &[Layer::Activation(Activation::Arctan)]].concat();
-    let plan = Plan::on_lattice(&layers, channels, lattice)?;
-    match plan.output().0 {
-        outputs if outputs == groups => Ok(Arc::new(plan)),
-        outputs => Err(Error::value(format!(
+    Ok([&network.layers[..], &[Layer::Activation(Activation::Arctan)]].concat())
+}
+
+fn check_outputs(outputs: usize, groups: usize) -> Result<()> {
+    match outputs == groups {
+        true => Ok(()),
+        false => Err(Error::value(format!(
             "the network of a masked layer has {outputs} outputs; {groups} are needed, one for each coefficient"
         ))),
     }

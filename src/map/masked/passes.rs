@@ -4,13 +4,13 @@
 //! a passive one -TA(W ...)/METRIC of every loop through W in which c_k B U stands for the active link.
 
 use super::jacobian::{self, MAX_N, Tables};
-use super::slice::{Passives, Slice};
+use super::slice::{Passages, Passives, Slice};
 use crate::action;
 use crate::field::{self, SiteKernel, SumKernel};
 use crate::group;
 use crate::lattice::Program;
 use crate::map::stout::through_exponential;
-use crate::matrix::{Algebra, Matrix};
+use crate::matrix::{Algebra, Complex, Matrix};
 use crate::number::Real;
 
 /// Coefficients of the groups, `[active site vector][group]`.
@@ -273,6 +273,82 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Passive<'_, R, N>
             let cotangent = &mut cotangents[target.direction];
             let sum = cotangent.add_scaled(factor, &link.mul(&slots[0]).algebra_part());
             *cotangent = blend(cotangent, &sum, target.mask);
+        }
+        R::zero()
+    }
+}
+
+/// Where links commute: Im(c_k B U V) of every staple V of active links, then dS/dc_k of their groups, with the sums of these.
+pub(super) struct Arms<'a, R, const N: usize> {
+    pub slice: &'a Slice,
+    pub items: &'a [Matrix<R, N>],
+    pub turns: &'a [Turn<R, N>],
+    pub coefficients: Coefficients<'a, R>,
+}
+
+impl<R: Real, const N: usize> SumKernel<R, R> for Arms<'_, R, N> {
+    type Scratch = Vec<Matrix<R, N>>;
+    fn scratch(&self) -> Self::Scratch {
+        vec![Matrix::zero(); self.slice.arms.iter().map(|arm| arm.program.slots()).max().unwrap_or(0)]
+    }
+    #[inline(always)]
+    fn at(&self, slots: &mut Self::Scratch, sums: &mut [R], n: usize, numbers: &mut [R]) {
+        if N != 1 {
+            return;
+        }
+        let (vector, mask) = self.slice.active[n];
+        let (loops, slopes) = numbers.split_at_mut(self.slice.arms.len());
+        let groups = slopes.len();
+        for (arm, number) in self.slice.arms.iter().zip(loops) {
+            arm.program.run(self.items, slots, vector);
+            let product = self.turns[n].replaced.trace_mul(&slots[0]).scale(R::splat(arm.weight));
+            let c = self.coefficients[n * groups + arm.group];
+            *number = R::zero().blend(c * product.im, mask);
+            slopes[arm.group] += R::zero().blend(product.re, mask);
+        }
+        sums.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += *slope);
+    }
+}
+
+/// Adds to the cotangents of links those of the loops through them, where links commute: -Im W with the sign of the direction, from
+/// numbers `[site vector][width]`, or `[number of the site vector][width]` of some.
+pub(super) struct Collect<'a, R> {
+    pub passages: &'a Passages,
+    pub number: Option<&'a [u32]>,
+    pub numbers: &'a [R],
+    pub width: usize,
+}
+
+impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Collect<'_, R> {
+    type Scratch = ();
+    fn scratch(&self) {}
+    #[inline(always)]
+    fn at(&self, (): &mut (), vector: usize, cotangents: &mut [Algebra<R, N>]) -> R {
+        for (lanes, directions) in &self.passages.classes {
+            let mask = lanes[vector];
+            if mask == 0 {
+                continue;
+            }
+            for (cotangent, passages) in cotangents.iter_mut().zip(directions) {
+                let mut sum = R::zero();
+                for passage in passages {
+                    let to = passage.shift[vector];
+                    let place = self.number.map_or(to.site(), |number| number[to.site()] as usize);
+                    let Some(&x) = self.numbers.get(place * self.width + passage.number) else { continue };
+                    let x = match to.permutation() {
+                        0 => x,
+                        n => x.permute(self.passages.lattice.permutation(n)),
+                    };
+                    if passage.is_backward {
+                        sum -= x;
+                    } else {
+                        sum += x;
+                    }
+                }
+                let sum = Complex::new(R::zero(), R::zero().blend(sum, mask));
+                let step = Matrix::from_fn(|_, _| sum).algebra_part();
+                *cotangent = cotangent.add_scaled(R::splat(-1.0 / Algebra::<R, N>::METRIC), &step);
+            }
         }
         R::zero()
     }

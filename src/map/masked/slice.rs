@@ -4,7 +4,7 @@ use super::mask::Pattern;
 use crate::error::{Error, Result};
 use crate::lattice::path::{direction, end, reversed, staples};
 use crate::lattice::program::replaced;
-use crate::lattice::{Displacement, Lattice, MAX_DIMENSIONS, Path, Program, WeightedPath};
+use crate::lattice::{Displacement, Lattice, MAX_DIMENSIONS, Path, Program, Shift, WeightedPath};
 use crate::number::LaneMask;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,44 @@ pub(super) struct Target {
     pub direction: usize,
     pub mask: LaneMask,
     pub program: usize,
+}
+
+/// A staple by itself.
+pub(super) struct Arm {
+    pub group: usize,
+    pub weight: f64,
+    pub program: Program,
+}
+
+/// A loop with a number that passes a link: where the loop begins, seen from the site of the link.
+#[derive(Debug, Clone)]
+pub(super) struct Passage {
+    pub number: usize,
+    pub shift: Shift,
+    pub is_backward: bool,
+}
+
+/// Where links commute every link of a loop gets the same cotangent up to its sign, so that numbers stand for paths around links.
+pub(super) struct Passages {
+    pub lattice: Arc<Lattice>,
+    /// Lanes of each class of sites of the link, and the loops through it, `[direction][loop]`.
+    pub classes: Vec<(Vec<LaneMask>, Vec<Vec<Passage>>)>,
+}
+
+impl Passages {
+    /// No loops, on lattices whose classes have these lanes.
+    pub fn new(lattice: &Arc<Lattice>, lanes: &[Vec<LaneMask>]) -> Self {
+        let classes = lanes.iter().map(|lanes| (lanes.clone(), vec![Vec::new(); lattice.ndim()])).collect();
+        Self { lattice: lattice.clone(), classes }
+    }
+
+    /// Link `step` of a loop, at `site` as seen from where the loop begins, for links on sites of one class.
+    pub fn push(&mut self, class: usize, number: usize, step: i8, site: &Displacement) {
+        let mut back = site.map(|x| -x);
+        back.iter_mut().zip(self.lattice.extents()).for_each(|(x, &extent)| *x = x.rem_euclid(extent as i32));
+        let passage = Passage { number, shift: self.lattice.shift(back), is_backward: step < 0 };
+        self.classes[class].1[direction(step)].push(passage);
+    }
 }
 
 /// Geometry of a masked update of the links of one direction on one class of sites.
@@ -31,11 +69,13 @@ pub(super) struct Slice {
     pub number: Vec<u32>,
     /// The links that the staples pass: item ndim + group of its site replaces an active link.
     pub passives: Passives,
+    /// The same where links commute: all staples, with replacements behind the links, and the loops that they close.
+    pub arms: Vec<Arm>,
+    pub passages: Passages,
 }
 
 /// Links in loops one link of which is replaced, and for each all paths from its end back to its beginning.
 pub(super) struct Passives {
-    pub ndim: usize,
     pub targets: Vec<Target>,
     /// Targets of a site vector begin here.
     pub first: Vec<usize>,
@@ -94,6 +134,19 @@ impl Geometry<'_> {
             |list: &[(usize, &WeightedPath)], start: usize| Program::linear(self.lattice, unit(start), list).at(&[1.0]);
         let sums = staples.iter().map(|list| list.iter().map(|path| (0, path)).collect::<Vec<_>>());
         let plain: Vec<Program> = sums.map(|list| program(&list, mu)).collect();
+        let mut passages = Passages::new(self.lattice, self.lanes);
+        let all = staples.iter().enumerate().flat_map(|(k, list)| list.iter().map(move |staple| (k, staple)));
+        let arm = |(j, (group, staple)): (usize, (usize, &WeightedPath))| {
+            let plain = [&[mu as i8 + 1], &staple.path[..]].concat();
+            for p in 1..plain.len() {
+                let (site, _) = around(&plain, group, p);
+                passages.push(self.pattern.moved(class, &site), j, plain[p], &site);
+            }
+            let alone = WeightedPath { weight: 1.0, path: staple.path.clone() };
+            let program = Program::new(self.lattice, unit(mu), &[alone]).among(self.width);
+            Arm { group, weight: staple.weight, program }
+        };
+        let arms = all.enumerate().map(arm).collect();
         let active: Vec<_> = self.lanes[class].iter().copied().enumerate().filter(|(_, mask)| *mask != 0).collect();
         let mut number = vec![u32::MAX; self.lattice.vectors()];
         active.iter().enumerate().for_each(|(n, &(vector, _))| number[vector] = n as u32);
@@ -105,6 +158,8 @@ impl Geometry<'_> {
             counts: staples.iter().map(|list| list.iter().map(|staple| staple.weight.abs()).sum()).collect(),
             passives: self.passives(&self.through(&staples, mu, class)),
             number,
+            arms,
+            passages,
         })
     }
 
@@ -138,7 +193,7 @@ impl Geometry<'_> {
             }
             first.push(targets.len());
         }
-        Passives { ndim: self.lattice.ndim(), targets, first, programs: around.iter().map(compile).collect() }
+        Passives { targets, first, programs: around.iter().map(compile).collect() }
     }
 }
 

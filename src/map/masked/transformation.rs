@@ -5,8 +5,8 @@
 //! to one and its Jacobian positive. All passes work in place; what is kept are the links before each update.
 
 use super::jacobian::{MAX_N, Tables};
-use super::layer::{MaskedLayer, Sweep};
-use super::passes::{Advance, Passive, Place, Reverse, Slopes, Solve, Turn, Widen, over};
+use super::layer::{Chosen, MaskedLayer, Sweep};
+use super::passes::{Advance, Arms, Collect, Passive, Place, Reverse, Slopes, Solve, Turn, Widen, over};
 use crate::concept::{Bijection, InverseInfo, Map, Tape};
 use crate::error::{Error, Result};
 use crate::field;
@@ -33,11 +33,23 @@ pub struct Transformation {
     memory: Memory,
 }
 
-/// Links before each update, one entry for each in turn.
-type Undo<R, const N: usize> = Vec<Vec<Matrix<R, N>>>;
+/// Links before each update, in turn.
+type Before<R, const N: usize> = Vec<Vec<Matrix<R, N>>>;
+
+/// Links before each update and how its coefficients came about, one entry for each in turn.
+struct Undo<R: Real, const N: usize> {
+    links: Before<R, N>,
+    chosen: Vec<Chosen<R>>,
+}
+
+impl<R: Real, const N: usize> Undo<R, N> {
+    fn new() -> Self {
+        Self { links: Vec::new(), chosen: Vec::new() }
+    }
+}
 
 /// The image and the way to it.
-struct Kept<R, const N: usize> {
+struct Kept<R: Real, const N: usize> {
     image: GaugeField<R, N>,
     undo: Undo<R, N>,
 }
@@ -97,13 +109,15 @@ impl Transformation {
         for &(sweep, own) in &self.each(theta)[layers] {
             for (n, slice) in sweep.slices.iter().enumerate() {
                 interrupt::poll()?;
-                let coefficients = &sweep.choose(n, own, (u.links(), false))?.values;
+                let chosen = sweep.choose(n, own, u.links(), undo.is_some())?;
+                let coefficients = &chosen.values;
                 let kernel = Advance { slice, links: u.links(), ndim, coefficients, log_det, tables };
                 let (mut links, part) = over(&kernel, slice.active.len());
                 sum += part;
                 slice.swap((u.links_mut(), ndim), &mut links);
                 if let Some(undo) = undo.as_deref_mut() {
-                    undo.push(links);
+                    undo.links.push(links);
+                    undo.chosen.push(chosen);
                 }
             }
         }
@@ -139,34 +153,48 @@ impl Transformation {
         Ok((image, sum, tape))
     }
 
-    /// The reverse pass of one layer: `undo` loses its entries.
+    /// The reverse pass of one layer: what is kept of the links loses its entries.
     fn reverse<R: Real, const N: usize>(
         &self,
         (sweep, own): (&Sweep, &[R]),
-        (items, undo): (&mut [Matrix<R, N>], &mut Undo<R, N>),
+        (items, undo, chosen): (&mut [Matrix<R, N>], &mut Before<R, N>, &[Chosen<R>]),
         cotangent: &mut LinkAlgebra<R, N>,
         weight: f64,
         mut gradient: Option<&mut [R::Total]>,
     ) -> Result<()> {
         let (ndim, width, tables) = (self.lattice.ndim(), self.width, Tables::of::<N>());
-        for (n, slice) in sweep.slices.iter().enumerate().rev() {
+        for ((n, slice), chosen) in sweep.slices.iter().enumerate().zip(chosen).rev() {
             interrupt::poll()?;
             slice.swap((items, width), &mut undo.pop().unwrap_or_default());
-            let chosen = sweep.choose(n, own, (items, true))?;
             let (coefficients, above) = (&chosen.values[..], &cotangent.elements[..]);
             let kernel = Reverse { slice, items, width, ndim, coefficients, cotangent: above, weight, tables };
             let (turns, _) = over::<R, Turn<R, N>>(&kernel, slice.active.len());
             for (turn, &(vector, _)) in turns.iter().zip(&slice.active) {
                 cotangent.elements[vector * ndim + slice.direction] = turn.below;
             }
-            let kernel = Place { slice, turns: &turns, coefficients, ndim };
-            field::for_each::<R, _, _>(&kernel, width, items);
-            let kernel = Passive { passives: &slice.passives, items, width };
-            field::for_each::<R, _, _>(&kernel, ndim, &mut cotangent.elements);
-            if gradient.is_some() || sweep.has_networks() {
-                let mut slopes: Vec<R> = field::zeros(turns.len() * sweep.groups);
+            let groups = sweep.groups;
+            let is_sloped = gradient.is_some() || sweep.has_networks();
+            let (slopes, sums) = if N == 1 {
+                let (arms, kernel) = (slice.arms.len(), Arms { slice, items, turns: &turns, coefficients });
+                let width = arms + groups;
+                let mut numbers: Vec<R> = field::zeros(turns.len() * width);
+                let sums = field::for_each_summed(&kernel, width, &mut numbers, groups);
+                let kernel =
+                    Collect { passages: &slice.passages, number: Some(&slice.number), numbers: &numbers, width };
+                field::for_each::<R, _, _>(&kernel, ndim, &mut cotangent.elements);
+                let parts = numbers.chunks_exact(width).flat_map(|numbers| &numbers[arms..]);
+                (if is_sloped { parts.copied().collect() } else { Vec::new() }, sums)
+            } else {
+                let kernel = Place { slice, turns: &turns, coefficients, ndim };
+                field::for_each::<R, _, _>(&kernel, width, items);
+                let kernel = Passive { passives: &slice.passives, items, width };
+                field::for_each::<R, _, _>(&kernel, ndim, &mut cotangent.elements);
+                let mut slopes: Vec<R> = field::zeros(if is_sloped { turns.len() * groups } else { 0 });
                 let kernel = Slopes { slice, items, turns: &turns };
-                let sums = field::for_each_summed(&kernel, sweep.groups, &mut slopes, sweep.groups);
+                let sums = field::for_each_summed(&kernel, groups, &mut slopes, groups);
+                (slopes, sums)
+            };
+            if is_sloped {
                 let (derivatives, gradient) = ((&slopes[..], &sums[..]), gradient.as_deref_mut());
                 sweep.pull((n, own, chosen), derivatives, (items, width), &mut cotangent.elements, gradient)?;
             }
@@ -243,7 +271,7 @@ impl<R: Real, const N: usize> Bijection<GaugeField<R, N>> for Transformation {
         let mut kept = match self.memory {
             Memory::Store => {
                 let kept: &Kept<R, N> = tape.get()?;
-                Some((self.wide(&kept.image), kept.undo.clone()))
+                Some((self.wide(&kept.image), kept.undo.links.clone(), &kept.undo.chosen[..]))
             }
             Memory::Recompute => None,
         };
@@ -252,12 +280,17 @@ impl<R: Real, const N: usize> Bijection<GaugeField<R, N>> for Transformation {
             let start = end - own.len();
             let part = gradient.as_deref_mut().map(|gradient| &mut gradient[start..end]);
             match &mut kept {
-                Some((items, undo)) => self.reverse((sweep, own), (items, undo), &mut below, weight, part)?,
+                Some((items, undo, chosen)) => {
+                    let (rest, chosen_here) = chosen.split_at(chosen.len() - sweep.slices.len());
+                    *chosen = rest;
+                    self.reverse((sweep, own), (items, undo, chosen_here), &mut below, weight, part)?;
+                }
                 None => {
                     let (mut u, mut undo) = (q.clone(), Undo::new());
                     self.advance((&theta, 0..l), &mut u, false, None)?;
                     self.advance((&theta, l..l + 1), &mut u, false, Some(&mut undo))?;
-                    self.reverse((sweep, own), (&mut self.wide(&u), &mut undo), &mut below, weight, part)?;
+                    let Undo { links, chosen } = &mut undo;
+                    self.reverse((sweep, own), (&mut self.wide(&u), links, chosen), &mut below, weight, part)?;
                 }
             }
             end = start;
@@ -274,7 +307,7 @@ impl<R: Real, const N: usize> Bijection<GaugeField<R, N>> for Transformation {
         for (sweep, own) in self.each(&splat::<R>(theta)).into_iter().rev() {
             for (n, slice) in sweep.slices.iter().enumerate().rev() {
                 interrupt::poll()?;
-                let coefficients = &sweep.choose(n, own, (u.links(), false))?.values;
+                let coefficients = &sweep.choose(n, own, u.links(), false)?.values;
                 let rate = sweep.contraction(coefficients).max(1e-3);
                 let most = (((0.1 * TOLERANCE).ln() / rate.ln()) as usize + 10).min(MOST_ITERATIONS);
                 let kernel = Solve { slice, links: u.links(), ndim, coefficients, tolerance: TOLERANCE, most };
