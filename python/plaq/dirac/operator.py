@@ -15,6 +15,7 @@ from plaq.concepts import DiracFamily
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import aligned, instance, number, one_of, require_memory, shown, whole_number, whole_numbers
 from plaq.ground.extras import require
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng, noise_vectors
 from plaq.ground.states import Rebuilt
 
@@ -31,7 +32,7 @@ SMEARINGS = ("gaussian", "jacobi")
 
 
 @dataclass(frozen=True)
-class SolveInfo:
+class SolveInfo(metaclass=Explained):
     """What a solve cost and how it ended.
 
     Attributes
@@ -65,7 +66,7 @@ class SolveInfo:
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(metaclass=Explained):
     """Eigenvalues at one end of a spectrum, from ``D.eigenvalues``.
 
     Attributes
@@ -105,7 +106,7 @@ class Spectrum:
     vectors: Spinors | None = field(default=None, repr=False)
 
 
-class Applied:
+class Applied(metaclass=Explained):
     """What is applied to arrays of a shape, with its adjoint: ``D @ psi``, ``D.H @ psi``."""
 
     @property
@@ -710,7 +711,7 @@ class Operator(Applied, Rebuilt):
         return self.quark_field(self.sources(source, at=at), **options)  # type: ignore[arg-type]
 
 
-class Adjoint:
+class Adjoint(metaclass=Explained):
     """The adjoint of an operator, for ``D.H @ psi``.
 
     Examples

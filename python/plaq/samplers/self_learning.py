@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq.concepts import Action, Sum, Vector
+from plaq.concepts import Action, Sum, Vector, checked_action
 from plaq.fields.gauge import GaugeField
-from plaq.ground.arguments import instance, one_of, sequence, whole_number
+from plaq.ground.arguments import one_of, sequence, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.hmc import HMC
 from plaq.samplers.tuning import Tuning
@@ -95,8 +95,8 @@ class SelfLearningHMC(HMC):
         levels: Sequence[tuple[Action, int]] | None = None,
         on_failure: str = "raise",
     ) -> None:
-        instance("target", target, Action, "one of plaq.actions or a sum of them")
-        instance("proposal", proposal, Action, "one of plaq.actions or a sum of them")
+        checked_action("target", target)
+        checked_action("proposal", proposal)
         if target.field_class is not GaugeField or proposal.field_class is not GaugeField:
             raise TypeError("target and proposal are actions of gauge fields")
         self.proposal: Action = proposal.with_parameters(proposal.parameters)
