@@ -16,6 +16,7 @@ from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import aligned, instance, number, one_of, require_memory, shown, whole_number, whole_numbers
 from plaq.ground.extras import require
 from plaq.ground.names import Explained
+from plaq.ground.progress import said_when_long
 from plaq.ground.rng import Rng, noise_vectors
 from plaq.ground.states import Rebuilt
 
@@ -313,7 +314,8 @@ class Operator(Applied, Rebuilt):
             Wrong shapes, types or options; sources that are not finite; a tolerance below rounding.
         plaq.ConvergenceError
             No convergence; ``.history`` holds the residuals, ``.best`` the iterate with the smallest true residual,
-            like `b`; the message says what to try. What singular operators and breakdowns do: docs/solvers.md.
+            like `b`; the message says what to try. What singular operators and breakdowns do: docs/solvers.md. A solve
+            that takes more than 20 s says so on standard error, with what to try.
 
         Examples
         --------
@@ -343,7 +345,8 @@ class Operator(Applied, Rebuilt):
         began = time.perf_counter()
         chosen = None if method == "auto" else method
         try:
-            x, info = self._core.solve(columns, start, chosen, precision == "mixed", bool(even_odd), tol, most)
+            with said_when_long(lambda seconds: self._long_solve(seconds, len(columns), most)):
+                x, info = self._core.solve(columns, start, chosen, precision == "mixed", bool(even_odd), tol, most)
         except _plaq.ConvergenceError as error:
             failure: Any = error
             if failure.best is not None:
@@ -353,6 +356,14 @@ class Operator(Applied, Rebuilt):
         history = np.asarray(info.pop("history"))
         found = SolveInfo(seconds=time.perf_counter() - began, history=history, **info)
         return self._returned(x, leading), found
+
+    def _long_solve(self, seconds: float, columns: int, most: int) -> str:
+        return (
+            f"plaq: the solve of {self!r} for {columns} columns runs since {seconds:.3g} s, for at most {most} "
+            "iterations. If the quarks are lighter than this field allows (kappa beyond the critical one), the "
+            "residual stagnates and the end is a ConvergenceError with its history: Ctrl-C, then a heavier quark, fewer "
+            "max_iterations, a larger tol, or D.eigenvalues(4) to see how near to zero the operator comes"
+        )
 
     def _low_modes(self, columns: Spinors, deflate: Any) -> Spinors:
         """sum over v of v <v, D^dagger b> / value."""

@@ -1,7 +1,9 @@
 """The progress display of long runs: a panel in notebooks, tqdm or one line on a terminal, lines in logs."""
 
 import importlib
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,9 +11,11 @@ from typing import Any, TextIO
 
 from plaq.ground.html import escaped, table
 
-__all__ = ["Progress", "in_notebook", "lines_in_logs"]
+__all__ = ["Progress", "in_notebook", "lines_in_logs", "said_when_long"]
 
 REFRESH_SECONDS = 0.1
+LONG_SECONDS, WATCH_SECONDS = 20.0, 1.0
+"""What runs without a display speaks after so long."""
 LOG_SECONDS, LOG_PART, LOG_LEAST = 60.0, 0.1, 5.0
 """A line goes to a log once a minute, or after a tenth of the steps, but not within 5 seconds after another."""
 
@@ -112,6 +116,58 @@ class _Log:
     def close(self) -> None:
         if self._done != self._said and time.perf_counter() - self._start >= LOG_LEAST:
             self._say()
+
+
+class _Watch:
+    """One thread for all that may be long: to begin and to end costs a microsecond, however busy the cores are."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, tuple[float, float, Callable[[float], str]]] = {}
+        self._next, self._process = 0, 0
+
+    def begin(self, text: Callable[[float], str]) -> int:
+        """Take a block in; its number."""
+        if self._process != os.getpid():  # the first one, also of a forked child, which has no threads
+            self._blocks, self._process = {}, os.getpid()
+            threading.Thread(target=self._watch, daemon=True, name="plaq-watch").start()
+        self._next += 1
+        self._blocks[self._next] = (time.monotonic(), LONG_SECONDS, text)
+        return self._next
+
+    def end(self, number: int) -> None:
+        """Forget a block."""
+        self._blocks.pop(number, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            for number, (start, due, text) in list(self._blocks.items()):
+                spent = time.monotonic() - start
+                if spent >= due and self._blocks.pop(number, None) is not None:
+                    self._blocks[number] = (start, 2 * spent, text)
+                    if sys.stderr is not None:
+                        print(text(spent), file=sys.stderr, flush=True)
+
+
+_watch = _Watch()
+
+
+@contextmanager
+def said_when_long(text: Callable[[float], str]) -> Iterator[None]:
+    """A line on standard error if the block takes longer than `LONG_SECONDS`, and again after each doubling.
+
+    For work in the core that cannot say how far it is: silence is worse than a line.
+
+    Parameters
+    ----------
+    text : callable
+        From the seconds so far to the line.
+    """
+    number = _watch.begin(text)
+    try:
+        yield
+    finally:
+        _watch.end(number)
 
 
 @contextmanager
