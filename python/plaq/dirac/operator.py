@@ -361,8 +361,8 @@ class Operator(Applied, Rebuilt):
         return (
             f"plaq: the solve of {self!r} for {columns} columns runs since {seconds:.3g} s, for at most {most} "
             "iterations. If the quarks are lighter than this field allows (kappa beyond the critical one), the "
-            "residual stagnates and the end is a ConvergenceError with its history: Ctrl-C, then a heavier quark, fewer "
-            "max_iterations, a larger tol, or D.eigenvalues(4) to see how near to zero the operator comes"
+            "residual stagnates and the end is a ConvergenceError with its history: Ctrl-C, then a heavier quark, "
+            "fewer max_iterations, a larger tol, or D.eigenvalues(4) to see how near to zero the operator comes"
         )
 
     def _low_modes(self, columns: Spinors, deflate: Any) -> Spinors:

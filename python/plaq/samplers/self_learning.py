@@ -284,6 +284,7 @@ class SelfLearningHMC(HMC):
         if validation is not None:
             held = self._checked_fields("validation", validation)
             score = self._loss_on(held, "variance" if loss == "change" else loss, seed)
+        tuned: Any = sampler
         objective = OnPolicy(sampler._core, field._core, self.parameters, loss, size, rule, seed, score, self._keep)
         facts = self._facts(loss, seed) | {"batch": size, "rule": repr(rule)}
         facts |= {"start": digest([field]), "held": digest([] if validation is None else held)}
@@ -296,7 +297,7 @@ class SelfLearningHMC(HMC):
         if validation is not None:
             self._warn_of_start(history.kept == 0, "on the configurations of validation the loss is smallest before it")
         elif not history.interrupted:
-            self._keep_better(sampler, before, seed, count * size, history)
+            self._keep_better(tuned, before, seed, count * size, history)
         return history
 
     def _keep_better(self, sampler: SelfLearningHMC, before: Vector, seed: int, first: int, history: History) -> None:

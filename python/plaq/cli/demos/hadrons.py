@@ -136,8 +136,8 @@ def _draw(found: Hadrons) -> "Figure":
     panels[1].set_ylim(bottom=0)
     assert found.spectrum is not None
     values = np.sort(found.spectrum.values)
-    for part, color in ((values < 0, COLORS[0]), (values > 0, COLORS[1])):
-        dress(panels[2]).plot(np.flatnonzero(part) + 1, values[part], "o", ms=3.5, color=color)
+    for chosen, color in ((values < 0, COLORS[0]), (values > 0, COLORS[1])):
+        dress(panels[2]).plot(np.flatnonzero(chosen) + 1, values[chosen], "o", ms=3.5, color=color)
     panels[2].xaxis.get_major_locator().set_params(integer=True)
     panels[2].axhline(0, color=GREY, lw=0.6)
     panels[2].set(xlabel="number, from below", ylabel=r"eigenvalue of $\gamma_5 D$")
