@@ -9,6 +9,7 @@ mutated inside and sealed again with a right checksum, which would else stop eve
 """
 
 import argparse
+import ast
 import copy
 import functools
 import gzip
@@ -36,6 +37,7 @@ import numpy as np
 import plaq as pq
 from plaq import _plaq
 from plaq.cli import config, jobs, new
+from plaq.ground import files
 from plaq.ground.archive import CHECKSUM, write_arrays
 from plaq.ground.weights import load_weights, save_weights
 from plaq.training.checkpoint import training_checkpoint
@@ -143,12 +145,16 @@ def _splice(rng: random.Random, data: bytearray, other: bytes) -> None:
     data[to : to + len(piece) * rng.randrange(2)] = piece
 
 
+@functools.lru_cache(100)
+def _words(seed: bytes) -> list[bytes]:
+    return WORD.findall(seed[:4096])
+
+
 def _word(rng: random.Random, data: bytearray, other: bytes) -> None:
     """A number or word of the first text becomes another one."""
-    found = list(WORD.finditer(bytes(data[:4096])))
-    if found:
-        old = rng.choice(found)
-        words = WORD.findall(other[:4096])
+    old = WORD.search(data, rng.randrange(min(len(data), 4096) or 1)) or WORD.search(data)
+    if old is not None:
+        words = _words(other)
         new = (
             rng.choice(words)
             if words and rng.random() < 0.4
@@ -718,8 +724,7 @@ def generator(name: str, number: int) -> random.Random:
 
 def work(name: str, first: int, stop: int, shared: mmap.mmap, folder: Path) -> None:
     """Inputs one after another; the number of the present one and the counts stand in shared memory."""
-    warnings.simplefilter("ignore")
-    os.fsync = lambda descriptor: None  # inputs need not outlive the machine
+    _quicken()
     reader = readers()[name]
     seeds = reader.seeds(folder)
     path = folder / "input"
@@ -732,8 +737,6 @@ def work(name: str, first: int, stop: int, shared: mmap.mmap, folder: Path) -> N
     accepted = refused = 0
     for number in range(first, stop):
         struct.pack_into("<qqq", shared, 0, number, accepted, refused)
-        if path.exists():
-            path.unlink()
         reader.write(generator(name, number), seeds, path)
         try:
             if attempt(reader, path, known):
@@ -745,6 +748,15 @@ def work(name: str, first: int, stop: int, shared: mmap.mmap, folder: Path) -> N
         except BaseException as error:  # a panic of Rust
             _keep(folder, number, repr(error), type(error).__name__)
     struct.pack_into("<qqq", shared, 0, stop, accepted, refused)
+
+
+def _quicken() -> None:
+    """What takes most of the time of a small input, and decides nothing about it."""
+    warnings.simplefilter("ignore")
+    pq.set_num_threads(1)  # a second thread would be woken for 16 sites
+    os.fsync = lambda descriptor: None  # inputs need not outlive the machine
+    files.available_memory = functools.cache(files.available_memory)
+    ast.literal_eval = functools.lru_cache(10_000)(ast.literal_eval)  # numpy reads each header of an array by it
 
 
 def _limit_memory() -> None:

@@ -16,20 +16,32 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import instance, number, sequence, shown, vector
-from plaq.ground.names import call_text
+from plaq.ground.names import Explained, call_text
 from plaq.ground.weights import require_same_layers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Action", "DiracFamily", "Links", "Loss", "Map", "Scaled", "Sum", "Trainable", "Vector"]
+__all__ = [
+    "Action",
+    "DiracFamily",
+    "Links",
+    "Loss",
+    "Map",
+    "Scaled",
+    "Sum",
+    "Trainable",
+    "Vector",
+    "checked_action",
+    "refuse_operator",
+]
 
 Links: TypeAlias = NDArray[np.complex128]
 Function: TypeAlias = Callable[[Links], tuple[float, Links]]
 Vector: TypeAlias = NDArray[np.float64]
 
 
-class Action:
+class Action(metaclass=Explained):
     """A real function of a gauge field with its force.
 
     ``action(U)`` is the value, ``action.force(U)`` the force, ``a + b`` a sum, ``a - b`` a difference, ``2 * a`` twice
@@ -158,11 +170,19 @@ class Action:
 
     def __add__(self, other: Action) -> Action:
         if not isinstance(other, Action):
+            refuse_operator("a term of an action", other)
             return NotImplemented
         if self.field_class is not other.field_class:
             kinds = f"{self.field_class.__name__} and {other.field_class.__name__}"
             raise TypeError(f"actions of different fields cannot be added: {kinds}")
         return Sum((*self.terms(), *other.terms()))
+
+    def __radd__(self, other: Any) -> Action:
+        """``sum([a, b])`` begins with ``0 + a``."""
+        if isinstance(other, int) and other == 0:
+            return self
+        refuse_operator("a term of an action", other)
+        return NotImplemented
 
     def __sub__(self, other: Action) -> Action:
         return self + -1.0 * other if isinstance(other, Action) else NotImplemented
@@ -179,7 +199,7 @@ class Action:
         return Scaled(self, factor, trainable=False)
 
 
-class DiracFamily(ABC):
+class DiracFamily(ABC, metaclass=Explained):
     """A Dirac operator without a field, as plain data: what actions know of :mod:`plaq.dirac`."""
 
     __repr__ = call_text
@@ -191,6 +211,41 @@ class DiracFamily(ABC):
     @abstractmethod
     def with_mass(self, value: float) -> DiracFamily:
         """The same operator with another mass."""
+
+
+def refuse_operator(name: str, value: Any) -> None:
+    """Say of a Dirac operator that is given as an action how it becomes one.
+
+    Raises
+    ------
+    TypeError
+        `value` is a family of operators, its class, or an operator on a field.
+    """
+    family = getattr(value, "family", value)
+    if isinstance(family, DiracFamily):
+        call = repr(family)
+    elif isinstance(family, type) and issubclass(family, DiracFamily):
+        call = f"pq.dirac.{family.__name__}(mass=..)"
+    else:
+        return
+    call = call if call.startswith("pq.") else f"pq.dirac.{call}"
+    raise TypeError(
+        f"{name} is an action, and {shown(value)} is a Dirac operator; quarks are an action as "
+        f"pq.actions.Pseudofermion({call}, n_flavors=2)"
+    )
+
+
+def checked_action(name: str, value: Any) -> Action:
+    """An action.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    refuse_operator(name, value)
+    found: Action = instance(name, value, Action, "one of plaq.actions or a sum of them")
+    return found
 
 
 def _core_of(field: Any, kind: type) -> Any:
@@ -297,7 +352,7 @@ class Scaled(Action):
     trainable: bool = True
 
     def __post_init__(self) -> None:
-        instance("action", self.action, Action, "one of plaq.actions or a sum of them")
+        checked_action("action", self.action)
         object.__setattr__(self, "coefficient", number("coefficient", self.coefficient))
         object.__setattr__(self, "trainable", bool(instance("trainable", self.trainable, bool, "a bool")))
 
@@ -333,7 +388,7 @@ class Scaled(Action):
         return self.action.functions()
 
 
-class Trainable(ABC):
+class Trainable(ABC, metaclass=Explained):
     """Something with parameters that are trained on configurations.
 
     Examples
@@ -426,7 +481,7 @@ def checked_batch(net: Any, fields: Any, targets: Any) -> None:
         raise ValueError(f"{len(targets)} targets for {len(given)} configurations; give loss.targets(fields)")
 
 
-class Loss:
+class Loss(metaclass=Explained):
     """A function of a network and configurations; the base of those of ``plaq.losses``.
 
     Examples

@@ -24,6 +24,7 @@ from plaq.ground.archive import unpacked
 from plaq.ground.arguments import unknown
 from plaq.ground.extras import require
 from plaq.ground.files import damaged, read_content, require_memory
+from plaq.ground.names import Explained
 
 __all__ = [
     "Configuration",
@@ -43,7 +44,7 @@ _FOLDER = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Configuration(metaclass=Explained):
     """A shipped file: its SHA-256, where it comes from, and what is recorded of it.
 
     Examples

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq.ground.arguments import number, whole_numbers
+from plaq.ground.names import Explained
 
 __all__ = [
     "Estimate",
@@ -52,7 +53,7 @@ class StatisticsWarning(RuntimeWarning):
 
 
 @dataclass(frozen=True, repr=False)
-class Estimate:
+class Estimate(metaclass=Explained):
     """A mean with its statistical error and integrated autocorrelation time.
 
     ``str()`` gives the physicists' short form with two digits of error, ``0.59467(16)``. A format specification is

@@ -3,11 +3,14 @@
 import itertools
 import math
 import pickle
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import plaq as pq
 import pytest
+from plaq.ground import progress
 
 Wilson, Staggered, DomainWall = pq.dirac.Wilson, pq.dirac.Staggered, pq.dirac.DomainWall
 DATA = Path(__file__).parents[1] / "data"
@@ -444,3 +447,35 @@ def test_bad_input_is_refused_in_words(call):
     with pytest.raises(kind) as caught:
         eval(call, {"pq": pq, "np": np, "math": math, "U": U, "D": D, **known})
     assert words in str(caught.value)
+
+
+def test_a_long_solve_beyond_the_critical_mass_speaks_and_is_interrupted(monkeypatch, capsys):
+    """kappa = 0.161 on a rough field: the residual stagnates; without a word one would wait for nothing."""
+    D = Wilson(mass=-0.9).on(pq.GaugeField.hot((8, 8, 8, 8), rng=1))
+    monkeypatch.setattr(progress, "LONG_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "_watch", progress._Watch())
+    monkeypatch.setattr(progress, "WATCH_SECONDS", 0.01)
+
+    def ended(number, frame):
+        raise KeyboardInterrupt
+
+    def solve():
+        while True:
+            D.solve(np.array([D.source()] * 12), tol=1e-14, precision="double", max_iterations=10**9)
+
+    before = signal.signal(signal.SIGALRM, ended)
+    begun = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.5)
+        with pytest.raises(KeyboardInterrupt):
+            solve()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - begun < 20
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all("Ctrl-C, then a heavier quark" in line and "at most 1000000000 iterations" in line for line in lines)
+    D = Wilson(mass=0.5).on(pq.GaugeField.cold((4, 4), "U(1)"))
+    D.solve(D.source())
+    assert capsys.readouterr().err == ""

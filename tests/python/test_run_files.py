@@ -15,7 +15,8 @@ import numpy as np
 import plaq as pq
 import pytest
 from plaq.cli import build, config, jobs, main, new
-from plaq.cli.toml import kind_of, written
+from plaq.cli.toml import STRANGE, default_of, kind_of, written
+from plaq.ground import progress
 
 SMALL = {
     "run": {"draws": 2, "warmup": 1, "thin": 1},
@@ -91,6 +92,45 @@ def test_every_file_that_new_can_write_is_valid():
         assert settings.system == answers["system"]
         assert settings.sampler.name == answers["sampler"]
         build._sampler(settings)
+
+
+def test_every_key_stands_in_the_file_as_a_value_or_as_a_comment():
+    """In every file that can be written; what the comments say are the defaults."""
+    for answers in EVERY:
+        made, text = new.table_of(answers), new.text_of(answers)
+        strange = STRANGE.get(answers["system"])
+        for part in text.split("\n[")[1:]:
+            section = part.partition("]")[0]
+            rows = [line.partition(" = ") for line in part.splitlines()[1:] if line]
+            keys = [each for each in _keys(section, made) if each.name != strange]
+            assert [name.removeprefix("# ") for name, _, _ in rows] == [each.name for each in keys], (answers, section)
+            for (name, _, rest), each in zip(rows, keys, strict=True):
+                shown, _, about = rest.partition(" # ")
+                assert about.strip()
+                if name.startswith("# "):
+                    default = default_of(each)
+                    known = None if shown.strip() == ".." else config.tomllib.loads(f"x = {shown}")["x"]
+                    assert known == default
+
+
+def test_help_lists_answers_and_defaults(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit):
+        main(["new", "--help"])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("--")}
+    for question in new.QUESTIONS:
+        line = lines[f"--{question.name}"]
+        said = set(re.findall(r"[\w()\d,]+", line)) | {word.strip(",;") for word in line.split()}
+        for answers in EVERY:
+            before = (
+                {key: answers[key] for key in list(answers)[: list(answers).index(question.name)]}
+                if question.name in answers
+                else None
+            )
+            if before is not None:
+                assert {question.default(before)} | set(question.choices(before)) <= said | {"4,4", "2,4,2", "2,2,2,4"}
+    assert "U(1), SU(2) (default)" in lines["--group"]
+    assert "1000" in lines["--draws"]
 
 
 @pytest.mark.filterwarnings("ignore::plaq.StatisticsWarning", "ignore::plaq.rbm.StabilityWarning")
@@ -547,3 +587,89 @@ def test_a_frozen_chain_is_rejected():
     assert outcome == "rejected"
     assert "none of the 100 updates was accepted" in why[0]
     assert page.verdict(pq.Chain({"x": values}), 101) == ("incomplete", ["100 of 101 draws"])
+
+
+LONG = """
+[field]
+shape = [4, 4]
+group = "U(1)"
+[action]
+name = "Wilson"
+beta = 2.0
+[sampler]
+name = "heatbath"
+[run]
+draws = 2000000
+seed = 1
+output = "out.npz"
+"""
+SHORT = LONG.replace("draws = 2000000", "draws = 30")
+CHECKPOINT = 'checkpoint = "check.npz"\n'
+
+
+def ended(folder, wait):
+    """`plaq run long.toml > log`, ended by SIGTERM when `wait` says so."""
+    command = [sys.executable, "-m", "plaq.cli", "run", "long.toml"]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not wait() and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+@pytest.mark.machine
+def test_sigterm_says_where_the_checkpoint_is_and_gives_the_lock_back(tmp_path):
+    text = LONG + CHECKPOINT + "checkpoint_every = 100\n"
+    (tmp_path / "long.toml").write_text(text)
+    code, said = ended(tmp_path, (tmp_path / "check.npz").exists)
+    assert code == 143, said
+    assert re.fullmatch(
+        r"plaq: ended by SIGTERM after \d+ of 2000000 draws; the checkpoint check.npz holds everything so far: the "
+        r"same command goes on from it\n",
+        said,
+    )
+    assert sorted(os.listdir(tmp_path)) == ["check.npz", "long.toml"]
+    drawn = len(pq.Chain.load(tmp_path / "check.npz"))
+    assert drawn >= 100
+    (tmp_path / "long.toml").write_text(text.replace("draws = 2000000", f"draws = {drawn + 1}"))
+    command = [sys.executable, "-m", "plaq.cli", "run", "long.toml"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert len(pq.Chain.load(tmp_path / "out.npz")) == drawn + 1
+
+
+@pytest.mark.machine
+def test_sigterm_without_a_checkpoint_saves_what_was_drawn(tmp_path):
+    (tmp_path / "long.toml").write_text(LONG)
+    begun = time.monotonic()
+    code, said = ended(tmp_path, lambda: time.monotonic() > begun + 2.5)
+    assert code == 143, said
+    assert "what was drawn is saved in out.npz" in said
+    assert "give [run] checkpoint = a file to go on from" in said
+    assert sorted(os.listdir(tmp_path)) == ["long.toml", "out.npz"]
+    assert len(pq.Chain.load(tmp_path / "out.npz")) > 0
+
+
+def test_a_log_gets_lines_and_a_quiet_run_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(progress, "LOG_LEAST", 0.0)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
+    Path("run.toml").write_text(SHORT)
+    assert main(["run", "run.toml"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("draws: ")]
+    assert 5 <= len(lines) <= 11
+    assert re.fullmatch(r"draws: \d+/30, \d+ s, \S+/s, plaquette 0\.\d+", lines[0])
+    assert lines[-1].startswith("draws: 30/30, ")
+    assert main(["run", "run.toml", "--quiet", "--force"]) == 0
+    assert "draws: " not in capsys.readouterr().out
+    pq.Heatbath(pq.actions.Wilson(2.0)).run(pq.GaugeField.cold((4, 4), "U(1)"), 5, rng=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_short_run_writes_no_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("run.toml").write_text(SHORT)
+    assert main(["run", "run.toml"]) == 0
+    assert "draws: " not in capsys.readouterr().out

@@ -417,3 +417,31 @@ def test_bad_input(name):
     call, kind, text = BAD[name]
     with pytest.raises(kind, match=text):
         call()
+
+
+WORSE = {
+    "train": lambda made, **more: made.train(SU2, loss="change", steps=3, batch=2, progress=False, rng=1, **more),
+    "train, validated": lambda made, **more: made.train(
+        SU2, steps=3, validation=[SU2, SU2], progress=False, rng=1, **more
+    ),
+    "fit": lambda made, **more: made.fit([SU2] * 2, loss="mean_square", epochs=3, progress=False, rng=1, **more),
+    "fit, validated": lambda made, **more: made.fit(
+        [SU2] * 4, loss="mean_square", epochs=3, validation=0.5, progress=False, rng=1, **more
+    ),
+}
+
+
+@pytest.mark.parametrize("how", WORSE)
+def test_a_training_that_makes_the_proposal_worse_says_so_and_keeps_the_start(how):
+    """The proposal is the target with a layer that is nearly none, thrown far away by one step of the optimiser."""
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette"], [1e-4])])
+    made = pq.SelfLearningHMC(Wilson(2.2), pq.actions.Mapped(Wilson(2.2), net), steps=6)
+    before = made.parameters
+    with pytest.warns(RuntimeWarning, match="no better: .*coefficients of the start are kept"):
+        history = WORSE[how](made, optimizer=pq.optimizers.Adam(0.1))
+    assert history.kept == 0
+    assert np.array_equal(made.parameters, before)
+    net = pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.03])])
+    made = pq.SelfLearningHMC(Wilson(2.2), pq.actions.Mapped(Wilson(2.2), net), steps=6)
+    WORSE[how](made, optimizer=pq.optimizers.Adam(0.004))  # without a warning
+    assert 0 < made.parameters[0] < 0.03

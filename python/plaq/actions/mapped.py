@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from plaq.concepts import Action, Function, Map, Vector
+from plaq.concepts import Action, Function, Map, Vector, refuse_operator
 from plaq.ground.arguments import vector
 
 __all__ = ["Mapped"]
@@ -42,6 +42,7 @@ class Mapped(Action):
     net: Map
 
     def __post_init__(self) -> None:
+        refuse_operator("action", self.action)
         if not isinstance(self.action, Action) or not isinstance(self.net, Map):
             raise TypeError(f"Mapped takes an Action and a CovariantNet; got {self.action!r} and {self.net!r}")
         object.__setattr__(self, "net", self.net.copy())

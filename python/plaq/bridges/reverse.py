@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaq.concepts import Action
+from plaq.concepts import Action, checked_action
 from plaq.fields.gauge import GaugeField
 from plaq.fields.scalar import ScalarField
 from plaq.ground.arguments import shown
@@ -177,8 +177,7 @@ def reverse_of_action(action: object) -> Reverse:
     >>> float(value) == pq.actions.Wilson(2.0)(U)
     True
     """
-    if not isinstance(action, Action):
-        raise TypeError(f"action is one of plaq.actions or a sum of them; got {shown(action)}")
+    action = checked_action("action", action)
     if action.auxiliaries:
         raise TypeError(
             f"{action!r} has pseudofermions, which are drawn anew for each trajectory; give a bosonic action"

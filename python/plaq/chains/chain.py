@@ -15,6 +15,7 @@ from plaq.chains.record import Record
 from plaq.chains.slow import slow_mode
 from plaq.ground.arguments import columns, sequence, shown, unknown, whole_numbers
 from plaq.ground.html import box
+from plaq.ground.names import Explained
 from plaq.ground.states import differences
 from plaq.plot.chains import chain as draw
 from plaq.statistics import Estimate, StatisticsWarning, estimate, fluctuations, r_hat
@@ -28,7 +29,7 @@ STUCK = 50
 """Draws rejected one after another that make an estimate doubtful."""
 
 
-class Chain:
+class Chain(metaclass=Explained):
     """Draws of a Markov chain.
 
     ``chain["plaquette"]`` is the array of draws of an observable, shape ``(draws, ...)``; ``len(chain)`` counts them.

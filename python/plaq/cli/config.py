@@ -11,6 +11,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 from plaq.ground.arguments import unknown
+from plaq.ground.files import require_file
 
 __all__ = ["Config", "ConfigError", "load"]
 
@@ -602,6 +603,7 @@ def load(path: str | Path) -> Config:
 
 def read(path: str | Path) -> dict[str, Any]:
     """The TOML of a file, unchecked."""
+    require_file(path)
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -2,9 +2,12 @@
 
 import argparse
 import itertools
+import signal
 import sys
+import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,19 @@ from plaq.chains.chain import Chain, merge
 from plaq.cli import build, config, jobs, new, page, report
 from plaq.fields.files import read_gauge, read_header
 from plaq.ground.files import check_writable, replacing
+from plaq.ground.progress import lines_in_logs
 
 __all__ = ["main"]
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(SystemExit):
+    """SIGTERM, as batch systems send it before the time is over; ``.chain`` holds what was drawn, if anything was."""
+
+    chain: Chain | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0: done; 2: bad input, with one line on stderr; 130: ended by Ctrl-C (what was drawn is saved).
+        0: done; 2: bad input, with one line on stderr; 130, 143: ended by Ctrl-C, by SIGTERM (what was drawn is saved).
     """
     options = _parser().parse_args(arguments)
     try:
@@ -84,8 +95,9 @@ def _parser() -> argparse.ArgumentParser:
 
     fresh = commands.add_parser("new", help="write a commented run file from a few answers")
     fresh.add_argument("target", type=Path, nargs="?", default=Path("run.toml"), help="run.toml by default")
+    fresh.description = "Write a commented run file from a few answers; what is left out is asked for on a terminal."
     for question in new.QUESTIONS:
-        fresh.add_argument(f"--{question.name}", help=f"{question.text} (asked for if left out, on a terminal)")
+        fresh.add_argument(f"--{question.name}", help=new.help_of(question).replace("%", "%%"))
     fresh.add_argument("--force", action="store_true", help="replace an existing file")
     fresh.set_defaults(command=_new)
 
@@ -174,7 +186,12 @@ def _run(options: argparse.Namespace) -> int:
 
 def _sampled(settings: config.Config, output: Path, source: str, quiet: bool) -> int:
     """Run, write everything, say what came out."""
-    outcome = build.run(settings, progress=not quiet)
+    try:
+        with _ended_by_sigterm(), nullcontext() if quiet else lines_in_logs():
+            outcome = build.run(settings, progress=not quiet)
+    except Terminated as error:
+        print(f"plaq: {_left(settings.run, output, error.chain)}", file=sys.stderr)
+        return TERMINATED
     files = build.save(outcome, output)
     files.append(build.beside(output, "run.toml"))
     with replacing(files[-1]) as file:
@@ -184,6 +201,38 @@ def _sampled(settings: config.Config, output: Path, source: str, quiet: bool) ->
     print(outcome.chain)
     print(f"saved in {', '.join(map(str, files))}")
     return INTERRUPTED if outcome.chain.interrupted else 0
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within the block SIGTERM ends what runs like an error: locks are given back, checkpoints written."""
+    if threading.current_thread() is not threading.main_thread():  # others cannot hear signals
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the writing
+        raise Terminated(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _left(run: config.RunConfig, output: Path, chain: Chain | None) -> str:
+    """What a run that was ended leaves, and how to go on; without a checkpoint the draws go to the output."""
+    done = "in the training" if chain is None else f"after {len(chain)} of {run.draws} draws"
+    text = f"ended by SIGTERM {done}"
+    if run.checkpoint is not None and Path(run.checkpoint).exists():
+        return f"{text}; the checkpoint {run.checkpoint} holds everything so far: the same command goes on from it"
+    kept = "; nothing is saved"
+    if chain is not None and len(chain):
+        chain.save(output)
+        kept = f"; what was drawn is saved in {output}"
+    hint = "" if run.checkpoint is not None else ": give [run] checkpoint = a file to go on from"
+    return f"{text}{kept}, and the same command starts anew{hint}"
 
 
 def _points(path: Path, table: dict[str, Any]) -> list[jobs.Point]:
@@ -203,7 +252,7 @@ def _scan(options: argparse.Namespace, found: list[jobs.Point]) -> int:
             except jobs.Claimed as error:
                 print(f"{point}: {error}")
                 continue
-            if results[-1] == INTERRUPTED:
+            if results[-1] in (INTERRUPTED, TERMINATED):
                 break
         return max(results, default=0)
     if not 0 <= options.index < len(found):

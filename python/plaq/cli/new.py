@@ -11,7 +11,7 @@ from plaq.cli import config
 from plaq.cli.toml import written
 from plaq.ground.arguments import unknown
 
-__all__ = ["QUESTIONS", "Question", "answered", "table_of", "text_of"]
+__all__ = ["QUESTIONS", "Question", "answered", "help_of", "table_of", "text_of"]
 
 Answers = dict[str, str]
 GROUPS = ("U(1)", *(f"SU({n})" for n in range(2, 9)))
@@ -108,6 +108,51 @@ QUESTIONS = (
     ),
     Question("seed", "Seed of the random numbers?", _anything, lambda _: "1"),
 )
+
+
+def help_of(question: Question) -> str:
+    """The question with the answers that are allowed and the defaults, for all answers to those before it.
+
+    Examples
+    --------
+    >>> help_of(QUESTIONS[0])
+    'What is simulated? links (default), scalar, spin_fermion, complex_scalar, ising, free_field, digits'
+    """
+    allowed: dict[str, None] = {}
+    defaults: dict[str, list[str]] = {}
+    for answers in _answers_before(question):
+        default = question.default(answers)
+        if default is None:
+            continue
+        allowed |= dict.fromkeys(question.choices(answers))
+        where = answers.get("system", "")
+        where += " with quarks" if question.name == "draws" and answers.get("quarks", NONE) != NONE else ""
+        if where not in defaults.setdefault(default, []):
+            defaults[default].append(where)
+    if len(defaults) == 1:
+        only = next(iter(defaults))
+        words = ", ".join(f"{each} (default)" if each == only else each for each in allowed)
+        return f"{question.text} {words or f'{only} by default'}"
+    by_default = "; ".join(f"{default} of {', '.join(where)}" for default, where in defaults.items())
+    return f"{question.text} {', '.join(allowed) + '; ' if allowed else ''}by default {by_default}"
+
+
+def _answers_before(question: Question) -> list[Answers]:
+    """All combinations of allowed answers to the questions before one; what may be anything has its default, and in
+    two dimensions another.
+    """
+    found: list[Answers] = [{}]
+    for each in QUESTIONS[: QUESTIONS.index(question)]:
+        longer: list[Answers] = []
+        for answers in found:
+            default = each.default(answers)
+            if default is None:
+                longer.append(answers)
+                continue
+            flat = ("16,16",) if each.name == "shape" and default != "16,16" else ()
+            longer += [answers | {each.name: one} for one in each.choices(answers) or (default, *flat)]
+        found = longer
+    return found
 
 
 def answered(given: Mapping[str, str | None], ask: Callable[[str], str] | None = None) -> Answers:

@@ -12,12 +12,15 @@ __all__ = ["written"]
 STRANGE = {"links": "components", "scalar": "group"}
 """The key of [field] that a system does not have."""
 
+LEFT_OUT = ".."
+"""Stands for the value of a key without a default."""
 COLUMN = 36
 """Where explanations begin."""
 
 
 def written(table: Mapping[str, Mapping[str, Any]], title: str = "") -> str:
-    """The text of a run file; keys that are left out stand there as comments with their defaults.
+    """The text of a run file; keys that are left out stand there as comments with their defaults, ``..`` if they have
+    none.
 
     Parameters
     ----------
@@ -63,8 +66,10 @@ def _section(section: str, table: Mapping[str, Mapping[str, Any]]) -> Iterator[s
     for spec in fields(kind_of(section, table)):
         if spec.name in given:
             yield _line(f"{spec.name} = {value(given[spec.name])}", _explained(section, spec, system))
-        elif (default := default_of(spec)) is not None and default != [] and spec.name != STRANGE.get(system):
-            yield _line(f"# {spec.name} = {value(default)}", _explained(section, spec, system))
+        elif spec.name != STRANGE.get(system):
+            default = default_of(spec)
+            shown = LEFT_OUT if default is None else value(default)
+            yield _line(f"# {spec.name} = {shown}", _explained(section, spec, system))
 
 
 def default_of(spec: "Field[Any]") -> Any:

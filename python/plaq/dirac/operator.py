@@ -15,6 +15,8 @@ from plaq.concepts import DiracFamily
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import aligned, instance, number, one_of, require_memory, shown, whole_number, whole_numbers
 from plaq.ground.extras import require
+from plaq.ground.names import Explained
+from plaq.ground.progress import said_when_long
 from plaq.ground.rng import Rng, noise_vectors
 from plaq.ground.states import Rebuilt
 
@@ -31,7 +33,7 @@ SMEARINGS = ("gaussian", "jacobi")
 
 
 @dataclass(frozen=True)
-class SolveInfo:
+class SolveInfo(metaclass=Explained):
     """What a solve cost and how it ended.
 
     Attributes
@@ -65,7 +67,7 @@ class SolveInfo:
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(metaclass=Explained):
     """Eigenvalues at one end of a spectrum, from ``D.eigenvalues``.
 
     Attributes
@@ -105,7 +107,7 @@ class Spectrum:
     vectors: Spinors | None = field(default=None, repr=False)
 
 
-class Applied:
+class Applied(metaclass=Explained):
     """What is applied to arrays of a shape, with its adjoint: ``D @ psi``, ``D.H @ psi``."""
 
     @property
@@ -312,7 +314,8 @@ class Operator(Applied, Rebuilt):
             Wrong shapes, types or options; sources that are not finite; a tolerance below rounding.
         plaq.ConvergenceError
             No convergence; ``.history`` holds the residuals, ``.best`` the iterate with the smallest true residual,
-            like `b`; the message says what to try. What singular operators and breakdowns do: docs/solvers.md.
+            like `b`; the message says what to try. What singular operators and breakdowns do: docs/solvers.md. A solve
+            that takes more than 20 s says so on standard error, with what to try.
 
         Examples
         --------
@@ -342,7 +345,8 @@ class Operator(Applied, Rebuilt):
         began = time.perf_counter()
         chosen = None if method == "auto" else method
         try:
-            x, info = self._core.solve(columns, start, chosen, precision == "mixed", bool(even_odd), tol, most)
+            with said_when_long(lambda seconds: self._long_solve(seconds, len(columns), most)):
+                x, info = self._core.solve(columns, start, chosen, precision == "mixed", bool(even_odd), tol, most)
         except _plaq.ConvergenceError as error:
             failure: Any = error
             if failure.best is not None:
@@ -352,6 +356,14 @@ class Operator(Applied, Rebuilt):
         history = np.asarray(info.pop("history"))
         found = SolveInfo(seconds=time.perf_counter() - began, history=history, **info)
         return self._returned(x, leading), found
+
+    def _long_solve(self, seconds: float, columns: int, most: int) -> str:
+        return (
+            f"plaq: the solve of {self!r} for {columns} columns runs since {seconds:.3g} s, for at most {most} "
+            "iterations. If the quarks are lighter than this field allows (kappa beyond the critical one), the "
+            "residual stagnates and the end is a ConvergenceError with its history: Ctrl-C, then a heavier quark, "
+            "fewer max_iterations, a larger tol, or D.eigenvalues(4) to see how near to zero the operator comes"
+        )
 
     def _low_modes(self, columns: Spinors, deflate: Any) -> Spinors:
         """sum over v of v <v, D^dagger b> / value."""
@@ -710,7 +722,7 @@ class Operator(Applied, Rebuilt):
         return self.quark_field(self.sources(source, at=at), **options)  # type: ignore[arg-type]
 
 
-class Adjoint:
+class Adjoint(metaclass=Explained):
     """The adjoint of an operator, for ``D.H @ psi``.
 
     Examples

@@ -14,6 +14,7 @@ from plaq.fields.gauge import (
     colors_of,
     text_or_none,
 )
+from plaq.ground.files import require_file
 
 __all__ = ["read_gauge", "read_header"]
 
@@ -109,6 +110,7 @@ def read_header(
 @contextmanager
 def _naming(path: str | PathLike[str]) -> Iterator[None]:
     """Puts the file's name before what is wrong with it."""
+    require_file(path)
     try:
         yield
     except _plaq.FormatError as error:

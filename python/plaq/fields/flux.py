@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from plaq._plaq import flux_weights
 from plaq.ground.arguments import aligned, number, require_memory, shown, whole_number, whole_numbers
 from plaq.ground.html import box
+from plaq.ground.names import Explained
 from plaq.ground.states import register_state
 
 __all__ = ["FluxField", "charge", "density", "divergence", "lattice_shape", "log_weight", "occupation", "phi_squared"]
@@ -313,7 +314,7 @@ def log_weight(k: ArrayLike, l: ArrayLike, eta: float, lam: float, mu: float, *,
 
 
 @register_state
-class FluxField:
+class FluxField(metaclass=Explained):
     """A closed configuration of fluxes: the state of :class:`plaq.Worm`.
 
     ``np.asarray(field)`` has k and l as channels, ``[2 D, x_0, .., x_{D-1}]``: what networks take.

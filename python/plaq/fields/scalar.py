@@ -12,6 +12,7 @@ from plaq import _plaq
 from plaq.fields.gauge import checked_shape
 from plaq.ground.arguments import aligned, instance, whole_number
 from plaq.ground.html import box
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import register_state
 
@@ -21,7 +22,7 @@ MAX_COMPONENTS = 1024
 
 
 @register_state
-class ScalarField:
+class ScalarField(metaclass=Explained):
     r"""A real field :math:`\phi_a(x)` with `components` components on a periodic lattice.
 
     Make one with :meth:`zeros`, :meth:`random` or :meth:`from_numpy`. ``np.asarray(phi)`` is a copy, float64 of shape

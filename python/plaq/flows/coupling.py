@@ -15,7 +15,7 @@ from plaq.fields.scalar import MAX_COMPONENTS
 from plaq.flows.circle import Projections, inverse, wrapped
 from plaq.flows.priors import Haar, Prior
 from plaq.ground.arguments import instance, number, one_of, whole_number, whole_numbers
-from plaq.ground.names import call_text
+from plaq.ground.names import Explained, call_text
 from plaq.ground.rng import Rng
 from plaq.nn.layers import Conv, Layer, Tanh
 from plaq.nn.sequential import Sequential
@@ -33,7 +33,7 @@ class Diverged(ValueError):
     """Fields that have overflowed on their way through couplings: a sampler has left every typical field."""
 
 
-class Coupling(ABC):
+class Coupling(ABC, metaclass=Explained):
     r"""A change of variables y = f(x) that moves the coordinates of a mask one by one, :math:`y_i = h_i(x_i)` with h
     monotone, by parameters that depend on the others alone: the Jacobian is triangular,
     :math:`\ln\det = \sum_i \ln h_i'(x_i)`.

@@ -16,7 +16,7 @@ from plaq.fields.gauge import UNITARITY_TOLERANCE, GaugeField, checked_shape, co
 from plaq.fields.scalar import MAX_COMPONENTS, ScalarField
 from plaq.flows.matrices import adjoint, as_matrices, as_numbers
 from plaq.ground.arguments import number, one_of, require_memory, shown, unknown, whole_number
-from plaq.ground.names import call_text
+from plaq.ground.names import Explained, call_text
 
 __all__ = ["FreeField", "Haar", "Normal", "Prior", "prior_from"]
 
@@ -26,7 +26,7 @@ PROPOSALS, TRAINING, HELD = 1, 2, 3
 """Purposes of random numbers, the last word of their counters (0: :meth:`Flow.sample`)."""
 
 
-class Prior(ABC):
+class Prior(ABC, metaclass=Explained):
     """A distribution of fields with known density.
 
     Flows work on arrays of coordinates, ``[sample, ...]``: values of a scalar field, angles of

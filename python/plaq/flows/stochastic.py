@@ -17,6 +17,7 @@ from plaq.flows.flow import CHUNK, Flow, checked_action
 from plaq.flows.training import Draw, fitted
 from plaq.flows.weighted import WeightedSamples
 from plaq.ground.arguments import instance, number, unknown, vector, whole_number
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng, seed_of
 from plaq.training.history import History
 from plaq.training.optimizers import Optimizer, Schedule
@@ -31,7 +32,7 @@ KEY = 0x9E3779B97F4A7C15
 """Takes the random numbers of training and validation out of those of :meth:`StochasticFlow.reweight`."""
 
 
-class StochasticFlow:
+class StochasticFlow(metaclass=Explained):
     r"""Couplings of a flow in stages, each followed by updates by HMC (arXiv 2002.06707, 2201.08862).
 
     With p the prior, S the action and :math:`S_k = -(1-c_k)\ln p + c_k S`, :math:`0 = c_0 < c_1 < \dots < c_n = 1`,

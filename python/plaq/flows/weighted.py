@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaq.ground.arguments import array, function
+from plaq.ground.names import Explained
 from plaq.statistics import Estimate, estimate
 
 __all__ = ["WeightedSamples"]
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedSamples:
+class WeightedSamples(metaclass=Explained):
     r"""Independent samples of a density q with weights :math:`w = e^{-S}/q`, made by :meth:`Flow.reweight`
     and :meth:`StochasticFlow.reweight`.
 

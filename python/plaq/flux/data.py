@@ -18,6 +18,7 @@ from plaq.flux.worms import open_worms
 from plaq.ground.archive import unpacked, verified, write_arrays
 from plaq.ground.arguments import fraction, number, shown, whole_number, whole_numbers
 from plaq.ground.files import damaged, read_content
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.ensemble import FluxEnsemble
 from plaq.samplers.worm import Worm
@@ -33,7 +34,7 @@ Label = Callable[[FluxEnsemble, NDArray[Any], np.random.Generator], tuple[NDArra
 
 
 @dataclass(frozen=True)
-class FluxData:
+class FluxData(metaclass=Explained):
     """Inputs and targets of a network, with where they come from.
 
     Attributes

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plaq._plaq import flux_weights
 from plaq.fields.flux import couplings, lattice_shape
 from plaq.ground.arguments import number, require_memory, whole_number
+from plaq.ground.names import Explained
 
 __all__ = ["Enumeration", "FreeTheory", "TransferMatrix", "enumeration", "free", "transfer_matrix"]
 
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class FreeTheory:
+class FreeTheory(metaclass=Explained):
     r"""What the free theory gives.
 
     Attributes
@@ -96,7 +97,7 @@ def free(shape: Sequence[int], eta: float, mu: float) -> FreeTheory:
 
 
 @dataclass(frozen=True)
-class Enumeration:
+class Enumeration(metaclass=Explained):
     """Sums over all fluxes of a 2x2 lattice.
 
     Attributes
@@ -203,7 +204,7 @@ def _edges(most: int, mu: float) -> tuple[Array, Array]:
     return table, moved
 
 
-class TransferMatrix:
+class TransferMatrix(metaclass=Explained):
     r"""Partition functions of fixed charge, :math:`Z(\mu) = \sum_Q e^{\mu Q N_t} Z_Q`; see :func:`transfer_matrix`.
 
     Attributes

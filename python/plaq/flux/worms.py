@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from plaq._plaq import flux_open_worms
 from plaq.fields.flux import pair
 from plaq.ground.arguments import require_memory, shown, whole_number
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng, seed_of
 
 __all__ = ["OpenWorms", "open_worms"]
 
 
 @dataclass(frozen=True)
-class OpenWorms:
+class OpenWorms(metaclass=Explained):
     """Fluxes with open worms; unpacks as ``k, l = open_worms(...)``.
 
     Attributes

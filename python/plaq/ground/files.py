@@ -1,5 +1,7 @@
 """The one way files are written (atomically, through links, modes kept) and read (sizes first, documented errors)."""
 
+import difflib
+import errno
 import os
 import platform
 import secrets
@@ -19,10 +21,13 @@ __all__ = [
     "read_content",
     "remove_leftovers",
     "replacing",
+    "require_file",
     "require_memory",
 ]
 
 PERMISSIONS = 0o7777
+FEW = 8
+"""Files of a folder that are named in a message."""
 
 
 @contextmanager
@@ -153,6 +158,7 @@ def read_content(path: str | os.PathLike[str], error: type[PlaqError] = FormatEr
         (or the class `error`) It is larger than the memory that is left.
     """
     path = os.fspath(path)  # a number would be an open file of the process
+    require_file(path)
     facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):
         kind = _kind(facts.st_mode)
@@ -160,6 +166,56 @@ def read_content(path: str | os.PathLike[str], error: type[PlaqError] = FormatEr
     require_memory(path, facts.st_size, error)
     with open(path, "rb") as file:
         return file.read(facts.st_size + 1)
+
+
+def require_file(path: str | os.PathLike[str]) -> None:
+    """Say of a file that is not there which folder was looked in, and what is there under a similar name.
+
+    Raises
+    ------
+    FileNotFoundError
+        With what is there instead.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "chain.npz").touch()
+    >>> try:
+    ...     require_file(folder / "chain.nzp")
+    ... except FileNotFoundError as error:
+    ...     print(error.strerror.partition(";")[2])
+     did you mean chain.npz?
+    """
+    target = Path(path)
+    try:
+        os.stat(target)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, _what_is_there(target), os.fspath(path)) from None
+    except (OSError, ValueError):  # what it is is said by whoever opens it
+        return
+
+
+def _what_is_there(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        above = next((each for each in folder.parents if each.is_dir()), Path())
+        start = "" if path.is_absolute() else f", from {Path.cwd()}"
+        return f"No such file: there is no folder {folder}{start}{_near(folder.relative_to(above).parts[0], above)}"
+    return f"No such file in the folder {folder.resolve()}{_near(path.name, folder)}"
+
+
+def _near(name: str, folder: Path) -> str:
+    """The names in a folder that resemble one; those that there are if they are few."""
+    try:
+        there = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
+    except OSError:
+        return ""
+    lower = {each.lower(): each for each in there}
+    near = [lower[each] for each in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; it has {', '.join(there) or 'no files'}" if len(there) <= FEW else ""
 
 
 def require_memory(path: str | os.PathLike[str], needed: int, error: type[PlaqError] = FormatError) -> None:

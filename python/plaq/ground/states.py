@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from plaq._plaq import CheckpointError
 from plaq.ground.arguments import shown
+from plaq.ground.names import Explained
 
 __all__ = ["Arrays", "Rebuilt", "decode", "describe", "differences", "encode", "register_state"]
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 _STATES: dict[str, type] = {}
 
 
-class Rebuilt:
+class Rebuilt(metaclass=Explained):
     """Objects with compiled parts, which are left out of pickles and copies and made anew when first used.
 
     A class names the attributes in `_compiled` and sets them all in `_rebuild`.

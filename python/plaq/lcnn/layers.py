@@ -10,12 +10,12 @@ import numpy as np
 
 from plaq import _plaq
 from plaq.ground.arguments import unknown, whole_numbers
-from plaq.ground.names import call_text
+from plaq.ground.names import Explained, call_text
 
 __all__ = ["LCB", "Dense", "LAct", "LBilin", "LConv", "LExp", "Layer", "Loops", "Mean", "Trace"]
 
 
-class Layer:
+class Layer(metaclass=Explained):
     """What all layers share: they are plain data.
 
     Examples

@@ -18,6 +18,7 @@ from plaq.concepts import Action
 from plaq.fields.gauge import GaugeField, colors_of
 from plaq.ground.arguments import number, real, vector
 from plaq.ground.html import layer_table
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.weights import load_weights, making, require_same_layers, save_weights
 from plaq.lcnn.layers import (
@@ -34,7 +35,7 @@ from plaq.training.optimizers import Optimizer, Schedule
 __all__ = ["LCNN"]
 
 
-class LCNN:
+class LCNN(metaclass=Explained):
     """A gauge equivariant convolutional network: links to invariant numbers, the same weights on any lattice size.
 
     ``net(U)`` has shape ``(channels,)`` if the last layer is :class:`Mean`, else ``(L_0, .., L_{D-1}, channels)``.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from plaq.ground.arguments import number, one_of, sequence, shown, unknown, whole_number, whole_numbers
-from plaq.ground.names import call_text
+from plaq.ground.names import Explained, call_text
 
 __all__ = [
     "GELU",
@@ -37,7 +37,7 @@ Size = int | Sequence[int]
 MOST = 2**20
 
 
-class Layer:
+class Layer(metaclass=Explained):
     """What all layers share: they are plain data.
 
     Examples

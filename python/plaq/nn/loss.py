@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaq.ground.arguments import array, number, one_of, shown
+from plaq.ground.names import Explained
 
 __all__ = ["MSE", "BinaryCrossEntropy", "Huber", "NetLoss", "loss_of"]
 
 
-class NetLoss:
+class NetLoss(metaclass=Explained):
     """What losses share.
 
     Examples

@@ -7,6 +7,7 @@ stride of 2, FL flatten and so know one size of the lattice (task 1: 60x4, tasks
 from collections.abc import Iterator, Mapping, Sequence
 
 from plaq.ground.arguments import one_of, unknown
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng
 from plaq.nn.layers import (
     AvgPool,
@@ -98,7 +99,7 @@ def _activated(layers: Sequence[Layer]) -> list[Layer]:
     return found
 
 
-class Zoo(Mapping[str, Sequential]):
+class Zoo(Mapping[str, Sequential], metaclass=Explained):
     """Published networks by name; each look-up makes a new network with fresh parameters.
 
     Examples

@@ -17,6 +17,7 @@ from plaq.ground.arguments import aligned, real, whole_number
 from plaq.ground.arguments import number as finite_number
 from plaq.ground.files import damaged, read_content
 from plaq.ground.html import number_table
+from plaq.ground.names import Explained
 from plaq.ground.rng import Rng, seed_of
 from plaq.rbm.fit import Layer, MachineFit
 from plaq.training.batches import held_back
@@ -83,7 +84,7 @@ def checked_kernel(matrix: ArrayLike, name: str, size: int | None, *, semidefini
     return symmetric
 
 
-class Machine(ABC):
+class Machine(ABC, metaclass=Explained):
     """Base of all machines: p(v, h) ~ exp(v^T W h) times the laws of the single units."""
 
     _method_names: tuple[str, ...] = ("cd", "pcd")

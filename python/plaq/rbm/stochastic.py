@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq.ground.arguments import array, number, real, require_memory, whole_number
-from plaq.ground.names import call_text
+from plaq.ground.names import Explained, call_text
 from plaq.ground.rng import Rng
 from plaq.rbm.dyson import chain_memory
 from plaq.rbm.theory import generator
@@ -66,7 +66,7 @@ def minibatch_noise(
     return lambda x: 4.0 * memory * x**2 * learning_rate / (batch * (mu2 - x) ** 2)
 
 
-class FokkerPlanck:
+class FokkerPlanck(metaclass=Explained):
     r"""Fokker-Planck operator :math:`\partial_t P = \partial_x[-f P + \partial_x(D P)]` of one mode on 0 < x < mu2
     (Ito).
 

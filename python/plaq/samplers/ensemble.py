@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from plaq.chains.chain import Chain
 from plaq.fields.flux import charge
 from plaq.ground.arguments import number, whole_number
+from plaq.ground.names import Explained
 from plaq.statistics import Estimate, estimate
 
 __all__ = ["FluxEnsemble", "Reweighted"]
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Reweighted:
+class Reweighted(metaclass=Explained):
     r"""Estimates at another chemical potential, from weights :math:`w = e^{(\mu' - \mu) Q N_t}`.
 
     Attributes
@@ -45,7 +46,7 @@ class Reweighted:
     effective_samples: float
 
 
-class FluxEnsemble:
+class FluxEnsemble(metaclass=Explained):
     """Configurations drawn by :meth:`plaq.Worm.sample`.
 
     Attributes

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from plaq.chains.sampler import Info, Sampler
-from plaq.concepts import Action
+from plaq.concepts import Action, checked_action
 from plaq.fields.gauge import GaugeField
 from plaq.fields.scalar import ScalarField
 from plaq.ground.rng import counter
@@ -34,9 +34,7 @@ class FieldSampler(Rebuilt, Sampler[Any]):
     """A sampler of the field that its action is a function of."""
 
     def __init__(self, action: Action) -> None:
-        if not isinstance(action, Action):
-            raise TypeError(f"action is one of plaq.actions or a sum of them; got {action!r}")
-        self.action = action
+        self.action: Action = checked_action("action", action)
 
     def _checked(self, state: Any) -> Any:
         kind = self.action.field_class

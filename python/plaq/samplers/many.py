@@ -14,6 +14,7 @@ import numpy as np
 from plaq.chains.chain import Chain, merge
 from plaq.chains.sampler import Sampler
 from plaq.ground.arguments import instance, sequence, shown, whole_number
+from plaq.ground.names import Explained
 from plaq.ground.progress import Progress
 from plaq.ground.rng import Rng, seed_of
 
@@ -24,7 +25,7 @@ Task = tuple["Job", int, str | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class Job(metaclass=Explained):
     """One run for :func:`plaq.run_many`: the arguments of :meth:`plaq.Sampler.run` as data.
 
     Parameters

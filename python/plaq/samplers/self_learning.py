@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq.concepts import Action, Sum, Vector
+from plaq import _plaq
+from plaq.concepts import Action, Sum, Vector, checked_action
 from plaq.fields.gauge import GaugeField
-from plaq.ground.arguments import instance, one_of, sequence, whole_number
+from plaq.ground.arguments import one_of, sequence, whole_number
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.hmc import HMC
 from plaq.samplers.tuning import Tuning
@@ -28,6 +31,12 @@ __all__ = ["SelfLearningHMC"]
 
 STORED = ["mean_square", "variance", "force"]
 """Losses that need no trajectory."""
+TRIALS = 8
+"""Trajectories that compare the coefficients before and after a training."""
+SIGMAS = 2.0
+"""Standard errors of their difference that count."""
+DIVERGED = 50.0
+"""delta_h of a trajectory that ends anywhere."""
 
 
 class SelfLearningHMC(HMC):
@@ -95,8 +104,8 @@ class SelfLearningHMC(HMC):
         levels: Sequence[tuple[Action, int]] | None = None,
         on_failure: str = "raise",
     ) -> None:
-        instance("target", target, Action, "one of plaq.actions or a sum of them")
-        instance("proposal", proposal, Action, "one of plaq.actions or a sum of them")
+        checked_action("target", target)
+        checked_action("proposal", proposal)
         if target.field_class is not GaugeField or proposal.field_class is not GaugeField:
             raise TypeError("target and proposal are actions of gauge fields")
         self.proposal: Action = proposal.with_parameters(proposal.parameters)
@@ -236,7 +245,10 @@ class SelfLearningHMC(HMC):
             Factor of the learning rate.
         validation : sequence of GaugeField, optional
             Held-back configurations: after every step the loss on them (``"variance"`` for ``"change"``), with
-            pseudofermions that stay the same; the coefficients with the smallest are kept. Without it: the last ones.
+            pseudofermions that stay the same; the coefficients with the smallest are kept, and those of the start are
+            among them. Without it: the last ones, unless a few trial trajectories from the last field, with the same
+            momenta and pseudofermions for both, have a mean square of delta_h that is larger than with those of the
+            start by more than two standard errors. If those of the start are kept there is a RuntimeWarning.
         patience : int, optional
             Steps without a better validation loss after which training ends.
         checkpoint : path, optional
@@ -266,11 +278,13 @@ class SelfLearningHMC(HMC):
         rule = scheduled(optimizer, schedule, Adam(1e-3))
         seed, field = seed_of(rng), self._checked(start)
         self._require_parameters()
+        before = self.parameters
         sampler = self if self.steps is not None else self.tuned(self.tuning(field, seed) or {})
         score = None
         if validation is not None:
             held = self._checked_fields("validation", validation)
             score = self._loss_on(held, "variance" if loss == "change" else loss, seed)
+        tuned: Any = sampler
         objective = OnPolicy(sampler._core, field._core, self.parameters, loss, size, rule, seed, score, self._keep)
         facts = self._facts(loss, seed) | {"batch": size, "rule": repr(rule)}
         facts |= {"start": digest([field]), "held": digest([] if validation is None else held)}
@@ -280,7 +294,46 @@ class SelfLearningHMC(HMC):
             )
         finally:
             self.trained: GaugeField = GaugeField(objective.field)
+        if validation is not None:
+            self._warn_of_start(history.kept == 0, "on the configurations of validation the loss is smallest before it")
+        elif not history.interrupted:
+            self._keep_better(tuned, before, seed, count * size, history)
         return history
+
+    def _keep_better(self, sampler: SelfLearningHMC, before: Vector, seed: int, first: int, history: History) -> None:
+        """The coefficients of the start, if trial trajectories with them end nearer to the target."""
+        if np.array_equal(before, self.parameters):
+            return
+        changes = [sampler._trials(self.trained, each, seed, first) for each in (before, self.parameters)]
+        grown = changes[1] ** 2 - changes[0] ** 2
+        worse = float(grown.mean()) > SIGMAS * float(grown.std(ddof=1)) / math.sqrt(TRIALS)
+        if worse:
+            self.parameters, history.kept = before, 0
+        rates = [float(np.exp(-np.clip(each, 0.0, None)).mean()) for each in changes]
+        about = f"trial trajectories are accepted with {rates[0]:.2g} before and {rates[1]:.2g} after it"
+        self._warn_of_start(
+            worse, f"{about} (delta_h^2 = {np.mean(changes[0] ** 2):.2g}, {np.mean(changes[1] ** 2):.2g})"
+        )
+
+    def _trials(self, field: GaugeField, parameters: Vector, seed: int, first: int) -> Vector:
+        """delta_h of trajectories from one field, each with the noise of its number, at most DIVERGED."""
+        found = []
+        for n in range(TRIALS):
+            try:
+                change = self._core.learn(field._core, seed, first + n, parameters, False)[1]["delta_h"]
+            except _plaq.ConvergenceError:
+                change = np.inf
+            found.append(min(change, DIVERGED) if np.isfinite(change) else DIVERGED)
+        return np.array(found)
+
+    def _warn_of_start(self, kept: bool, why: str) -> None:
+        if kept:
+            warnings.warn(
+                f"the training made the proposal no better: {why}; the coefficients of the start are kept. Lower the "
+                "learning rate, take more steps or larger batches, or give validation= to keep the best of all steps",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def fit(
         self,
@@ -307,7 +360,8 @@ class SelfLearningHMC(HMC):
             Of :math:`d = S_\mathrm{proposal} - S_\mathrm{target}` over a batch; mean square difference of the forces,
             as of :meth:`train`.
         epochs, batch, optimizer, schedule, validation, patience, checkpoint, progress, rng
-            As of :meth:`plaq.CovariantNet.fit`; `rng` also fixes the pseudofermions. By default ``Adam(1e-3)``.
+            As of :meth:`plaq.CovariantNet.fit`; `rng` also fixes the pseudofermions. By default ``Adam(1e-3)``. The
+            coefficients of the start are kept, with a RuntimeWarning, if their loss is the smallest.
 
         Returns
         -------
@@ -363,6 +417,8 @@ class SelfLearningHMC(HMC):
             facts=facts,
             keep=self._keep,
         )
+        what = "on the held-back configurations" if held else "on the configurations"
+        self._warn_of_start(history.kept == 0, f"{what} the loss is smallest before it")
         return history
 
     def _keep(self, parameters: Vector) -> None:

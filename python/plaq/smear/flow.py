@@ -16,6 +16,7 @@ from plaq.concepts import Action
 from plaq.fields.gauge import GaugeField
 from plaq.fields.loops import RECTANGLES
 from plaq.ground.arguments import number, real, unknown
+from plaq.ground.names import Explained
 from plaq.observables.links import plaquette
 from plaq.observables.topology import energy_density, topological_charge
 from plaq.smear.arguments import gauge_field, levels
@@ -33,7 +34,7 @@ LOOSEST = 1e-2
 
 
 @dataclass(frozen=True, repr=False)
-class Flow:
+class Flow(metaclass=Explained):
     """Result of :func:`flow`.
 
     Attributes

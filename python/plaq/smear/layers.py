@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plaq.fields.loops import Loop, checked_loop
 from plaq.ground.arguments import one_of, vector
+from plaq.ground.names import Explained
 
 __all__ = ["AttentionLayer", "StoutLayer"]
 
@@ -27,7 +28,7 @@ def _mask(directions: Iterable[int]) -> int:
     return sum(1 << int(mu) for mu in set(chosen))
 
 
-class Layer:
+class Layer(metaclass=Explained):
     """A layer of a covariant network: its loops, and its coefficients `rho` (one-dimensional)."""
 
     terms: list[tuple[Any, int]]

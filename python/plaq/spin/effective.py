@@ -11,6 +11,7 @@ from plaq._plaq import FormatError, SpinNetworkCore
 from plaq.fields.spins import Array, Shape, Shells, extents_of, rows_of, scalars, shell_list
 from plaq.ground.arguments import number, real
 from plaq.ground.html import number_table
+from plaq.ground.names import Explained
 from plaq.ground.weights import load_weights, save_weights
 from plaq.spin.regression import LeastSquares, held_pair, hold_out, predicted_acceptance
 from plaq.training.history import History
@@ -24,7 +25,7 @@ __all__ = ["LinearSpinModel", "predicted_acceptance"]
 KIND = "plaq spin model 2"
 
 
-class Effective:
+class Effective(metaclass=Explained):
     """What the effective models share: a stack of blocks (none for the linear model) and a linear read-out."""
 
     _network: SpinNetworkCore

@@ -2,8 +2,10 @@
 
 from typing import Any, ClassVar
 
+from plaq.ground.names import Explained
 
-class Fixed:
+
+class Fixed(metaclass=Explained):
     """Refuses to change the attributes named in `_fixed`, and says what to do instead."""
 
     _fixed: ClassVar[frozenset[str]] = frozenset()

@@ -13,6 +13,7 @@ from plaq.ground.arguments import columns as checked_columns
 from plaq.ground.arguments import shown, unknown
 from plaq.ground.files import damaged, read_content
 from plaq.ground.html import box
+from plaq.ground.names import Explained
 from plaq.plot.training import training as draw
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["History", "Recorder"]
 _INTERRUPTED, _KEPT = "plaq.interrupted", "plaq.kept"
 
 
-class History(Mapping[str, NDArray[Any]]):
+class History(Mapping[str, NDArray[Any]], metaclass=Explained):
     """Arrays along training, all with one entry (row) per record: ``history.loss`` or ``history["loss"]``.
 
     Parameters

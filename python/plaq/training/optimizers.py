@@ -4,12 +4,13 @@ from dataclasses import dataclass, field, fields, replace
 
 from plaq._plaq import OptimizerCore
 from plaq.ground.arguments import array, number, require_memory, whole_number
+from plaq.ground.names import Explained
 
 __all__ = ["SGD", "AMSGrad", "Adam", "AdamW", "Constant", "Cosine", "Step", "WarmUp"]
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(metaclass=Explained):
     """Factor 1 at every step.
 
     Examples
@@ -20,7 +21,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(metaclass=Explained):
     """Factor ``floor + (1 - floor) (1 + cos(pi step / steps)) / 2``, then ``floor`` (arXiv 1608.03983).
 
     Examples
@@ -34,7 +35,7 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class WarmUp:
+class WarmUp(metaclass=Explained):
     """Linear rise over `steps`, then a cosine down to `floor` at step `total` (``total = 0``: stay at 1).
 
     Examples
@@ -49,7 +50,7 @@ class WarmUp:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(metaclass=Explained):
     """Factor ``factor ** (step // every)``.
 
     Examples
@@ -67,7 +68,7 @@ _NAMES = {Constant: "constant", Cosine: "cosine", WarmUp: "warm_up", Step: "step
 
 
 @dataclass(frozen=True)
-class _Rule:
+class _Rule(metaclass=Explained):
     learning_rate: float
 
     def _plain(self) -> tuple[str, list[float], Schedule]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from plaq.concepts import Action, Function
+from plaq.concepts import Action, Function, refuse_operator
 from plaq.fields.gauge import GaugeField
 from plaq.flows.flow import Flow
 from plaq.transform.field import FieldTransform
@@ -45,6 +45,7 @@ class Transformed(Action):
 
     def __post_init__(self) -> None:
         kind = self.transform.prior.field_class if isinstance(self.transform, Flow) else GaugeField
+        refuse_operator("action", self.action)
         fits = isinstance(self.action, Action) and self.action.field_class is kind
         if not fits or not isinstance(self.transform, FieldTransform | Flow):
             given = f"{self.action!r} and {self.transform!r}"

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.fields.loops import Loop, checked_loop
 from plaq.ground.arguments import instance, number, one_of, shown, vector, whole_number
+from plaq.ground.names import Explained
 from plaq.nn.layers import layer_from as network_layer
 from plaq.nn.sequential import Sequential
 
@@ -21,7 +22,7 @@ __all__ = ["StoutMask"]
 MASKS = ("parity", "sublattices")
 
 
-class StoutMask:
+class StoutMask(metaclass=Explained):
     r"""Masked stout-type update :math:`U \to e^{A} U`, :math:`A = \mathrm{TA}(\sum_k c_k \sum_i S_{k,i} U^\dagger)`.
 
     :math:`S_{k,i}` are the staples of the loops of coefficient k that pass no other link of the mask. By default a

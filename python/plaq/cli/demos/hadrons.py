@@ -15,8 +15,7 @@ from plaq.dirac.operator import Operator, Spectrum
 from plaq.ground.correlators import effective_mass, effective_mass_error
 from plaq.observables.hadrons import chiral_condensate, meson_correlator, nucleon_correlator
 from plaq.plot.correlators import correlator
-from plaq.plot.correlators import spectrum as draw_spectrum
-from plaq.plot.figure import new_figure
+from plaq.plot.figure import dress, new_figure
 from plaq.plot.style import COLORS, GREY
 from plaq.samplers.heatbath import Heatbath
 from plaq.statistics import Estimate
@@ -132,13 +131,17 @@ def _draw(found: Hadrons) -> "Figure":
         correlator(C, label=name, color=color, ax=panels[0])
         # The nucleon moves forward in the first half of time only.
         part = C[:, : C.shape[1] // 2] if name == "nucleon" else C
-        correlator(part, kind="mass", form=_forms(name), label=name, color=color, ax=panels[1])
+        correlator(part, kind="mass", form=_forms(name), color=color, ax=panels[1])
     panels[0].legend(frameon=False, fontsize=8)
     panels[1].set_ylim(bottom=0)
     assert found.spectrum is not None
-    draw_spectrum(found.spectrum.values, ax=panels[2])
+    values = np.sort(found.spectrum.values)
+    for chosen, color in ((values < 0, COLORS[0]), (values > 0, COLORS[1])):
+        dress(panels[2]).plot(np.flatnonzero(chosen) + 1, values[chosen], "o", ms=3.5, color=color)
+    panels[2].xaxis.get_major_locator().set_params(integer=True)
     panels[2].axhline(0, color=GREY, lw=0.6)
-    panels[2].set(ylabel=r"eigenvalue of $\gamma_5 D$")
-    for panel, title in zip(panels, ("correlators", "effective masses", CONFIGURATION), strict=True):
+    panels[2].set(xlabel="number, from below", ylabel=r"eigenvalue of $\gamma_5 D$")
+    gap = rf"lowest modes: heavy quarks, a gap of {np.abs(values).min():.2f}"
+    for panel, title in zip(panels, ("correlators", r"effective masses: $\pi$ and $\rho$ close", gap), strict=True):
         panel.set_title(title, fontsize=10, loc="left")
     return drawing

@@ -10,10 +10,8 @@ from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.datasets import gauge
 from plaq.fields.gauge import GaugeField
 from plaq.losses.distance import FieldDistance
-from plaq.observables.topology import topological_charge_density
 from plaq.plot.figure import dress, new_figure
 from plaq.plot.flow import flow as draw_flow
-from plaq.plot.lattice import slice as draw_slice
 from plaq.plot.style import COLORS
 from plaq.samplers.heatbath import Heatbath
 from plaq.smear.flow import Flow, flow
@@ -54,7 +52,7 @@ def smearing(
     train, held = _ensemble(configurations, seed)
     histories = _train(train, held, epochs, seed, say)
     _check_covariance(held[0], say)
-    _draw(links, result, histories).savefig(figure, dpi=160)
+    _draw(result, histories).savefig(figure, dpi=160)
     say(f"\nFigure: {figure}")
     return histories
 
@@ -120,18 +118,14 @@ def _check_covariance(field: "GaugeField", say: Say) -> None:
         say(f"{name:26}{np.abs(a - b).max():12.1e}")
 
 
-def _draw(links: "GaugeField", result: "Flow", histories: dict[str, "History"]) -> Any:
-    figure = new_figure((10.5, 6.4))
-    grid = figure.subplots(2, 2)
-    draw_flow(result, level=LEVEL, ax=grid[0, 0])
+def _draw(result: "Flow", histories: dict[str, "History"]) -> Any:
+    figure = new_figure((10.5, 3.8))
+    left, right = figure.subplots(1, 2)
+    draw_flow(result, level=LEVEL, ax=left)
     for (name, history), color in zip(histories.items(), COLORS, strict=False):
-        grid[0, 1].semilogy(history.epoch, history.validation, lw=1.3, color=color, label=name)
-    grid[0, 1].set(xlabel="epoch", ylabel=r"held-out $\langle|U'-V|^2\rangle$", xlim=(0, None))
-    grid[0, 1].legend(frameon=False, fontsize=8)
-    dress(grid[0, 1])
-    smooth = topological_charge_density(result.field)
-    at = [int(k) for k in np.unravel_index(np.abs(smooth).argmax(), smooth.shape)]
-    for ax, field, label in zip(grid[1], (links, result.field), ("t = 0", f"t = {result.t[-1]:g}"), strict=True):
-        density = topological_charge_density(field)
-        draw_slice(density, plane=(3, 0), at=at, name=f"charge density, {label}", ax=ax)
+        right.semilogy(history.epoch, history.validation, lw=1.3, color=color, label=name)
+    right.set(xlabel="epoch", ylabel=r"held-out $\langle|U'-V|^2\rangle$", xlim=(0, None))
+    right.set_title(f"networks learn the flow to t = {TARGET:g}", fontsize=10, loc="left")
+    right.legend(frameon=False, fontsize=8)
+    dress(right)
     return figure

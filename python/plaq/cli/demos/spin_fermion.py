@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from plaq.chains.chain import Chain
 from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.fields.spins import random
 from plaq.plot.figure import dress, new_figure
-from plaq.plot.lattice import spins as draw_spins
 from plaq.plot.style import COLORS, GREY
 from plaq.spin.attention import EquivariantAttention
 from plaq.spin.effective import LinearSpinModel, predicted_acceptance
@@ -99,7 +98,7 @@ def spin_fermion(
         )
         say(_line(rows[-1]))
     say("\nevery sampler is exact: |m| and |m_s| agree, the effective model decides how fast they come")
-    _figure(rows, network, start).savefig(figure, dpi=160)
+    _figure(rows).savefig(figure, dpi=160)
     say(f"Figure: {figure}")
     return {row.name: row.chain for row in rows}
 
@@ -162,19 +161,13 @@ def _line(row: Row) -> str:
     return f"{row.name:20}{fitted}{row.chain.acceptance:10.3f}{row.seconds:10.4f}{results}"
 
 
-def _figure(rows: list[Row], network: EquivariantAttention, start: Array) -> "Figure":
-    figure = new_figure((13.5, 10.0))
-    grid = figure.add_gridspec(3, 4)
-    learned = rows[1:]
-    for place, (height, against) in enumerate((h, a) for h in ("acceptance", "loss") for a in ("layers", "parameters")):
-        _against(figure.add_subplot(grid[0, place]), learned, height, against)
-    for k, spins in enumerate(network.effective_spins(start)):
-        turn = np.degrees(np.arccos(np.clip(np.sum(spins * start, axis=-1), -1, 1))).mean()
-        title = f"after block {k}, turned by {turn:.0f}° on average" if k else "spins, staggered"
-        ax: Any = figure.add_subplot(grid[1, k])
-        draw_spins(spins, staggered=True, title=title, colorbar=k == network.layers, ax=ax)
-    _times(figure.add_subplot(grid[2, :2]), rows)
-    _results(figure.add_subplot(grid[2, 2:]), rows)
+def _figure(rows: list[Row]) -> "Figure":
+    """What a better effective model gains, what it costs, and that the results stay."""
+    figure = new_figure((13.5, 4.2))
+    panels = figure.subplots(1, 3)
+    _acceptances(panels[0], rows[1:])
+    _times(panels[1], rows)
+    _results(panels[2], rows)
     figure.suptitle(rf"Spin-fermion model, $6\times6$, $J = t$, $\mu = 0$, $T = {TEMPERATURE}\,t$", fontsize=12)
     return figure
 
@@ -183,22 +176,17 @@ def _family(row: Row) -> str:
     return str(COLORS[0 if row.family == "attention" else 1 if row.family == "linear" else 2])
 
 
-def _against(ax: "Axes", rows: list[Row], height: str, against: str) -> None:
-    """Acceptance (measured, and predicted by a dash) or loss, against layers or parameters."""
+def _acceptances(ax: "Axes", rows: list[Row]) -> None:
+    """Measured, and predicted by a dash, against the number of parameters."""
     for family in ("linear", "attention"):
         chosen = [row for row in rows if row.family == family]
-        places = [getattr(row, against) for row in chosen]
-        values = [row.chain.acceptance if height == "acceptance" else row.mse for row in chosen]
+        places = [row.parameters for row in chosen]
+        values = [row.chain.acceptance for row in chosen]
         ax.plot(places, values, "o-" if family == "attention" else "s", color=_family(chosen[0]), label=family)
-        if height == "acceptance":
-            ax.plot(places, [predicted_acceptance(row.mse) for row in chosen], "k_", ms=12)
-    if height == "loss":
-        ax.set_yscale("log")
-    if against == "parameters":
-        ax.set_xscale("log")
-    ax.set(xlabel=against if against == "parameters" else "attention layers", ylabel=height)
-    ax.set_title("dashes: predicted from MSE" if height == "acceptance" else "mean square error of log W", fontsize=9)
-    ax.legend(frameon=False)
+        ax.plot(places, [predicted_acceptance(row.mse) for row in chosen], "k_", ms=12)
+    ax.set(xlabel="parameters", ylabel="acceptance", xscale="log", ylim=(0, 1))
+    ax.set_title("better models are accepted more often (dashes: predicted from the fit)", fontsize=9)
+    ax.legend(frameon=False, loc="lower right")
     dress(ax)
 
 
@@ -208,7 +196,7 @@ def _times(ax: "Axes", rows: list[Row]) -> None:
             ax.plot(place, row.seconds, "o", color=_family(row))
         else:
             ax.text(place, 0.02, "frozen", rotation=90, ha="center", transform=ax.get_xaxis_transform(), fontsize=8)
-    ax.set(ylabel="seconds", yscale="log", title="wall time of one autocorrelation time")
+    ax.set(ylabel="seconds", yscale="log", title="but what counts is the wall time of one autocorrelation time")
     _ticks(ax, rows)
 
 
@@ -219,7 +207,7 @@ def _results(ax: "Axes", rows: list[Row]) -> None:
             if np.isfinite(e.error):
                 ax.errorbar(place, e.mean, e.error, marker=marker, color=_family(row), capsize=3)
         ax.axhline(estimates[0].mean, color=GREY, lw=0.7, ls=":")
-    ax.set(title=r"circles: $|m|$; squares: $|m_s|$; frozen chains left out", ylim=(0, None))
+    ax.set(title=r"the results agree (circles: $|m|$, squares: $|m_s|$)", ylim=(0, None))
     _ticks(ax, rows)
 
 

@@ -1,6 +1,8 @@
 """Demonstration `transform`: the topological charge of 2D U(1) with and without a change of variables."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,11 +12,15 @@ from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.fields.gauge import GaugeField
 from plaq.observables.links import plaquette
 from plaq.observables.topology import topological_charge
-from plaq.plot.chains import chains as draw
+from plaq.plot.figure import dress, new_figure
+from plaq.plot.style import COLORS
 from plaq.samplers.hmc import HMC
 from plaq.samplers.transformed import FieldTransformHMC
-from plaq.statistics import estimate
+from plaq.statistics import Estimate, estimate
 from plaq.transform.published import u1_2d
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["transform"]
 
@@ -58,13 +64,32 @@ def transform(
         if chain.interrupted:
             raise KeyboardInterrupt
         chains[label] = chain
-        moves = estimate(np.diff(np.rint(chain["Q"])) ** 2)
+        moves = _moves(chain)
         rate = moves.mean / float(np.mean(chain.info["seconds"]))
         steps = (chain.tuned or {}).get("steps", 0)
         mean = chain.estimate("plaquette")
         say(f"{label:10}{steps:6d}{chain.acceptance:12.2f}{mean!s:>16}{moves!s:>14}{rate:12.3g}")
     say("\n<dQ^2> is the mean square change of the topological charge in one trajectory: how fast topology moves.")
-    title = rf"2D U(1), $\beta={BETA:g}$, ${EXTENT}^2$: HMC and HMC in new variables"
-    draw(chains, title=title).savefig(figure, dpi=160)
+    _draw(chains).savefig(figure, dpi=160)
     say(f"\nFigure: {figure}")
     return chains
+
+
+def _moves(chain: Chain) -> Estimate:
+    return estimate(np.diff(np.rint(chain["Q"])) ** 2)
+
+
+def _draw(chains: Mapping[str, Chain]) -> "Figure":
+    """How the charge moves, one sampler to a row on the same scale."""
+    drawing = new_figure((7.0, 1.5 * len(chains) + 0.9))
+    rows = drawing.subplots(len(chains), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for ax, (label, chain), color in zip(rows, chains.items(), COLORS, strict=False):
+        dress(ax).step(np.arange(len(chain)), np.rint(chain["Q"]), color=color, lw=1, where="post")
+        name = label if label == "HMC" else f"HMC in new variables, {label}"
+        mean = rf"$\langle\Delta Q^2\rangle$ = {_moves(chain)} a trajectory"
+        ax.set_title(f"{name}: {mean}, plaquette {chain.estimate('plaquette')}", fontsize=9, loc="left", color=color)
+        ax.set_ylabel("$Q$")
+        ax.yaxis.get_major_locator().set_params(integer=True)
+    rows[-1].set_xlabel("trajectory")
+    drawing.suptitle(rf"2D U(1), $\beta={BETA:g}$, ${EXTENT}^2$: how the topological charge moves", fontsize=11)
+    return drawing

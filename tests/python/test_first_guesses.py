@@ -1,0 +1,225 @@
+"""What is natural to try first and is not there: the answer names what is; hints cost nothing where all is well."""
+
+import abc
+import inspect
+import pickle
+import pydoc
+import traceback
+import types
+import warnings
+
+import plaq as pq
+import pytest
+from plaq.ground import names
+from plaq.ground.names import Explained
+
+PUBLIC = list(dict.fromkeys(obj for obj in names._public(pq) if callable(obj)))
+CLASSES = [obj for obj in PUBLIC if isinstance(obj, type) and not issubclass(obj, BaseException)]
+FUNCTIONS = [obj for obj in PUBLIC if isinstance(obj, types.FunctionType)]
+PLAIN = pq.actions.Wilson(2.0)
+
+
+def title(obj):
+    return f"{obj.__module__}.{obj.__qualname__}"
+
+
+def field():
+    return pq.GaugeField.cold((4, 4), "U(1)")
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=title)
+def test_every_class_answers_an_attribute_that_it_does_not_have(cls):
+    assert type(cls) is Explained
+    known = [name for name in dir(cls) if not name.startswith("_")]
+    for name in known[:3]:
+        with pytest.raises(AttributeError, match=rf"has no attribute '{name}x'; did you mean {cls.__name__}\.\w+\?"):
+            getattr(cls, f"{name}x")
+    with pytest.raises(AttributeError, match=f"type object '{cls.__name__}' has no attribute 'qqqq'"):
+        cls.qqqq  # noqa: B018
+    with pytest.raises(AttributeError) as caught:
+        cls.__qqqq__  # noqa: B018
+    assert ";" not in str(caught.value)
+
+
+LOADING = [cls for cls in CLASSES if hasattr(cls, "load")]
+
+
+@pytest.mark.parametrize("cls", LOADING, ids=title)
+def test_reading_is_called_load(cls):
+    for name in ("read", "open", "from_file"):
+        with pytest.raises(AttributeError, match=rf"did you mean {cls.__name__}\.load\?"):
+            getattr(cls, name)
+
+
+SAMPLERS = [cls for cls in CLASSES if issubclass(cls, pq.Sampler) and not hasattr(cls, "sample")]
+
+
+@pytest.mark.parametrize("cls", SAMPLERS, ids=title)
+def test_sampling_is_called_run(cls):
+    with pytest.raises(AttributeError, match=rf"did you mean {cls.__name__}\.run\?"):
+        cls.sample  # noqa: B018
+
+
+GUESSES = {
+    "GaugeField.read": "did you mean plaq.read_gauge",
+    "GaugeField.load": "did you mean plaq.read_gauge",
+    "GaugeField.random": "did you mean GaugeField.hot?",
+    "GaugeField.ones": "did you mean GaugeField.cold?",
+    "GaugeField.plaquette": "did you mean plaq.observables.plaquette?",
+    "GaugeField.save": "did you mean GaugeField.write?",
+    "Chain.write": "did you mean Chain.save?",
+    "actions.Wilson.beta": "of the object that Wilson(..) makes",
+    "actions.Wilson.energy": "did you mean Wilson(..)(..)?",
+    "GaussianRBM.train": "did you mean GaussianRBM.fit?",
+}
+
+
+@pytest.mark.parametrize("call", GUESSES)
+def test_first_guesses(call):
+    with pytest.raises(AttributeError) as caught:
+        eval(f"pq.{call}")
+    assert GUESSES[call] in str(caught.value)
+
+
+def test_a_method_that_is_called_on_its_class():
+    with pytest.raises(
+        TypeError, match=r"Worm\.sample is a method of an object: make a Worm first, as in Worm\(\.\.\)"
+    ):
+        pq.Worm.sample(100)
+    with pytest.raises(TypeError, match="with GaugeField in the place of the object"):
+        pq.Heatbath.run(field(), 10)
+
+
+ARGUMENTS = {
+    "GaugeField.hot((4, 4), seed=1)": "rng",
+    "GaugeField.hot((4, 4), random_state=1)": "rng",
+    "Heatbath(PLAIN).run(field(), 10, seed=1)": "rng",
+    "Heatbath(PLAIN).run(field(), n_samples=10)": "draws",
+    "Heatbath(PLAIN).run(field(), 10, burn_in=3)": "warmup",
+    "Heatbath(PLAIN).run(field(), 10, skip=3)": "thin",
+    "Heatbath(PLAIN).run(field(), 10, verbose=False)": "progress",
+    "HMC(PLAIN, n_steps=3)": "steps",
+    "HMC(PLAIN, trajectory_length=3)": "length",
+    "GaussianRBM(3, 2, mu2=3.0, seed=1)": "rng",
+    "GaussianRBM(3, 2, mu2=3.0, rng=1).fit([[1.0]], epochs=1, lr=0.1)": "learning_rate",
+    "GaussianRBM(3, 2, mu2=3.0, rng=1).fit([[1.0]], epochs=1, batch_size=1)": "batch",
+    "actions.Pseudofermion(pq.dirac.Wilson(mass=0.1), nf=2)": "n_flavors",
+    "dirac.Wilson(m0=0.1)": "mass",
+    "Chain({}, rng=1)": "seed",
+}
+
+
+@pytest.mark.parametrize("call", ARGUMENTS)
+def test_names_of_arguments_in_other_packages(call):
+    with pytest.raises(TypeError, match=f'did you mean "{ARGUMENTS[call]}"'):
+        eval(f"pq.{call}")
+
+
+WITH_RNG = [obj for obj in [*CLASSES, *FUNCTIONS] if "rng" in inspect.signature(obj).parameters]
+
+
+@pytest.mark.parametrize("obj", WITH_RNG, ids=title)
+def test_a_seed_is_called_rng(obj):
+    if "seed" in inspect.signature(obj).parameters or "**" in str(inspect.signature(obj)):
+        return
+    with pytest.raises(TypeError, match='unknown argument "seed"; did you mean "rng"'):
+        obj(seed=1)
+
+
+FAMILIES = [pq.dirac.Wilson(mass=0.1), pq.dirac.Staggered(mass=0.2), pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4)]
+OPERATORS = [*FAMILIES, *map(type, FAMILIES), *(family.on(field()) for family in FAMILIES)]
+WANTED = {
+    "HMC": pq.HMC,
+    "Heatbath": pq.Heatbath,
+    "a sum": lambda D: PLAIN + D,
+    "a sum, first": lambda D: D + PLAIN,
+    "sum": lambda D: sum([PLAIN, D]),
+    "target": lambda D: pq.SelfLearningHMC(D, PLAIN),
+    "proposal": lambda D: pq.SelfLearningHMC(PLAIN, D),
+    "Scaled": pq.actions.Scaled,
+    "Mapped": lambda D: pq.actions.Mapped(D, pq.CovariantNet([pq.StoutLayer(["plaquette"])])),
+}
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda D: repr(D)[:40])
+def test_an_operator_in_the_place_of_an_action(wanted, operator):
+    with pytest.raises(TypeError, match=r"quarks are an action as pq\.actions\.Pseudofermion\(pq\.dirac\.\w+\("):
+        WANTED[wanted](operator)
+
+
+def test_sums_of_actions():
+    assert sum([PLAIN, pq.actions.Symanzik(1.0)]).terms() == [PLAIN, pq.actions.Symanzik(1.0)]
+    with pytest.raises(TypeError):
+        PLAIN + 1.0
+    with pytest.raises(TypeError):
+        1.0 + PLAIN
+
+
+READING = {
+    "read_gauge": pq.read_gauge,
+    "read_header": pq.read_header,
+    "read_propagator": pq.dirac.read_propagator,
+    "mnist": pq.datasets.mnist,
+} | {title(cls): cls.load for cls in LOADING}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_files_that_are_not_there(name, tmp_path, monkeypatch):
+    (tmp_path / "chain-12.npz").touch()
+    with pytest.raises(FileNotFoundError, match=r"did you mean chain-12\.npz\?") as caught:
+        READING[name](tmp_path / "chain_12.npz")
+    assert str(tmp_path) in str(caught.value)
+    assert caught.value.filename == str(tmp_path / "chain_12.npz")
+    with pytest.raises(FileNotFoundError, match=r"it has chain-12\.npz"):
+        READING[name](tmp_path / "else")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"there is no folder run, from .*; did you mean runs\?"):
+        READING[name]("run/a.npz")
+
+
+# What the hints cost: nothing but 0.2 microseconds a call and one frame that IPython hides.
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=title)
+def test_functions_are_what_they_were(function):
+    inside = inspect.unwrap(function)
+    assert inside is not function
+    assert inspect.signature(function) == inspect.signature(inside)
+    assert pydoc.render_doc(function) == pydoc.render_doc(inside)
+    assert inspect.getsource(function) == inspect.getsource(inside)
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert (function.__module__, function.__qualname__) == (inside.__module__, inside.__qualname__)
+
+
+def test_an_error_has_one_more_frame_which_asks_to_be_hidden():
+    with pytest.raises(TypeError) as caught:
+        pq.observables.plaquette(3)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    inside = [frame for frame in frames if frame.f_code.co_filename == names.__file__]
+    assert len(inside) == 1
+    assert inside[0].f_locals["__tracebackhide__"]
+
+
+def test_classes_of_users_mix_with_others():
+    class Other(abc.ABC):
+        @abc.abstractmethod
+        def advance(self, state, seed, sweep): ...
+
+    class Mine(pq.Sampler, Other):
+        def advance(self, state, seed, sweep):
+            return state, {}
+
+        def fingerprint(self):
+            return {}
+
+    assert isinstance(Mine(), Other)
+    assert isinstance(Mine(), pq.Sampler)
+    assert not isinstance(3, Mine)
+    with pytest.raises(AttributeError) as caught:
+        Mine.sampel  # noqa: B018
+    assert str(caught.value) == "type object 'Mine' has no attribute 'sampel'"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert issubclass(Mine, Other)
