@@ -14,7 +14,7 @@ use plaq::field::{Space, Vector, num_threads, set_num_threads};
 use plaq::gauge::{GaugeField, LinkAlgebra};
 use plaq::lattice::{Lattice, path};
 use plaq::lcnn::{Function, Layer, Network};
-use plaq::map::{AttentionLayer, Flow, Form, StoutLayer, StoutTerm, ape, hyp};
+use plaq::map::{AttentionLayer, BlockedLayer, Flow, Form, StoutLayer, StoutTerm};
 use plaq::matrix::Matrix;
 use plaq::model::flux::{Flux, Torus, Worm, adapted};
 use plaq::number::{Real, Work};
@@ -206,6 +206,20 @@ fn smearing<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &s
     compare(&format!("{name}: stout reverse pass with parameters / forward"), threads, &mut forward, || {
         black_box(reverse(&layer, &[0.1], u, &momenta, true));
     });
+    for (label, alphas) in [("APE", &[0.4][..]), ("HYP", &[0.75, 0.6, 0.3])] {
+        let averages = BlockedLayer::new(u.lattice(), u8::MAX, alphas.len()).expect("four dimensions");
+        let tape = averages.record(alphas, u).expect("averages").1;
+        compare(&format!("{name}: {label} step / stout level"), threads, &mut forward, || {
+            black_box(averages.forward(alphas, u).expect("averages"));
+        });
+        let mut gradient = vec![R::Total::zero(); alphas.len()];
+        let mut stout = || {
+            black_box(reverse(&layer, &[0.1], u, &momenta, true));
+        };
+        compare(&format!("{name}: {label} reverse pass / that of stout, with parameters"), threads, &mut stout, || {
+            black_box(averages.pullback(alphas, u, &tape, &momenta, Some(&mut gradient)).expect("reverse"));
+        });
+    }
     let forces_and_exps = || {
         (0..7).for_each(|_| force());
         (0..6).for_each(|_| field.drift(1e-3, &mut momenta));
@@ -286,7 +300,6 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     let heatbath = |overrelaxation| Heatbath::new(wilson(u, 6.0), u.lattice(), overrelaxation).expect("linear action");
     let (sweep, relaxed) = (heatbath(0), heatbath(1));
     let (mut p, momenta, field) = (u.zero(), u.noise(Draws::new(1, 0)), std::cell::RefCell::new(u.clone()));
-    let all: Vec<usize> = (0..u.lattice().ndim()).collect();
     let g: Vec<Matrix<R, N>> = u.links().iter().step_by(u.lattice().ndim()).copied().collect();
     let (ndim, planes) = (u.lattice().ndim(), u.lattice().ndim() * (u.lattice().ndim() - 1) / 2);
     let products = |kernel: usize, left: bool, right: bool| {
@@ -300,7 +313,11 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     let phi = ScalarField::<R>::from_sites(u.lattice().clone(), 2, |site, c| ((7 * site + c) % 5) as f64 - 2.0);
     let (scalar, p_phi) = (ScalarAction::new(u.lattice(), -0.5, 0.2), std::cell::RefCell::new(phi.zero()));
     let scalar_kick = || scalar.kick(&phi, &[], 1e-3, &mut p_phi.borrow_mut(), &mut Effort::default());
-    let rows: [(&str, &dyn Fn()); 31] = [
+    const HYP: [f64; 3] = [0.75, 0.6, 0.3];
+    let averages = |levels| BlockedLayer::new(u.lattice(), u8::MAX, levels).expect("four dimensions");
+    let (ape, hyp) = (averages(1), averages(3));
+    let (ape_tape, hyp_tape) = (ape.record(&[0.4], u).expect("APE").1, hyp.record(&HYP, u).expect("HYP").1);
+    let rows: [(&str, &dyn Fn()); 33] = [
         ("link update", &|| field.borrow_mut().drift(1e-3, &mut momenta.clone())),
         ("momenta", &|| drop(black_box(u.noise(Draws::new(1, 1))))),
         ("action", &|| drop(black_box(value(&action, u)))),
@@ -311,8 +328,10 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
         ("stout reverse pass with coefficients", &|| drop(black_box(reverse(&layer, &[0.1], u, &momenta, true)))),
         ("attention layer", &|| drop(black_box(attention.forward(&[0.1; 3], u)))),
         ("attention, forward and reverse", &|| drop(black_box(record_and_reverse(&attention, &[0.1; 3], u, &momenta)))),
-        ("APE step", &|| drop(black_box(ape(u, 0.4, &all)))),
-        ("HYP step", &|| drop(black_box(hyp(u, &[0.75, 0.6, 0.3])))),
+        ("APE step", &|| drop(black_box(ape.forward(&[0.4], u)))),
+        ("APE reverse pass", &|| drop(black_box(ape.pullback(&[0.4], u, &ape_tape, &momenta, None)))),
+        ("HYP step", &|| drop(black_box(hyp.forward(&HYP, u)))),
+        ("HYP reverse pass", &|| drop(black_box(hyp.pullback(&HYP, u, &hyp_tape, &momenta, None)))),
         ("flow step", &|| drop(black_box(flow.step(u, 0.01)))),
         ("topology, clover", &|| drop(black_box(charge_density(u, "clover")))),
         ("topology, improved", &|| drop(black_box(charge_density(u, "improved")))),
