@@ -3,10 +3,10 @@
 //! `cargo bench --bench kernels -- table [ROW]` runs every kernel at 8^4 beside the Wilson force, or the rows whose name contains
 //! ROW, on the instruction set named by `PLAQ_SIMD`.
 //! `cargo bench --bench kernels -- worm` runs the worm algorithm alone, `-- quarks` the Dirac operators and their solvers
-//! (`-- quarks large`: on 24^3 x 48, `-- quarks propagator`: twelve sources in one call).
+//! (`-- quarks large`: on 24^3 x 48, `-- quarks propagator`: twelve sources in one call, `-- quarks forces`: pseudofermions).
 //! Prints one JSON object a line: name, median and best of the repetitions in milliseconds, and what it is a ratio of.
 
-use plaq::action::LoopAction;
+use plaq::action::{Accuracy, LoopAction, Pseudofermion};
 use plaq::any::{AnyGauge, SolveOptions, bind};
 use plaq::concept::{Action, Configuration, Effort, LinearOperator, Map, Readout, Tape, value};
 use plaq::dirac::{DiracSpec, EvenOdd, Family, LinkQuark, Onto, Quark, Slopes};
@@ -389,6 +389,19 @@ where
         }
     }
     solves(u, name, threads);
+    forces(u, name, threads);
+}
+
+fn forces<R: Real<Total = f64, Value = R>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize) {
+    for (label, json) in [
+        ("Wilson", serde_json::json!({"kind": "wilson", "mass": 0.1})),
+        ("clover", serde_json::json!({"kind": "wilson", "mass": 1.0, "csw": 1.0})),
+        ("staggered", serde_json::json!({"kind": "staggered", "mass": 0.1})),
+        ("domain wall, 8 slices", serde_json::json!({"kind": "domain_wall", "mass": 0.1, "m5": 1.4, "ls": 8})),
+    ] {
+        let spec: DiracSpec = serde_json::from_value(json).expect("an operator");
+        force_beyond_solve(u, &spec, &format!("{name}: {label}"), threads);
+    }
 }
 
 /// Something that is not constant.
@@ -492,10 +505,48 @@ where
         quark.add_force(&x, &y, 1.0, &mut force)
     });
     compare(&format!("{name}: clover force / hopping term"), threads, &mut hop, || {
-        let mut slopes = Slopes::new(quark.space(), 1.0);
+        let mut slopes = Slopes::<R, N>::new(quark.space(), 1.0);
         slopes.add_product(&x, &y, 1.0);
         slopes.add_force(u, &mut force);
     });
+}
+
+/// What the force of two flavours (four tastes) takes beyond its solve, and what a new field takes, in even-odd applications of the
+/// operator; all in turns.
+fn force_beyond_solve<R: Real<Total = f64, Value = R>, const N: usize>(
+    u: &GaugeField<R, N>,
+    spec: &DiracSpec,
+    title: &str,
+    threads: usize,
+) {
+    let flavors = if matches!(spec, DiracSpec::Staggered { .. }) { 4 } else { 2 };
+    let accuracy = Accuracy { tolerances: [0.03; 2], max_iterations: 1000, range: None };
+    let action = Pseudofermion::<R, N>::new(spec, None, flavors, u.lattice(), accuracy).expect("an action");
+    let mut effort = Effort::default();
+    let phi = action.draw(u, Draws::new(1, 0), &mut effort).expect("a field").fields;
+    let quark = bound::<R, R, N>(u, spec);
+    let reduced = EvenOdd::new(&*quark as &dyn Quark<R>).expect("even extents");
+    let x = filled::<R>(reduced.space());
+    let (mut out, mut p) = (Vector::<R>::zero(&x.space), u.zero());
+    let seconds = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let family = Family::<R>::new(spec, u.lattice()).expect("a family");
+    let (mut beyond, mut fresh, start) = (Vec::new(), Vec::new(), Instant::now());
+    while beyond.len() < 7 || (start.elapsed().as_secs_f64() < 2.0 && beyond.len() < 100) {
+        let unit = seconds(&mut || (0..4).for_each(|_| reduced.apply(&x, &mut out))) / 4.0;
+        let value = seconds(&mut || drop(black_box(action.value(u, &phi, &mut effort))));
+        let kick = seconds(&mut || action.kick(u, &phi, 1e-3, &mut p, &mut effort).expect("a force"));
+        beyond.push((kick - value) / unit);
+        fresh.push(seconds(&mut || drop(black_box(family.on(u)))) / unit);
+    }
+    for (what, ratios) in [("force beyond its solve", &mut beyond), ("operator on a new field", &mut fresh)] {
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
+        println!("{{\"name\": \"{title}: {what} / application\", \"threads\": {threads}, \"ratio\": {ratio:.2}}}");
+    }
 }
 
 /// Where nothing fits into a cache.
@@ -614,6 +665,10 @@ fn main() {
             match chosen {
                 "large" => typed!(&hot(&[24, 24, 24, 48], 3), large_quarks, threads),
                 "propagator" => typed!(&hot(&[8, 8, 8, 16], 3), propagator),
+                "forces" => {
+                    typed!(&small, forces, "SU(3) 8^4", threads);
+                    typed!(&hot(&[16; 4], 3), forces, "SU(3) 16^4", threads);
+                }
                 _ => {
                     typed!(&small, quarks, "SU(3) 8^4", threads);
                     typed!(&hot(&[16; 4], 3), quarks, "SU(3) 16^4", threads);
