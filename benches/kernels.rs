@@ -3,10 +3,10 @@
 //! `cargo bench --bench kernels -- table [ROW]` runs every kernel at 8^4 beside the Wilson force, or the rows whose name contains
 //! ROW, on the instruction set named by `PLAQ_SIMD`.
 //! `cargo bench --bench kernels -- worm` runs the worm algorithm alone, `-- quarks` the Dirac operators and their solvers
-//! (`-- quarks large`: on 24^3 x 48, `-- quarks propagator`: twelve sources in one call).
+//! (`-- quarks large`: on 24^3 x 48, `-- quarks propagator`: twelve sources in one call, `-- quarks forces`: pseudofermions).
 //! Prints one JSON object a line: name, median and best of the repetitions in milliseconds, and what it is a ratio of.
 
-use plaq::action::LoopAction;
+use plaq::action::{Accuracy, LoopAction, Pseudofermion};
 use plaq::any::{AnyGauge, SolveOptions, bind};
 use plaq::concept::{Action, Configuration, Effort, LinearOperator, Map, Readout, Tape, value};
 use plaq::dirac::{DiracSpec, EvenOdd, Family, LinkQuark, Onto, Quark, Slopes};
@@ -14,7 +14,7 @@ use plaq::field::{Space, Vector, num_threads, set_num_threads};
 use plaq::gauge::{GaugeField, LinkAlgebra};
 use plaq::lattice::{Lattice, path};
 use plaq::lcnn::{Function, Layer, Network};
-use plaq::map::{AttentionLayer, Flow, Form, StoutLayer, StoutTerm, ape, hyp};
+use plaq::map::{AttentionLayer, BlockedLayer, Flow, Form, StoutLayer, StoutTerm};
 use plaq::matrix::Matrix;
 use plaq::model::flux::{Flux, Torus, Worm, adapted};
 use plaq::nn::{self, Activation, FieldNetwork, Plan};
@@ -207,6 +207,20 @@ fn smearing<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, name: &s
     compare(&format!("{name}: stout reverse pass with parameters / forward"), threads, &mut forward, || {
         black_box(reverse(&layer, &[0.1], u, &momenta, true));
     });
+    for (label, alphas) in [("APE", &[0.4][..]), ("HYP", &[0.75, 0.6, 0.3])] {
+        let averages = BlockedLayer::new(u.lattice(), u8::MAX, alphas.len()).expect("four dimensions");
+        let tape = averages.record(alphas, u).expect("averages").1;
+        compare(&format!("{name}: {label} step / stout level"), threads, &mut forward, || {
+            black_box(averages.forward(alphas, u).expect("averages"));
+        });
+        let mut gradient = vec![R::Total::zero(); alphas.len()];
+        let mut stout = || {
+            black_box(reverse(&layer, &[0.1], u, &momenta, true));
+        };
+        compare(&format!("{name}: {label} reverse pass / that of stout, with parameters"), threads, &mut stout, || {
+            black_box(averages.pullback(alphas, u, &tape, &momenta, Some(&mut gradient)).expect("reverse"));
+        });
+    }
     let forces_and_exps = || {
         (0..7).for_each(|_| force());
         (0..6).for_each(|_| field.drift(1e-3, &mut momenta));
@@ -287,7 +301,6 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     let heatbath = |overrelaxation| Heatbath::new(wilson(u, 6.0), u.lattice(), overrelaxation).expect("linear action");
     let (sweep, relaxed) = (heatbath(0), heatbath(1));
     let (mut p, momenta, field) = (u.zero(), u.noise(Draws::new(1, 0)), std::cell::RefCell::new(u.clone()));
-    let all: Vec<usize> = (0..u.lattice().ndim()).collect();
     let g: Vec<Matrix<R, N>> = u.links().iter().step_by(u.lattice().ndim()).copied().collect();
     let (ndim, planes) = (u.lattice().ndim(), u.lattice().ndim() * (u.lattice().ndim() - 1) / 2);
     let products = |kernel: usize, left: bool, right: bool| {
@@ -301,7 +314,11 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     let phi = ScalarField::<R>::from_sites(u.lattice().clone(), 2, |site, c| ((7 * site + c) % 5) as f64 - 2.0);
     let (scalar, p_phi) = (ScalarAction::new(u.lattice(), -0.5, 0.2), std::cell::RefCell::new(phi.zero()));
     let scalar_kick = || scalar.kick(&phi, &[], 1e-3, &mut p_phi.borrow_mut(), &mut Effort::default());
-    let rows: [(&str, &dyn Fn()); 31] = [
+    const HYP: [f64; 3] = [0.75, 0.6, 0.3];
+    let averages = |levels| BlockedLayer::new(u.lattice(), u8::MAX, levels).expect("four dimensions");
+    let (ape, hyp) = (averages(1), averages(3));
+    let (ape_tape, hyp_tape) = (ape.record(&[0.4], u).expect("APE").1, hyp.record(&HYP, u).expect("HYP").1);
+    let rows: [(&str, &dyn Fn()); 33] = [
         ("link update", &|| field.borrow_mut().drift(1e-3, &mut momenta.clone())),
         ("momenta", &|| drop(black_box(u.noise(Draws::new(1, 1))))),
         ("action", &|| drop(black_box(value(&action, u)))),
@@ -312,8 +329,10 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
         ("stout reverse pass with coefficients", &|| drop(black_box(reverse(&layer, &[0.1], u, &momenta, true)))),
         ("attention layer", &|| drop(black_box(attention.forward(&[0.1; 3], u)))),
         ("attention, forward and reverse", &|| drop(black_box(record_and_reverse(&attention, &[0.1; 3], u, &momenta)))),
-        ("APE step", &|| drop(black_box(ape(u, 0.4, &all)))),
-        ("HYP step", &|| drop(black_box(hyp(u, &[0.75, 0.6, 0.3])))),
+        ("APE step", &|| drop(black_box(ape.forward(&[0.4], u)))),
+        ("APE reverse pass", &|| drop(black_box(ape.pullback(&[0.4], u, &ape_tape, &momenta, None)))),
+        ("HYP step", &|| drop(black_box(hyp.forward(&HYP, u)))),
+        ("HYP reverse pass", &|| drop(black_box(hyp.pullback(&HYP, u, &hyp_tape, &momenta, None)))),
         ("flow step", &|| drop(black_box(flow.step(u, 0.01)))),
         ("topology, clover", &|| drop(black_box(charge_density(u, "clover")))),
         ("topology, improved", &|| drop(black_box(charge_density(u, "improved")))),
@@ -469,6 +488,19 @@ where
         }
     }
     solves(u, name, threads);
+    forces(u, name, threads);
+}
+
+fn forces<R: Real<Total = f64, Value = R>, const N: usize>(u: &GaugeField<R, N>, name: &str, threads: usize) {
+    for (label, json) in [
+        ("Wilson", serde_json::json!({"kind": "wilson", "mass": 0.1})),
+        ("clover", serde_json::json!({"kind": "wilson", "mass": 1.0, "csw": 1.0})),
+        ("staggered", serde_json::json!({"kind": "staggered", "mass": 0.1})),
+        ("domain wall, 8 slices", serde_json::json!({"kind": "domain_wall", "mass": 0.1, "m5": 1.4, "ls": 8})),
+    ] {
+        let spec: DiracSpec = serde_json::from_value(json).expect("an operator");
+        force_beyond_solve(u, &spec, &format!("{name}: {label}"), threads);
+    }
 }
 
 /// Something that is not constant.
@@ -572,10 +604,48 @@ where
         quark.add_force(&x, &y, 1.0, &mut force)
     });
     compare(&format!("{name}: clover force / hopping term"), threads, &mut hop, || {
-        let mut slopes = Slopes::new(quark.space(), 1.0);
+        let mut slopes = Slopes::<R, N>::new(quark.space(), 1.0);
         slopes.add_product(&x, &y, 1.0);
         slopes.add_force(u, &mut force);
     });
+}
+
+/// What the force of two flavours (four tastes) takes beyond its solve, and what a new field takes, in even-odd applications of the
+/// operator; all in turns.
+fn force_beyond_solve<R: Real<Total = f64, Value = R>, const N: usize>(
+    u: &GaugeField<R, N>,
+    spec: &DiracSpec,
+    title: &str,
+    threads: usize,
+) {
+    let flavors = if matches!(spec, DiracSpec::Staggered { .. }) { 4 } else { 2 };
+    let accuracy = Accuracy { tolerances: [0.03; 2], max_iterations: 1000, range: None };
+    let action = Pseudofermion::<R, N>::new(spec, None, flavors, u.lattice(), accuracy).expect("an action");
+    let mut effort = Effort::default();
+    let phi = action.draw(u, Draws::new(1, 0), &mut effort).expect("a field").fields;
+    let quark = bound::<R, R, N>(u, spec);
+    let reduced = EvenOdd::new(&*quark as &dyn Quark<R>).expect("even extents");
+    let x = filled::<R>(reduced.space());
+    let (mut out, mut p) = (Vector::<R>::zero(&x.space), u.zero());
+    let seconds = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let family = Family::<R>::new(spec, u.lattice()).expect("a family");
+    let (mut beyond, mut fresh, start) = (Vec::new(), Vec::new(), Instant::now());
+    while beyond.len() < 7 || (start.elapsed().as_secs_f64() < 2.0 && beyond.len() < 100) {
+        let unit = seconds(&mut || (0..4).for_each(|_| reduced.apply(&x, &mut out))) / 4.0;
+        let value = seconds(&mut || drop(black_box(action.value(u, &phi, &mut effort))));
+        let kick = seconds(&mut || action.kick(u, &phi, 1e-3, &mut p, &mut effort).expect("a force"));
+        beyond.push((kick - value) / unit);
+        fresh.push(seconds(&mut || drop(black_box(family.on(u)))) / unit);
+    }
+    for (what, ratios) in [("force beyond its solve", &mut beyond), ("operator on a new field", &mut fresh)] {
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
+        println!("{{\"name\": \"{title}: {what} / application\", \"threads\": {threads}, \"ratio\": {ratio:.2}}}");
+    }
 }
 
 /// Where nothing fits into a cache.
@@ -694,6 +764,10 @@ fn main() {
             match chosen {
                 "large" => typed!(&hot(&[24, 24, 24, 48], 3), large_quarks, threads),
                 "propagator" => typed!(&hot(&[8, 8, 8, 16], 3), propagator),
+                "forces" => {
+                    typed!(&small, forces, "SU(3) 8^4", threads);
+                    typed!(&hot(&[16; 4], 3), forces, "SU(3) 16^4", threads);
+                }
                 _ => {
                     typed!(&small, quarks, "SU(3) 8^4", threads);
                     typed!(&hot(&[16; 4], 3), quarks, "SU(3) 16^4", threads);

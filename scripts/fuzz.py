@@ -548,6 +548,7 @@ MODELS: dict[str, tuple[Callable[[], list[Any]], Callable[[Path], Any]]] = {
         lambda: [
             pq.CovariantNet([pq.StoutLayer(["plaquette", "rectangle"], [0.1, 0.05])]),
             pq.CovariantNet([pq.AttentionLayer(["plaquette"]), pq.StoutLayer([[1, 2, -1, -2]], [0.1])]),
+            pq.CovariantNet([pq.smear.APELayer(0.4, directions=[0, 1]), pq.smear.HYPLayer()]),
         ],
         pq.CovariantNet.load,
     ),

@@ -6,6 +6,10 @@ use crate::number::{LaneMask, Real};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
+mod projection;
+
+pub use projection::{project, pull_projection};
+
 /// Largest N.
 pub const MAX_COLORS: usize = 8;
 
@@ -218,93 +222,6 @@ fn remove_small_phase<R: Real, const N: usize>(m: &Matrix<R, N>) -> Matrix<R, N>
     let phase = m.determinant().im * R::splat(-1.0 / N as f64);
     let cosine = phase.neg_mul_add(phase * R::splat(0.5), R::one());
     m.scale_complex(Complex::new(cosine, phase))
-}
-
-/// Unitary polar factor by Newton's iteration X <- (g X + X^{-dagger} / g)/2 with g^2 = |X^{-1}|/|X| (Higham, SIAM J. Sci. Stat.
-/// Comput. 7 (1986) 1160): seven steps or fewer in double precision, each an inverse by cofactors.
-#[inline(always)]
-fn polar_newton<R: Real, const N: usize>(x: &Matrix<R, N>) -> Matrix<R, N> {
-    let mut w = *x;
-    for _ in 0..30 {
-        let inverse = inverse_adjoint(&w);
-        let scale = (inverse.norm2() / w.norm2()).sqrt().sqrt();
-        let (a, b) = (scale * R::splat(0.5), R::splat(0.5) / scale);
-        let next = w.scale(a).add(&inverse.scale(b));
-        let change = next.add(&w.scale(R::splat(-1.0))).norm2();
-        w = next;
-        // Convergence is quadratic: the error left is the square of this change.
-        if change.max_lane() < R::EPSILON {
-            break;
-        }
-    }
-    w
-}
-
-/// X^{-dagger} = conj(cofactors / det), N up to 3.
-#[inline(always)]
-fn inverse_adjoint<R: Real, const N: usize>(x: &Matrix<R, N>) -> Matrix<R, N> {
-    let mut cofactors = Matrix::<R, N>::zero();
-    for i in 0..N {
-        for j in 0..N {
-            cofactors.0[i][j] = match N {
-                1 => Complex::real(R::one()),
-                2 if i == j => x.0[1 - i][1 - j],
-                2 => -x.0[1 - i][1 - j],
-                _ => {
-                    let (a, b, c, d) = ((i + 1) % N, (j + 1) % N, (i + 2) % N, (j + 2) % N);
-                    x.0[a][b] * x.0[c][d] - x.0[a][d] * x.0[c][b]
-                }
-            };
-        }
-    }
-    let mut determinant = Complex::zero();
-    for j in 0..N {
-        determinant = determinant.fma(x.0[0][j], cofactors.0[0][j]);
-    }
-    let over = R::one() / determinant.norm2();
-    for i in 0..N {
-        for j in 0..N {
-            // conj(c / d) = conj(c) d / |d|^2
-            cofactors.0[i][j] = (cofactors.0[i][j].conj() * determinant).scale(over);
-        }
-    }
-    cofactors
-}
-
-/// Unitary polar factor X (X^dagger X)^{-1/2} by the coupled Newton-Schulz iteration, which converges for every invertible X.
-#[inline(always)]
-fn polar_schulz<R: Real, const N: usize>(x: &Matrix<R, N>) -> Matrix<R, N> {
-    let bound = x.norm2();
-    let mut y = x.adjoint_mul(x).scale(R::one() / bound);
-    let mut z = Matrix::<R, N>::one();
-    for _ in 0..100 {
-        let mut t = z.mul(&y).scale(R::splat(-0.5));
-        for i in 0..N {
-            t.0[i][i].re += R::splat(1.5);
-        }
-        (y, z) = (y.mul(&t), t.mul(&z));
-        let mut residual = t;
-        for i in 0..N {
-            residual.0[i][i].re -= R::one();
-        }
-        if residual.norm2().max_lane() < R::EPSILON * R::EPSILON {
-            break;
-        }
-    }
-    x.mul(&z).scale(R::one() / bound.sqrt())
-}
-
-/// Nearest group element: the unitary factor W of X = W H, divided by det(W)^{1/N} (principal root); for U(1) the phase.
-#[inline(always)]
-pub fn project<R: Real, const N: usize>(x: &Matrix<R, N>) -> Matrix<R, N> {
-    let w = if N <= 3 { polar_newton(x) } else { polar_schulz(x) };
-    if N == 1 {
-        return w;
-    }
-    let determinant = w.determinant();
-    let phase = R::from_lanes(|k| -determinant.im.lane(k).atan2(determinant.re.lane(k)) / N as f64);
-    let (sin, cos) = phase.sin_cos();
-    w.scale_complex(Complex::new(cos, sin))
 }
 
 /// max |U^dagger U - 1| and |det U - 1| in each lane; NaN stays NaN.

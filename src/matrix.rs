@@ -414,6 +414,17 @@ impl<R: Real, const N: usize> Algebra<R, N> {
         }
         a
     }
+    /// Lanes moved.
+    #[inline(always)]
+    pub fn permute(&self, p: &Permutation) -> Self {
+        let mut a = *self;
+        for i in 0..N {
+            for j in 0..N {
+                a.0[i][j] = a.0[i][j].permute(p);
+            }
+        }
+        a
+    }
     /// Standard normal element from N^2 standard normals: A = i a^c T^c with a^c ~ N(0, 1), tr T^a T^b = delta/2 (U(1): A = i a).
     #[inline(always)]
     pub fn from_normals(z: &[[R; N]; N]) -> Self {

@@ -336,7 +336,7 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         effort: &mut Effort,
     ) -> Result<()> {
         let light = &*quarks.light;
-        let mut slopes = (self.csw != 0.0).then(|| Slopes::new(light.space(), self.csw));
+        let mut slopes = (self.csw != 0.0).then(|| Slopes::<R, N>::new(light.space(), self.csw));
         let mut add = |quark: &dyn LinkQuark<R, N>, [left, right]: [Vector<R>; 2], weight: f64| {
             quark.add_force(&left, &right, weight, p);
             slopes.iter_mut().for_each(|slopes| slopes.add_product(&left, &right, weight));

@@ -14,7 +14,7 @@ use crate::group;
 use crate::lattice::{Lattice, WeightedPath, path};
 use crate::lcnn::Network;
 use crate::map::{
-    AttentionLayer, CoefficientNetwork, MaskedLayer, Memory, Stack, StoutLayer, StoutTerm, Transformation,
+    AttentionLayer, BlockedLayer, CoefficientNetwork, MaskedLayer, Memory, Stack, StoutLayer, StoutTerm, Transformation,
 };
 use crate::number::Real;
 use crate::sampler::{Hmc, Integrator, Level, Term};
@@ -171,6 +171,8 @@ pub fn stack<R: Real, const N: usize>(spec: &StackSpec, lattice: &Arc<Lattice>) 
                 }
                 Box::new(AttentionLayer::new(lattice, stout_terms(terms, lattice)?, *reach, *form)?)
             }
+            LayerSpec::Ape { directions } => Box::new(blocked(*directions, lattice, None)?),
+            LayerSpec::Hyp { directions, levels } => Box::new(blocked(*directions, lattice, Some(*levels))?),
         })
     };
     let memory = if spec.recompute { Memory::Recompute } else { Memory::Store };
@@ -207,14 +209,41 @@ pub fn transformation(spec: &TransformSpec, lattice: &Arc<Lattice>) -> Result<Tr
     Transformation::new(lattice, &layers, memory)
 }
 
+/// Smearing by averages: HYP where the number of levels is given, else APE.
+fn blocked(directions: u8, lattice: &Arc<Lattice>, levels: Option<usize>) -> Result<BlockedLayer> {
+    check_directions(directions, lattice)?;
+    let most = match directions {
+        u8::MAX => lattice.ndim(),
+        _ => directions.count_ones() as usize,
+    };
+    if most < 2 {
+        return Err(Error::value(format!(
+            "APE and HYP smearing need at least two directions; a layer has {most} on a {}-dimensional lattice",
+            lattice.ndim()
+        )));
+    }
+    match levels {
+        Some(levels) if levels != most - 1 => Err(Error::value(format!(
+            "HYP smearing in {most} directions takes {} coefficients; the layer has {levels}",
+            most - 1
+        ))),
+        _ => BlockedLayer::new(lattice, directions, levels.unwrap_or(1)),
+    }
+}
+
+fn check_directions(directions: u8, lattice: &Lattice) -> Result<()> {
+    if directions == u8::MAX || u32::from(directions) >> lattice.ndim() == 0 {
+        return Ok(());
+    }
+    Err(Error::value(format!(
+        "a layer changes links of a direction that a {}-dimensional lattice does not have",
+        lattice.ndim()
+    )))
+}
+
 fn stout_terms(terms: &StoutSpec, lattice: &Lattice) -> Result<Vec<StoutTerm>> {
     let term = |(loops, directions): &(LoopSpec, u8)| {
-        if *directions != u8::MAX && u32::from(*directions) >> lattice.ndim() != 0 {
-            return Err(Error::value(format!(
-                "a layer changes links of a direction that a {}-dimensional lattice does not have",
-                lattice.ndim()
-            )));
-        }
+        check_directions(*directions, lattice)?;
         let loops = expand(&[(1.0, loops.clone())], lattice.extents())?;
         Ok(StoutTerm { loops, directions: *directions })
     };

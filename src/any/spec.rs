@@ -42,6 +42,18 @@ pub enum LayerSpec {
         #[serde(default)]
         form: Form,
     },
+    /// APE smearing.
+    Ape {
+        /// Directions of the links that are smeared, and of their staples (bit mu; all of them 255).
+        directions: u8,
+    },
+    /// HYP smearing.
+    Hyp {
+        /// Directions of the links that are smeared, and of their staples (bit mu; all of them 255).
+        directions: u8,
+        /// How many coefficients it has.
+        levels: usize,
+    },
 }
 
 /// A stack of layers.

@@ -435,7 +435,7 @@ struct Force<'a, R, const N: usize, const S: usize> {
 }
 
 impl<R: Real, const N: usize, const S: usize> Force<'_, R, N, S> {
-    /// sum over columns and components of U far near^dagger, far at x + mu and near at x.
+    /// sum over columns and components of far near^dagger, far at x + mu and near at x; for staggered fermions of U far near^dagger.
     #[inline(always)]
     fn add_outer<const MU: usize>(
         &self,
@@ -453,9 +453,12 @@ impl<R: Real, const N: usize, const S: usize> Force<'_, R, N, S> {
             let near = if S == 1 { [near[0]; 2] } else { project::<R, N, S, MU>(near, s) };
             for a in 0..half::<S>() {
                 for i in 0..N {
-                    let mut z = Complex::zero();
-                    for k in 0..N {
-                        z = z.fma(pair[i][0][k], far[a][k]);
+                    let mut z = far[a][i];
+                    if S == 1 {
+                        z = Complex::zero();
+                        for k in 0..N {
+                            z = z.fma(pair[i][0][k], far[a][k]);
+                        }
                     }
                     for j in 0..N {
                         sum.0[i][j] = sum.0[i][j].fma_conj(near[a][j], z);
@@ -472,6 +475,19 @@ impl<R: Real, const N: usize, const S: usize> Force<'_, R, N, S> {
         let mut sum = Matrix::zero();
         self.add_outer::<MU>((position, ahead), (self.right, self.left), -R::one(), &mut sum);
         self.add_outer::<MU>((position, ahead), (self.left, self.right), R::one(), &mut sum);
+        if S > 1 {
+            // One product with the link for all spins and columns.
+            let (pair, outer) = (&self.hopping.links[position * geometry.lattice.ndim() + MU], sum);
+            for i in 0..N {
+                for j in 0..N {
+                    let mut z = Complex::zero();
+                    for k in 0..N {
+                        z = z.fma(pair[i][0][k], outer.0[k][j]);
+                    }
+                    sum.0[i][j] = z;
+                }
+            }
+        }
         *element = element.add_scaled(self.factor, &sum.algebra_part());
     }
 }

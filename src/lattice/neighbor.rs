@@ -1,7 +1,7 @@
 //! A neighbour with its lanes moved: the one load of kernels that look at other sites.
 
 use super::lattice::{Lattice, Neighbor};
-use crate::matrix::Matrix;
+use crate::matrix::{Algebra, Matrix};
 use crate::number::{Permutation, Real};
 
 /// What stands on the sites of a site vector, one lane a site.
@@ -11,6 +11,13 @@ pub trait Lanes: Copy {
 }
 
 impl<R: Real> Lanes for R {
+    #[inline(always)]
+    fn moved(&self, permutation: &Permutation) -> Self {
+        self.permute(permutation)
+    }
+}
+
+impl<R: Real, const N: usize> Lanes for Algebra<R, N> {
     #[inline(always)]
     fn moved(&self, permutation: &Permutation) -> Self {
         self.permute(permutation)

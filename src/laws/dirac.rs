@@ -1,12 +1,12 @@
 //! Dirac operators: adjoints, even-odd forms, lanes and single precision; forces of pseudofermions are derivatives.
 
-use crate::action::{Accuracy, Pseudofermion, check_quarks};
+use crate::action::{Accuracy, Mapped, Pseudofermion, check_quarks};
 use crate::concept::{Action, Configuration, Effort, LinearOperator, Normal, Sum, Tangent, check_adjoint};
 use crate::dirac::{DiracSpec, EvenOdd, Family, Hermitian, LinkQuark, MinusSquare, Quark, Whole};
 use crate::field::{Space, Vector};
 use crate::gauge::GaugeField;
 use crate::lattice::{Lattice, Sites};
-use crate::map::displaced;
+use crate::map::{BlockedLayer, displaced};
 use crate::number::{Dual, Real};
 use crate::random::{Draws, Purpose, Stream};
 use crate::solver::{EigenParams, Method, SolveParams, eigenvalues, multishift, solve};
@@ -387,6 +387,42 @@ fn forces_of_pseudofermions_are_derivatives() {
     law::<1>(&[3, 2], pseudofermions);
     // 1 to 4 and 8 of staggered fermions; 1, 2 of Wilson and clover, 2 with a twist; 1, 2 of three domain walls; all with a ratio too.
     assert_eq!(law::<1>(&[4, 2], pseudofermions), 2 * (5 + 2 * 2 + 2 + 3 * 2));
+}
+
+/// Quarks on smeared links: the force through stout layers and through projected averages.
+#[test]
+fn forces_of_quarks_on_smeared_links_are_derivatives() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 3);
+        let delta = u.noise(Draws::new(12, 0));
+        let layers = [(u8::MAX, 1), (0b11, 1), (u8::MAX, extents.len() - 1)];
+        for (spec, flavors) in [(&specs(extents.len())[0], 4), (&specs(extents.len())[4], 2)] {
+            for (set, levels) in layers {
+                let layer = Arc::new(BlockedLayer::new(&lattice, set, levels).unwrap());
+                let theta: Arc<[f64]> = [0.75, 0.6, 0.3][..levels].into();
+                let settings = accuracy_of(spec, 1e-13);
+                let quarks = Pseudofermion::<f64, N>::new(spec, None, flavors, &lattice, settings).unwrap();
+                let dual = Pseudofermion::<Dual<f64>, N>::new(spec, None, flavors, &lattice, settings).unwrap();
+                let action = Mapped { action: Arc::new(quarks), map: layer.clone(), theta: theta.clone() };
+                let dual = Mapped { action: Arc::new(dual), map: layer, theta };
+                let mut effort = Effort::default();
+                let phi = action.draw(&u, Draws::new(7, 1), &mut effort).unwrap().fields;
+                let lifted = [Vector::<Dual<f64>>::join([&phi[0], &Vector::zero(&phi[0].space)])];
+                let slope = dual.value(&displaced(&u, &delta), &lifted, &mut effort).unwrap().eps;
+                let mut force = u.zero();
+                action.kick(&u, &phi, -1.0, &mut force, &mut effort).unwrap();
+                let error = (slope - force.inner(&delta)).abs() / slope.abs().max(1.0);
+                assert!(error < 1e-9, "N={N} {extents:?} {spec:?}, {levels} levels in {set:b}: {error:e}");
+            }
+        }
+    }
+    for extents in [&[4, 6][..], &[4, 2, 2], &[2, 2, 2, 4]] {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+    }
+    law::<4>(&[4, 2]);
 }
 
 /// ln |det| by Gaussian elimination with pivots.

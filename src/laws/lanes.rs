@@ -7,7 +7,7 @@ use crate::concept::{Configuration, Map, Tangent as _, force, kinetic, value};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::Lattice;
 use crate::lattice::path;
-use crate::map::{Flow, ape, displaced, hyp};
+use crate::map::{BlockedLayer, Flow, displaced};
 use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa, Real};
 use crate::observable::topology::{charge_density, energy_density};
 use crate::random::Draws;
@@ -49,19 +49,23 @@ fn fingerprint<R: Real<Total = f64>, const N: usize>(
     let mut p = u.noise(Draws::new(9, 3));
     u.drift(0.3, &mut p);
     let mut push = force(&action, &u).unwrap();
-    let all: Vec<usize> = (0..extents.len()).collect();
+    let averages = |alphas: &[f64]| BlockedLayer::new(&lattice, u8::MAX, alphas.len()).unwrap();
     let mut values = vec![
         ("numbers", vec![value(&action, &u).unwrap(), kinetic(&p), push.inner(&p)]),
         ("momenta", moved(&u, 0.2, &mut p)),
         ("force", moved(&u, 0.05, &mut push)),
         ("stout", links(&image(&stout::<N>(&lattice), &u))),
         ("attention", links(&image(&attention(&lattice), &u))),
-        ("APE", links(&ape(&u, 0.4, &all).unwrap())),
+        ("APE", links(&averages(&[0.4]).forward(&[0.4], &u).unwrap())),
         ("flow", links(&Flow::new(&lattice, action.loops()).step(&u, 0.02).unwrap())),
         ("energy", energy_density(&u, "clover").unwrap()),
     ];
     if extents.len() > 2 {
-        values.push(("HYP", links(&hyp(&u, &[0.75, 0.6, 0.3][4 - extents.len()..]).unwrap())));
+        let alphas = &[0.75, 0.6, 0.3][4 - extents.len()..];
+        let layer = averages(alphas);
+        values.push(("HYP", links(&layer.forward(alphas, &u).unwrap())));
+        let mapped = Mapped { action: Arc::new(action.clone()), map: Arc::new(layer), theta: alphas.into() };
+        values.push(("HYP reverse pass", moved(&u, 0.02, &mut force(&mapped, &u).unwrap())));
     }
     if extents.len() == 4 {
         values.push(("topology", charge_density(&u, "improved").unwrap()));
@@ -85,7 +89,7 @@ fn agree<R: Real<Total = f64>, const N: usize>(extents: &[usize], name: &str, to
     for ((what, a), (_, b)) in vector.iter().zip(fingerprint::<f64, N>(extents, name, draws).unwrap()) {
         // projections of sums of hot links lose digits, which doubles have to spare; a heatbath loses them at each of its two sweeps
         // where a staple sum nearly vanishes, and a decision that flips would be seen at order one
-        let loses = *what == "heatbath" || (!draws && ["HYP", "APE"].contains(what));
+        let loses = *what == "heatbath" || (!draws && ["HYP", "APE", "HYP reverse pass"].contains(what));
         let tolerance = if loses { 100.0 * tolerance } else { tolerance };
         let size = b.iter().fold(1.0, |max: f64, x| max.max(x.abs()));
         let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

@@ -8,7 +8,7 @@ use crate::group;
 use crate::lattice::Lattice;
 use crate::lattice::path;
 use crate::map::{
-    AttentionLayer, Flow, Form, Memory, Stack, StoutLayer, StoutTerm, along_parameter, ape, displaced, hyp,
+    AttentionLayer, BlockedLayer, Flow, Form, Memory, Stack, StoutLayer, StoutTerm, along_parameter, displaced,
 };
 use crate::number::{Dual, Real};
 use crate::random::{Draws, Purpose, Stream};
@@ -49,15 +49,37 @@ fn attention_of(lattice: &Arc<Lattice>, form: Form) -> AttentionLayer {
     AttentionLayer::new(lattice, vec![term("plaquette"), term("polyakov_s")], 3, form).unwrap()
 }
 
+/// APE smearing in all and in two directions, HYP smearing of all levels and, where there are more, of two.
+fn blocked(lattice: &Arc<Lattice>) -> Vec<BlockedLayer> {
+    let most = lattice.ndim() - 1;
+    let mut layers = vec![(u8::MAX, 1), (0b11, 1)];
+    layers.extend((2..=most).map(|levels| (u8::MAX, levels)));
+    if most > 2 {
+        layers.push((0b1101, 2));
+    }
+    layers.into_iter().map(|(set, levels)| BlockedLayer::new(lattice, set, levels).unwrap()).collect()
+}
+
+/// Their coefficients, from the outermost level inwards.
+fn weights(layer: &BlockedLayer) -> &'static [f64] {
+    &[0.75, 0.6, 0.3][..Map::<GaugeField<f64, 2>>::n_parameters(layer)]
+}
+
 /// One stack of every kind, and mixtures.
 fn stacks<R: Real, const N: usize>(lattice: &Arc<Lattice>) -> Vec<Vec<Box<dyn Map<GaugeField<R, N>>>>> {
-    vec![
+    let mut stacks: Vec<Vec<Box<dyn Map<GaugeField<R, N>>>>> = vec![
         vec![Box::new(stout::<N>(lattice))],
         vec![Box::new(attention(lattice))],
         vec![Box::new(attention_of(lattice, Form::Score))],
         vec![Box::new(stout::<N>(lattice)), Box::new(attention(lattice)), Box::new(stout::<N>(lattice))],
         vec![Box::new(attention_of(lattice, Form::Authors))],
-    ]
+    ];
+    for layer in blocked(lattice) {
+        stacks.push(vec![Box::new(layer)]);
+    }
+    let [all, two] = [u8::MAX, 0b11].map(|set| BlockedLayer::new(lattice, set, 1).unwrap());
+    stacks.push(vec![Box::new(two), Box::new(stout::<N>(lattice)), Box::new(all)]);
+    stacks
 }
 
 fn mapped<R: Real, const N: usize>(
@@ -137,6 +159,65 @@ fn parameter_gradients_are_derivatives() {
     law::<2>(&[6, 7]);
 }
 
+/// The laws of the reverse pass for averages of strong weights: its derivative by duals, and by differences for the weights.
+#[test]
+fn projected_averages_pull_back_their_derivative() {
+    fn law<const N: usize>(extents: &[usize]) {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let u = GaugeField::<f64, N>::hot(lattice.clone(), 41);
+        let (delta, action) = (u.noise(Draws::new(42, 0)), wilson(&lattice));
+        for (n, layer) in blocked(&lattice).into_iter().enumerate() {
+            let (alphas, layer) = (weights(&layer), Arc::new(layer));
+            let dual = Mapped { action: Arc::new(wilson(&lattice)), map: layer.clone(), theta: alphas.into() };
+            let slope = value(&dual, &displaced(&u, &delta)).unwrap().eps;
+            let mapped = Mapped { action: Arc::new(wilson(&lattice)), map: layer.clone(), theta: alphas.into() };
+            let error = check_force(&mapped, &u, &delta, slope).unwrap();
+            assert!(error < 1e-10, "N={N} {extents:?} layer {n}: {error:e}");
+
+            let (image, tape) = layer.record(alphas, &u).unwrap();
+            let mut gradient = vec![0.0; alphas.len()];
+            layer.pullback(alphas, &u, &tape, &force(&action, &image).unwrap(), Some(&mut gradient)).unwrap();
+            for (k, predicted) in gradient.into_iter().enumerate() {
+                let h = 1e-4;
+                let at = |steps: f64| {
+                    let mut moved = alphas.to_vec();
+                    moved[k] += steps * h;
+                    value(&action, &layer.forward(&moved, &u).unwrap()).unwrap()
+                };
+                let slope = (8.0 * (at(1.0) - at(-1.0)) - at(2.0) + at(-2.0)) / (12.0 * h);
+                let error = (slope - predicted).abs() / slope.abs().max(1.0);
+                assert!(error < 1e-7, "N={N} {extents:?} layer {n}, alpha_{k}: {error:e}");
+            }
+        }
+    }
+    for extents in SHAPES {
+        law::<1>(extents);
+        law::<2>(extents);
+        law::<3>(extents);
+        law::<4>(extents);
+    }
+    law::<5>(SHAPES[0]);
+    law::<5>(SHAPES[1]);
+    law::<8>(SHAPES[0]);
+}
+
+/// Where nothing is nearest there is an error and no field: links 1 and -1 whose average with a weight of one half vanishes.
+#[test]
+fn singular_averages_are_named() {
+    let lattice = Lattice::new(&[4, 4], 1).unwrap();
+    let u = GaugeField::<f64, 2>::from_sites(lattice.clone(), |site, mu| {
+        let sign = if mu == 0 && site % 2 == 1 { -1.0 } else { 1.0 };
+        crate::matrix::Matrix::one().scale(sign)
+    });
+    let layer = BlockedLayer::new(&lattice, u8::MAX, 1).unwrap();
+    let text = layer.forward(&[0.5], &u).unwrap_err().to_string();
+    assert!(text.contains("16 averages of links of direction 0") && text.contains("alpha = 0.5"), "{text}");
+    assert!(layer.forward(&[0.4], &u).is_ok());
+    for (set, levels) in [(0b01, 1), (u8::MAX, 2), (u8::MAX, 0), (0b10100, 1)] {
+        assert!(BlockedLayer::new(&lattice, set, levels).is_err());
+    }
+}
+
 type FieldMap<'a, const N: usize> = Box<dyn Fn(&GaugeField<f64, N>) -> GaugeField<f64, N> + 'a>;
 
 #[test]
@@ -148,26 +229,25 @@ fn smearing_and_flow_are_gauge_covariant() {
         let g: Vec<_> = (0..lattice.volume() as u32).map(|x| group::haar::<N>(&mut stream.site(x))).collect();
         let mut v = u.clone();
         v.gauge_transform(&g);
-        let all: Vec<usize> = (0..extents.len()).collect();
-        let alphas = [0.75, 0.6, 0.3];
         let flow = Flow::new(&lattice, &path::family("plaquette", extents).unwrap());
+        let layers = blocked(&lattice);
         let mut maps: Vec<FieldMap<N>> = vec![
             Box::new(|u| image(&stout::<N>(&lattice), u)),
             Box::new(|u| image(&attention(&lattice), u)),
             Box::new(|u| image(&attention_of(&lattice, Form::Score), u)),
             Box::new(|u| image(&attention_of(&lattice, Form::Authors), u)),
-            Box::new(|u| ape(u, 0.4, &all).unwrap()),
             Box::new(|u| flow.step(u, 0.1).unwrap()),
         ];
-        if extents.len() > 2 {
-            maps.push(Box::new(|u| hyp(u, &alphas[4 - extents.len()..]).unwrap()));
+        let exact = maps.len();
+        for layer in &layers {
+            maps.push(Box::new(|u| layer.forward(weights(layer), u).unwrap()));
         }
         for (n, map) in maps.iter().enumerate() {
             let (mut a, b) = (map(&u), map(&v));
             assert!(a.unitarity_violation() < 1e-11);
             a.gauge_transform(&g);
             // projections of sums of random matrices lose digits
-            let tolerance = if n == 4 || n == 6 { 1e-10 } else { 1e-12 };
+            let tolerance = if n < exact { 1e-12 } else { 1e-10 };
             assert!(distance(&a, &b) < tolerance, "N={N} {extents:?} map {n}");
         }
     }

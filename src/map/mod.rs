@@ -11,7 +11,7 @@ mod staples;
 mod stout;
 
 pub use attention::{AttentionLayer, Form};
-pub use blocked::{ape, hyp};
+pub use blocked::BlockedLayer;
 pub use flow::{Flow, FlowStep};
 pub use masked::{CoefficientNetwork, MAX_TRANSFORMED, MaskedLayer, Pattern, Transformation};
 pub use stack::{Memory, Stack};

@@ -14,16 +14,6 @@ use num_complex::Complex64;
 use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
-#[pyfunction]
-fn ape(py: Python<'_>, field: &Gauge, alpha: f64, directions: Vec<usize>) -> PyResult<Gauge> {
-    enter(py, || with_gauge!(&*field.field, u => Ok(AnyGauge::from(map::ape(u, alpha, &directions)?).into())))
-}
-
-#[pyfunction]
-fn hyp(py: Python<'_>, field: &Gauge, alphas: Vec<f64>) -> PyResult<Gauge> {
-    enter(py, || with_gauge!(&*field.field, u => Ok(AnyGauge::from(map::hyp(u, &alphas)?).into())))
-}
-
 /// A network of links that is compiled for the fields it meets; coefficients are handed in.
 #[pyclass(frozen, module = "plaq._plaq")]
 struct NetworkCore(AnyNetwork);
@@ -135,7 +125,5 @@ where
 /// Adds the class and the functions.
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NetworkCore>()?;
-    module.add_function(wrap_pyfunction!(ape, module)?)?;
-    module.add_function(wrap_pyfunction!(hyp, module)?)?;
     module.add_function(wrap_pyfunction!(flow_step, module)?)
 }

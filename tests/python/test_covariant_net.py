@@ -1,5 +1,7 @@
 """Training of covariant networks, attention layers, weight files: laws, recovery of known maps, faults."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,16 @@ def net_of_authors() -> pq.CovariantNet:
     )
 
 
+def net_of_averages(ndim: int) -> pq.CovariantNet:
+    """APE smearing in all and in two directions, and HYP smearing where it exists."""
+    layers: list[Any] = [pq.smear.APELayer(0.4), pq.smear.APELayer(0.3, directions=[0, 1])]
+    if ndim > 2:
+        layers.append(pq.smear.HYPLayer((0.75, 0.6, 0.3)[4 - ndim :]))
+    if ndim > 3:
+        layers.append(pq.smear.HYPLayer([0.5, 0.4], directions=range(3)))
+    return pq.CovariantNet(layers)
+
+
 def losses() -> list[Any]:
     S, T = pq.actions.Wilson(2.0), pq.actions.Symanzik(2.3)
     return [
@@ -58,7 +70,37 @@ def test_gradients_of_the_forms_of_the_authors_are_derivatives(shape: tuple[int,
     check_gradients(losses()[number], net_of_authors(), shape, group)
 
 
-def check_gradients(loss: Any, net: pq.CovariantNet, shape: tuple[int, ...], group: str) -> None:
+@pytest.mark.parametrize(("shape", "group"), [*CASES, ((2, 2, 2, 2), "SU(5)")])
+@pytest.mark.parametrize("number", [0, 3, 7])
+def test_gradients_of_averages_are_derivatives(shape: tuple[int, ...], group: str, number: int) -> None:
+    loss = losses()[number]
+    if group == "SU(5)" and number == 3:
+        pytest.skip("force norms exist up to SU(4)")
+    # nested projections of rough links have large higher derivatives
+    check_gradients(loss, net_of_averages(len(shape)), shape, group, step=1e-4)
+
+
+@pytest.mark.parametrize(("shape", "group"), [*CASES, ((2, 2, 2, 2), "SU(5)")])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_forces_through_averages_are_derivatives(shape: tuple[int, ...], group: str, recompute: bool) -> None:
+    net = net_of_averages(len(shape))
+    net.recompute = recompute
+    S = pq.actions.Mapped(pq.actions.Wilson(2.3), net)
+    U = pq.GaugeField.hot(shape, group, rng=1)
+    F, P = S.force(U), pq.actions.Wilson(1.0).force(pq.GaugeField.hot(shape, group, rng=7))
+    links, sizes, vectors = np.asarray(U), *np.linalg.eigh(-1j * P)
+
+    def at(step: float) -> float:
+        turn = (vectors * np.exp(1j * step * sizes)[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+        return S(pq.GaugeField.from_numpy(turn @ links))
+
+    h = 1e-4
+    slope = (8 * (at(h) - at(-h)) - at(2 * h) + at(-2 * h)) / (12 * h)
+    metric = 1.0 if group == "U(1)" else 2.0
+    assert slope == pytest.approx(-metric * np.einsum("...ij,...ji", F, P).real.sum(), rel=1e-7)
+
+
+def check_gradients(loss: Any, net: pq.CovariantNet, shape: tuple[int, ...], group: str, *, step: float = 2e-3) -> None:
     fields = [pq.GaugeField.hot(shape, group, rng=k) for k in (1, 2)]
     targets = loss.targets(fields)
     _, gradient = loss.of_batch(net, fields, targets)
@@ -71,7 +113,7 @@ def check_gradients(loss: Any, net: pq.CovariantNet, shape: tuple[int, ...], gro
         return float(loss.of_batch(net, fields, targets)[0])
 
     for k in range(len(theta)):
-        d = [(at(k, h) - at(k, -h)) / (2 * h) for h in (2e-3, 1e-3)]
+        d = [(at(k, h) - at(k, -h)) / (2 * h) for h in (step, step / 2)]
         slope = (4 * d[1] - d[0]) / 3
         assert slope == pytest.approx(gradient[k], rel=1e-5, abs=1e-6 * np.abs(gradient).max())
 
@@ -302,11 +344,21 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, monkey
 
 def test_weights_of_all_layers_travel_through_a_file(tmp_path: Path) -> None:
     path, U = tmp_path / "net.safetensors", pq.GaugeField.hot((4, 4), "SU(3)", rng=1)
-    for net in (net_of_authors(), net_for((4, 4))):
+    for net in (net_of_authors(), net_for((4, 4)), net_of_averages(2)):
         net.save(path)
         other = pq.CovariantNet.load(path)
         assert other(U) == net(U) == net(U)
         assert other.named_parameters() == net.named_parameters()
+    W, averages = pq.GaugeField.hot((2, 2, 2, 2), "SU(2)", rng=1), net_of_averages(4)
+    for twin in (averages.copy(), pickle.loads(pickle.dumps(averages)), copy.deepcopy(averages)):
+        assert twin(W) == averages(W)
+        twin.parameters = 0.5 * twin.parameters
+        assert twin(W) != averages(W)
+    averages.save(path)
+    assert pq.CovariantNet.load(path)(W) == averages(W)
+    names = ["0.alpha", "1.alpha@01", "2.alpha_1", "2.alpha_2", "2.alpha_3", "3.alpha_1@012", "3.alpha_2@012"]
+    assert list(averages.named_parameters()) == names
+    net_for((4, 4)).save(path)
     different = pq.CovariantNet([pq.StoutLayer(["plaquette"]), pq.AttentionLayer(["plaquette"], reach=3)])
     with pytest.raises(ValueError, match="3 layers, this network 2"):
         different.load_parameters(path)
@@ -346,6 +398,28 @@ DISTANCE = pq.losses.FieldDistance(lambda U: U)
         ),
         (lambda: pq.CovariantNet([pq.StoutLayer(["polyakov_z"], [0.1])])(U2), ValueError, "dimensions"),
         (lambda: pq.CovariantNet([pq.AttentionLayer(["chair"])])(U2), ValueError, "3 dimensions"),
+        (lambda: pq.smear.APELayer(1.2), ValueError, "alpha = 1.2"),
+        (lambda: pq.smear.APELayer(-0.1), ValueError, "alpha = -0.1"),
+        (lambda: pq.smear.APELayer("0.5"), TypeError, "alpha is a number"),
+        (lambda: pq.smear.APELayer(0.5, directions=[1]), ValueError, "at least two directions"),
+        (lambda: pq.smear.APELayer(0.5, directions=[0, 4]), ValueError, "0 to 3"),
+        (lambda: pq.smear.HYPLayer([0.5, np.nan]), ValueError, "alpha"),
+        (lambda: pq.smear.HYPLayer([0.5, 1.5]), ValueError, "alpha = 1.5"),
+        (lambda: pq.smear.HYPLayer(0.5), TypeError, "alphas is a sequence"),
+        (lambda: pq.smear.HYPLayer([0.5]), ValueError, "one less than there are directions"),
+        (lambda: pq.smear.HYPLayer([0.5, 0.5, 0.5], directions=range(3)), ValueError, "one less than there are"),
+        (lambda: pq.CovariantNet([pq.smear.HYPLayer()])(U2), ValueError, "in 2 directions takes 1 coefficients"),
+        (
+            lambda: pq.CovariantNet([pq.smear.HYPLayer([0.5, 0.4])])(pq.GaugeField.cold((2, 2, 2, 2))),
+            ValueError,
+            "in 4 directions takes 3 coefficients; the layer has 2",
+        ),
+        (lambda: pq.CovariantNet([pq.smear.APELayer(0.5, [0, 2])])(U2), ValueError, "2-dimensional lattice"),
+        (
+            lambda: pq.CovariantNet([pq.smear.APELayer(0.5)])(pq.GaugeField.cold((4,), "U(1)")),
+            ValueError,
+            "at least two directions; a layer has 1",
+        ),
         (lambda: setattr(STOUT, "parameters", [np.inf]), ValueError, "NaN or infinity"),
         (lambda: setattr(STOUT, "parameters", [0.1, 0.2]), ValueError, r"shape \(2,\)"),
         (lambda: STOUT.fit([U2], "mse"), TypeError, "plaq.losses"),
@@ -408,6 +482,10 @@ def test_hostile_weight_files_are_refused(tmp_path: Path) -> None:
         stout | {"kind": "dense"},
         {"kind": "attention", "terms": [["plaquette", 255]], "reach": 99},
         {"kind": "attention", "terms": [["plaquette", 255]]},
+        *({"kind": "ape", "directions": mask} for mask in (0, 1, 16, True, "x", None, float("nan"))),
+        {"kind": "ape"},
+        *({"kind": "hyp", "directions": 255, "levels": n} for n in (0, 1, 2, 4, 10**9, True, "x", None)),
+        {"kind": "hyp", "directions": 3, "levels": 2},
         [1, 2],
     ]
     for entry in entries:

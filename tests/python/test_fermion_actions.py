@@ -57,13 +57,18 @@ QUARKS = {
 MAPS = {
     "stout": pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1])]),
     "attention": pq.CovariantNet([pq.StoutLayer(["plaquette"], [0.1]), pq.AttentionLayer(["plaquette"])]),
+    "APE": pq.CovariantNet([pq.smear.APELayer(0.5)]),
+    "HYP": pq.CovariantNet([pq.smear.HYPLayer()]),
 }
 QUARKS |= {
-    f"{name}, {kind}": (pq.actions.Mapped(QUARKS[name][0], MAPS[kind]), [(shape, "U(1)")])
-    for name, kind, shape in (
-        ("domain walls", "stout", (4, 4)),
-        ("domain walls", "attention", (4, 4)),
-        ("one flavour of domain walls", "stout", (4, 2)),
+    f"{name}, {kind}": (pq.actions.Mapped(QUARKS[name][0], MAPS[kind]), fields)
+    for name, kind, fields in (
+        ("domain walls", "stout", [((4, 4), "U(1)")]),
+        ("domain walls", "attention", [((4, 4), "U(1)")]),
+        ("one flavour of domain walls", "stout", [((4, 2), "U(1)")]),
+        ("clover", "APE", [((4, 4), "U(1)"), ((4, 4, 4), "SU(2)")]),
+        ("clover", "HYP", [((4, 4, 4, 4), "SU(2)"), ((2, 4, 2, 3), "SU(2)")]),
+        ("staggered ratio", "HYP", [((2, 2, 4, 4), "SU(2)")]),
     )
 }
 
@@ -81,6 +86,42 @@ def test_energy_is_conserved_to_the_order_of_the_integrator_and_trajectories_com
         found = hmc.check(U, rng=3)
         assert found["distance"] < 1e-9, found
         assert abs(found["delta_h_back"]) < 1e-6, found
+
+
+@pytest.mark.parametrize(("shape", "quarks"), [((4, 4, 4, 4), "Wilson ratio"), ((2, 4, 2, 3), "clover")])
+@pytest.mark.parametrize("kind", ["APE", "HYP"])
+def test_forces_through_projections_to_su3_conserve_the_energy(shape, quarks, kind):
+    """Near equilibrium: at strong coupling the N-th root of a determinant jumps."""
+    gauge = Gauge(6.0)
+    U = pq.HMC(gauge, steps=10).run(pq.GaugeField.cold(shape), 4, rng=1, progress=False).state
+    hmc = pq.HMC(gauge + pq.actions.Mapped(QUARKS[quarks][0], MAPS[kind]), length=0.2, steps=8)
+    sizes = [abs(hmc._with_steps([n]).advance(U, 3, 1)[1]["delta_h"]) for n in (8, 16)]
+    assert sizes[0] / sizes[1] == pytest.approx(4.0, rel=0.15), sizes
+    assert hmc.check(U, rng=3)["distance"] < 1e-9
+
+
+def test_quarks_on_hyp_links_leave_the_weight_of_hmc():
+    """<exp(-delta_h)> = 1 with coarse steps: Wilson fermions on HYP links, SU(2) on 2^4."""
+    quark = pq.actions.Mapped(Quark(Wilson(mass=0.4)), MAPS["HYP"])
+    hmc = pq.HMC(Gauge(2.2) + quark, steps=2, length=1.0)
+    chain = hmc.run(pq.GaugeField.hot((2, 2, 2, 2), "SU(2)", rng=1), 1500, warmup=50, rng=3, progress=False)
+    weight = chain.info["exp_minus_delta_h"]
+    assert 0.5 < chain.acceptance < 0.97
+    assert abs(weight.mean() - 1) < 4 * weight.std() / math.sqrt(len(weight) / 2)
+
+
+def test_hyp_coefficients_are_trained_in_self_learning():
+    """A proposal whose quarks have other HYP coefficients than the target learns from its trajectories."""
+    quark = Quark(Wilson(mass=0.4))
+    target = Gauge(2.2) + pq.actions.Mapped(quark, pq.CovariantNet([pq.smear.HYPLayer([0.5, 0.4])]))
+    proposal = Gauge(2.2) + pq.actions.Mapped(quark, pq.CovariantNet([pq.smear.HYPLayer([0.1, 0.1])]))
+    sampler = pq.SelfLearningHMC(target, proposal, steps=4)
+    U = pq.GaugeField.hot((4, 4, 4), "SU(2)", rng=1)
+    history = sampler.train(
+        U, loss="change", steps=30, batch=4, optimizer=pq.optimizers.Adam(0.03), rng=3, progress=False
+    )
+    assert np.mean(history.loss[-5:]) < 0.3 * np.mean(history.loss[:5])
+    assert sampler.parameters[0] > 0.2
 
 
 def log_det(family, U):

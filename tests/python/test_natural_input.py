@@ -1196,6 +1196,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         ),
         "smear.Flow.t0": (flow.t0, {"level": 0.002}),
         "smear.Flow.w0": (flow.w0, {"level": 0.002}),
+        "smear.APELayer": (pq.smear.APELayer, {"alpha": 0.4, "directions": None}),
+        "smear.HYPLayer": (pq.smear.HYPLayer, {"alphas": (0.6, 0.3), "directions": None}),
         "smear.ape": (pq.smear.ape, {"U": U, "alpha": 0.5, "n": 1, "directions": None}),
         "smear.flow": (
             pq.smear.flow,

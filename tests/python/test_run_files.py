@@ -261,6 +261,10 @@ BAD = {
         LINKS.replace("hmc", "self_learning_hmc") + WALLS + SPLIT + "\n[proposal]\nmass = 0.4\nhasenbusch = [0.6, 0.9]",
         "[proposal] hasenbusch: wanted as many masses as [quarks] has, 1; given 2",
     ),
+    "coefficients of HYP": (
+        LINKS.replace("hmc", "self_learning_hmc") + QUARKS + "\n[proposal]\nmass = 0.4\nhyp = [0.5]",
+        "[proposal]: alphas has 1 coefficients; HYP smearing takes",
+    ),
     "three extents": (SPINS.replace("[4, 4]", "[4, 4, 4]") + FIT, "two extents are needed"),
     "observable of others": (SPINS + FIT + "\n[observables]\nnames = ['plaquette']", 'unknown observable "plaquette"'),
     "index without scan": (LINKS, "--index is of run files with a section [scan]", "--index", "0"),
@@ -309,6 +313,14 @@ def test_quarks_of_a_run_file_are_those_of_the_package(name, sampler):
         made = pq.SelfLearningHMC(gauge + quarks(0.3), sum(terms, gauge), steps=3)
     assert found.fingerprint() == made.fingerprint()
     assert len(build.run(settings, progress=False).chain) == 3
+
+
+def test_networks_of_a_run_file_have_a_hyp_layer_below_stout_layers():
+    learn = "\n[proposal]\nmass = 0.4\nloops = ['plaquette']\nhyp = [0.5, 0.25]"
+    text = LINKS.replace("'hmc'", "'self_learning_hmc'\nsteps = 3").replace("[4, 4]", "[4, 4, 4]") + QUARKS + learn
+    found = build._sampler(config.parse(config.tomllib.loads(text + "\n[run]\ndraws = 3\nseed = 1\n")))
+    assert [layer.spec()["kind"] for layer in found.proposal.parts[1].action.net.layers] == ["hyp", "stout"]
+    assert list(found.parameters) == [1.0, 0.5, 0.25, 0.0]
 
 
 @pytest.mark.parametrize("name", BAD)

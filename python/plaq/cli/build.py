@@ -38,7 +38,7 @@ from plaq.samplers.langevin import ComplexLangevin
 from plaq.samplers.self_learning import SelfLearningHMC
 from plaq.samplers.transformed import FieldTransformHMC
 from plaq.samplers.worm import Worm
-from plaq.smear.layers import StoutLayer
+from plaq.smear.layers import HYPLayer, StoutLayer
 from plaq.smear.network import CovariantNet
 from plaq.spin.metropolis import SpinMetropolis
 from plaq.spin.self_learning import SelfLearningMC
@@ -161,9 +161,19 @@ def _proposal(settings: config.Config) -> list[Any]:
     proposal = _quarks("proposal", quarks, mass=chosen.mass, hasenbusch=split)
     # Terms of split quarks have pseudofermions of their own, so each has a network and a factor of its own.
     terms = proposal.terms()
-    if chosen.loops:
-        terms = [actions.Mapped(term, CovariantNet([StoutLayer(chosen.loops)] * chosen.layers)) for term in terms]
+    if chosen.loops or chosen.hyp:
+        terms = [actions.Mapped(term, _smeared(chosen, "proposal")) for term in terms]
     return [actions.Scaled(term) for term in terms] if chosen.factor else terms
+
+
+def _smeared(chosen: config.ProposalConfig | config.StoutNetConfig, section: str) -> CovariantNet:
+    """Stout layers above a HYP layer."""
+    try:
+        below = [HYPLayer(chosen.hyp)] if chosen.hyp else []
+        above = [StoutLayer(chosen.loops)] * chosen.layers if chosen.loops else []
+        return CovariantNet([*below, *above])
+    except (TypeError, ValueError) as error:
+        raise config.ConfigError(f"[{section}]: {error}") from error
 
 
 def _transform(settings: config.Config) -> FieldTransform:
@@ -395,7 +405,7 @@ def _lcnn(settings: config.Config, sampler: Any, start: Any, progress: bool) -> 
 def _smearing(settings: config.Config, sampler: Any, start: Any, progress: bool) -> Trained:
     training, action = settings.training, _action(settings.action)
     fields = _configurations(sampler, settings, start)
-    net = CovariantNet([StoutLayer(settings.network.loops)] * settings.network.layers)
+    net = _smeared(settings.network, "network")
     if training.loss == "force_norm":
         loss: Any = losses.ForceNorm(action)
     elif training.beta is None or not isinstance(settings.action, config.BetaConfig):

@@ -172,6 +172,7 @@ class ProposalConfig:
     hasenbusch: list[float] | None = key("as many heavier masses as [quarks] has; left out: those", None)
     loops: list[str] = key("loops of their stout layers", [])
     layers: int = key("number of stout layers", 1)
+    hyp: list[float] = key("coefficients of a HYP layer below them", [])
     factor: bool = key("whether a factor of their action is trained", True)
 
 
@@ -247,6 +248,7 @@ class StoutNetConfig:
     name: str = name_of_kind()
     loops: list[str] = key("loops of each layer", ["plaquette"])
     layers: int = key("number of layers", 1)
+    hyp: list[float] = key("coefficients of a HYP layer below them", [])
 
 
 @dataclass(frozen=True)

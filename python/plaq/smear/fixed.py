@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from plaq import _plaq
 from plaq.fields.gauge import GaugeField
 from plaq.fields.loops import Loop
-from plaq.ground.arguments import number
 from plaq.smear.arguments import directions_of, gauge_field, levels
-from plaq.smear.layers import StoutLayer
+from plaq.smear.layers import APELayer, HYPLayer, Layer, StoutLayer
 from plaq.smear.network import CovariantNet
 
 __all__ = ["ape", "hyp", "stout"]
@@ -21,14 +19,14 @@ def ape(U: GaugeField, alpha: float, n: int = 1, directions: Iterable[int] | Non
     r"""APE smearing :math:`U' = \mathrm{Proj}[(1-\alpha) U + \frac{\alpha}{2(d-1)} \sum \mathrm{staples}]`.
 
     Source: Albanese et al., Phys. Lett. B 192 (1987) 163. The projection is the unitary polar factor, divided by the
-    N-th root of its determinant.
+    N-th root of its determinant. :class:`APELayer` is the same as a layer of networks, with its reverse pass.
 
     Parameters
     ----------
     U : GaugeField
         At least two dimensions.
     alpha : float
-        Weight of the staples.
+        Weight of the staples, 0 to 1.
     n : int
         Number of levels.
     directions : iterable of int, optional
@@ -54,21 +52,21 @@ def ape(U: GaugeField, alpha: float, n: int = 1, directions: Iterable[int] | Non
     chosen = directions_of(gauge_field(U), directions)
     if len(chosen) < 2:
         raise ValueError(f"APE smearing needs at least two directions; got {chosen}")
-    weight, core = number("alpha", alpha), U._core
-    for _ in range(levels(n)):
-        core = _plaq.ape(core, weight, chosen)
-    return GaugeField(core)
+    return _repeated(APELayer(alpha, chosen), U, n)
 
 
 def hyp(U: GaugeField, alphas: Sequence[float] = (0.75, 0.6, 0.3), n: int = 1) -> GaugeField:
     """HYP smearing: APE steps within the hypercubes attached to a link (Hasenfratz and Knechtli, hep-lat/0103029).
+
+    :class:`HYPLayer` is the same as a layer of networks, with its reverse pass.
 
     Parameters
     ----------
     U : GaugeField
         Three or four dimensions.
     alphas : sequence of float
-        Coefficients from the outermost level inwards: (alpha_1, alpha_2, alpha_3) in four dimensions, two in three.
+        Coefficients from the outermost level inwards, each 0 to 1: (alpha_1, alpha_2, alpha_3) in four dimensions, two
+        in three.
     n : int
         Number of levels.
 
@@ -91,10 +89,7 @@ def hyp(U: GaugeField, alphas: Sequence[float] = (0.75, 0.6, 0.3), n: int = 1) -
     gauge_field(U, 3)
     if U.ndim > 4 or len(alphas) != U.ndim - 1:
         raise ValueError(f"HYP smearing in {U.ndim} dimensions takes {U.ndim - 1} coefficients; got {alphas}")
-    weights, core = [number("alpha", a) for a in alphas], U._core
-    for _ in range(levels(n)):
-        core = _plaq.hyp(core, weights)
-    return GaugeField(core)
+    return _repeated(HYPLayer(alphas), U, n)
 
 
 def stout(
@@ -140,8 +135,11 @@ def stout(
     """
     coefficients = [rho] * len(loops) if isinstance(rho, int | float | np.number) else list(rho)
     chosen = None if directions is None else directions_of(gauge_field(U), directions)
-    layer = StoutLayer(loops, coefficients, directions=chosen)
-    net, image = CovariantNet([layer]), gauge_field(U)
+    return _repeated(StoutLayer(loops, coefficients, directions=chosen), gauge_field(U), n)
+
+
+def _repeated(layer: Layer, U: GaugeField, n: int) -> GaugeField:
+    net, image = CovariantNet([layer]), U
     for _ in range(levels(n)):
         image = net(image)
     return image.copy()

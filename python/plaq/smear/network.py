@@ -31,7 +31,7 @@ class CovariantNet(Map):
 
     Parameters
     ----------
-    layers : sequence of StoutLayer or AttentionLayer
+    layers : sequence of StoutLayer, AttentionLayer, smear.APELayer or smear.HYPLayer
     recompute : bool
         In the reverse pass compute the fields between layers again instead of keeping one field per layer.
 
@@ -52,7 +52,7 @@ class CovariantNet(Map):
     def __init__(self, layers: Sequence[Layer], *, recompute: bool = False) -> None:
         chosen = [layers] if isinstance(layers, Layer) else list(layers)
         if not chosen or not all(isinstance(layer, Layer) for layer in chosen):
-            raise TypeError(f"layers is a list of StoutLayer and AttentionLayer; got {layers!r}")
+            raise TypeError(f"layers is a list of StoutLayer, AttentionLayer, APELayer and HYPLayer; got {layers!r}")
         self.layers = [copy_of(layer) for layer in chosen]
         self.recompute = bool(recompute)
 
@@ -120,7 +120,8 @@ class CovariantNet(Map):
         Notes
         -----
         Memory: one field per layer (none with ``recompute``), and four fields' worth for the dual numbers of one stout
-        layer; an attention layer takes about 9 + 4 `reach` fields and :math:`6 (D-1)\\,\\mathrm{reach}` numbers a link.
+        layer; an attention layer takes about 9 + 4 `reach` fields and :math:`6 (D-1)\\,\\mathrm{reach}` numbers a link,
+        a HYP layer in four dimensions 8 fields, which it keeps, and 7 while it is at work.
 
         Examples
         --------
