@@ -32,12 +32,13 @@ def norms_of(F, V):
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("margin", [0, 3])
 @pytest.mark.parametrize("case", CASES)
-def test_a_block_that_is_the_lattice_has_value_and_gradient_of_the_lattice(case, size):
+def test_a_block_that_is_the_lattice_has_value_and_gradient_of_the_lattice(case, size, margin):
     group, shape, F, action, target = CASES[case]
     U = pq.GaugeField.hot(shape, group, rng=1)
     value, gradient = pq.losses.TransformedForce(action, target, **size).of_batch(F, [U], [None])
-    part = pq.losses.SubVolumeForce(action, target, block=shape, **size)
+    part = pq.losses.SubVolumeForce(action, target, block=shape, margin=margin, **size)
     found, slope = part.of_batch(F, [U], part.targets([U]))
     assert found == pytest.approx(value, rel=1e-12)
     assert np.abs(slope - gradient).max() < 3e-7 * np.abs(gradient).max()
@@ -84,6 +85,16 @@ def test_windows_know_the_force_of_the_lattice_up_to_their_margin():
     assert errors[1] < 0.02
     assert errors[2] < 1e-3 * errors[0]
     assert max(errors[3:]) < 1e-12
+
+
+@pytest.mark.parametrize("margins", [(6, 8, 14, 40), (7, 9, 15, 41)])
+def test_a_block_is_at_the_same_place_in_all_windows(margins):
+    F, U = u1_2d(0.1, sweeps=1), thermal((32, 8), 4.0)
+    losses = [pq.losses.SubVolumeForce(S, T, block=(4, 2), margin=margin, rng=3) for margin in margins]
+    values = [loss.of_batch(F, [U], loss.targets([U])) for loss in losses]
+    for value, gradient in values[1:]:
+        assert value == pytest.approx(values[0][0], rel=1e-12)
+        assert gradient == pytest.approx(values[0][1], rel=1e-5)
 
 
 def test_training_on_blocks_shrinks_the_force_of_the_lattice():

@@ -87,7 +87,8 @@ class SubVolumeForce(TransformedForce):
         for n, U in enumerate(given):
             shape = self._window(U.shape)
             places = np.random.default_rng((seed_of(self.rng), n)).integers(0, np.array(U.shape) // 2)
-            starts = 2 * places - 2 * (self.margin // 2)
+            around = [0 if w == L else 2 * (self.margin // 2) for w, L in zip(shape, U.shape, strict=True)]
+            starts = 2 * places - around
             cut = [np.arange(s, s + w) % L for s, w, L in zip(starts, shape, U.shape, strict=True)]
             windows.append(GaugeField.from_numpy(np.asarray(U)[np.ix_(np.arange(U.ndim), *cut)]))
         return windows
@@ -116,6 +117,12 @@ class SubVolumeForce(TransformedForce):
             raise ValueError(f"the window {shown(window)} has an odd extent: masks need even ones; take an even block")
         return window
 
+    def _inside(self, window: Sequence[int], shape: Sequence[int]) -> list[slice]:
+        """Where the block is in its window: the same sites of the lattice for all even margins, and all odd ones."""
+        whole = [self.margin % 2 if b < L else 0 for b, L in zip(self.block, shape, strict=True)]
+        starts = [s if w == L else self.margin for s, w, L in zip(whole, window, shape, strict=True)]
+        return [slice(s, s + b) for s, b in zip(starts, self.block, strict=True)]
+
     def _of(self, F: FieldTransform, U: GaugeField, window: Any) -> tuple[float, Vector]:
         wanted = tuple(self._window(U.shape))
         if not isinstance(window, GaugeField) or window.shape != wanted:
@@ -124,8 +131,7 @@ class SubVolumeForce(TransformedForce):
         force, _ = self._reverse(F, V)
         if self.target is not None:
             force = force - self.target.force(V)
-        starts = [0 if w == L else self.margin for w, L in zip(wanted, U.shape, strict=True)]
-        inside = (slice(None), *(slice(s, s + b) for s, b in zip(starts, self.block, strict=True)))
+        inside = (slice(None), *self._inside(wanted, U.shape))
         part = force[inside]
         f = sizes(part) * (1.0 if U.n_colors == 1 else math.sqrt(2.0))
         value, slope = self._sized(f)
