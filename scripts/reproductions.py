@@ -76,19 +76,50 @@ def self_learning():
 
 
 def proposals():
-    """Acceptances of trained proposals."""
-    stored, masses, found = read("self_learning.json"), ("0.4", "0.5"), {}
+    """Acceptances of trained proposals, and what the change of the difference of actions is left with."""
+    stored, masses, found = read("self_learning.json"), ("0.4", "0.5", "0.75", "1.0"), {}
     for key, row in stored["untrained"].items():
-        found.setdefault(("none", "no", "untrained"), {}).setdefault(key.split()[0], []).append(row["acceptance"])
+        found.setdefault(("none", "no", 0), {}).setdefault(key.split()[0], []).append(row)
     for key, row in stored["trained"].items():
         mass, name = key.split(" ", 1)
-        network, factor, loss, _ = name.rsplit(" ", 3)
-        kind = (network, "yes" if factor == "True" else "no", loss.replace("_", " "))
-        found.setdefault(kind, {}).setdefault(mass, []).append(row["acceptance"])
+        network, factor, _, _ = name.rsplit(" ", 3)
+        kind = (network, "yes" if factor == "True" else "no", len(row["parameters"]))
+        found.setdefault(kind, {}).setdefault(mass, []).append(row)
     rows = []
     for kind, values in found.items():
-        rows.append([*kind, *(", ".join(f"{value:.2f}" for value in values.get(mass, [])) for mass in masses)])
-    return table(["network", "trained factor", "loss", *(f"mass {mass}" for mass in masses)], rows)
+        cells = []
+        for mass in masses:
+            each = values.get(mass, [])
+            cells.append(", ".join(f"{row['acceptance']:.2f}" for row in each))
+            if mass in masses[:2]:
+                squares = [row["frozen"][0] for row in each if "frozen" in row]
+                cells.append(", ".join(f"{square:.2f}" for square in squares))
+        rows.append([*kind, *cells])
+    head = ["network", "factor", "parameters", "0.4: acceptance", "<dH^2>", "0.5: acceptance", "<dH^2>", "0.75", "1.0"]
+    return table(head, rows)
+
+
+def trainings():
+    """Other ways to train the same proposal."""
+    rows = []
+    for name, row in read("self_learning.json")["trainings"].items():
+        square, error = row["frozen"]
+        facts = [row["trajectories"][0], f"{sum(row['processor'][:1]):.0f}"]
+        rows.append([name, *facts, f"{row['acceptance']:.3f} +- {row['error']:.3f}", f"{square:.2f} +- {error:.2f}"])
+    return table(["loss", "trajectories", "seconds", "acceptance", "<dH^2>"], rows)
+
+
+def bounds():
+    """What regression leaves."""
+    stored, rows = read("self_learning.json")["bounds"], []
+    for label in next(iter(stored.values()))["rows"]:
+        cells = []
+        for each in stored.values():
+            row = each["rows"][label]
+            cells += [", ".join(f"{left:.2f}" for left in row["remains"]), f"{row['acceptance']:.2f}"]
+        rows.append([label, *cells])
+    heads = [head for mass in stored for head in (f"{mass}: <d^2>", "acceptance")]
+    return table(["coefficients", *heads], rows)
 
 
 def dynamical_quarks():
@@ -106,6 +137,31 @@ def dynamical_quarks():
             rows.append([f"{lattice}, {name}", row["trajectories"], *facts])
     head = ["SU(3), beta 5.7, m 0.5", "trajectories", "plaquette", "reference", "sigma"]
     return table([*head, "acceptance", "<exp(-dH)>", "solver iterations"], rows)
+
+
+def walls():
+    """Self-learning HMC with domain walls."""
+    rows = []
+    for name, row in read("dynamical_quarks.json")["walls"].items():
+        if name != "training":
+            facts = [short(*row["plaquette"][:2]), f"{row['plaquette'][2]:.1f} +- {row['plaquette'][3]:.1f}"]
+            facts += [f"{row['acceptance']:.3f}", short(*row["exp_minus_delta_h"][:2])]
+            facts += [f"{row['solver_iterations']:.0f}", f"{1e3 * row['seconds']:.0f}"]
+            rows.append([name, row["trajectories"], *facts])
+    head = ["", "trajectories", "plaquette", "tau", "acceptance", "<exp(-dH)>", "solver iterations", "ms a trajectory"]
+    return table(head, rows)
+
+
+def eight():
+    """Eight light flavours."""
+    rows = []
+    for name, row in read("dynamical_quarks.json")["eight"].items():
+        for key, (wanted, theirs) in row["reference"].items():
+            mean, error, tau, spread = row[key]
+            sigma = (mean - wanted) / math.hypot(error, theirs)
+            facts = [short(mean, error), short(wanted, theirs), f"{sigma:+.1f}", f"{tau:.1f} +- {spread:.1f}"]
+            rows.append([f"{name}, {row['trajectories'] - row['left_out']} trajectories", key, *facts])
+    return table(["SU(2), beta 1.65, m 0.015, Nf 8, 8^4", "", "ours", "reference", "sigma", "tau"], rows)
 
 
 def pays():
@@ -239,6 +295,20 @@ def force_costs():
     return table(head, rows)
 
 
+def blocks():
+    """Gradients of the force on a block."""
+    rows = []
+    for name, row in read("su3_transform.json")["blocks"].items():
+        lattice, kind, margin = name.split(", ")
+        value, exact = row["value"]
+        sites = math.prod(row["window"])
+        costs = [sites, f"{row['seconds']:.2f}", f"{row['memory_gib']['peak'] - row['memory_gib']['before']:.2f}"]
+        errors = [f"{abs(value / exact - 1):.1e}", f"{row['gradient_error']:.1e}"]
+        rows.append([f"{lattice}, {kind}", margin.removeprefix("margin "), *costs, *errors])
+    head = ["", "margin", "sites of the window", "seconds", "GiB more than before", "error of the loss"]
+    return table([*head, "error of the gradient"], rows)
+
+
 def force_sampling():
     """Averages of HMC and of HMC in new variables."""
     rows = []
@@ -285,6 +355,10 @@ TABLES = {
     "dyson": dyson,
     "self_learning": self_learning,
     "proposals": proposals,
+    "trainings": trainings,
+    "bounds": bounds,
+    "walls": walls,
+    "eight": eight,
     "dynamical_quarks": dynamical_quarks,
     "pays": pays,
     "spin_fermion": spin_fermion,
@@ -295,6 +369,7 @@ TABLES = {
     "partition_functions": partition_functions,
     "force_training": force_training,
     "force_costs": force_costs,
+    "blocks": blocks,
     "force_sampling": force_sampling,
     "equivariance": equivariance,
 }

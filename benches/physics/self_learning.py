@@ -138,7 +138,7 @@ TRAININGS = {
     "variance": {"loss": "variance", "batch": 16, "steps": 150},
     "force": {"loss": "force"},
     "change": {},
-    "change, 8 times as long": {"steps": 2000},
+    "change, 6 times as long": {"steps": 1200},
     "change, rate 0.02": {"rate": 2e-2},
     "change, SGD": {"rule": pq.optimizers.SGD, "rate": 1e-4},
     "change, batch 32": {"batch": 32, "steps": 60, "rate": 1e-2},
