@@ -233,7 +233,7 @@ def main():
     for part in [options.part] if options.part else PARTS:
         for key, made in jobs(part, options.seeds).items():
             done = table.setdefault(part, {}).get(key)
-            if options.only not in key or done and (part != "trained" or "frozen" in done):
+            if options.only not in key or (done and (part != "trained" or "frozen" in done)):
                 continue
             table[part][key] = made() | {"command": "python " + " ".join(sys.argv), "commit": provenance.commit()}
             OUTPUT.write_text(json.dumps(table, indent=1) + "\n")
