@@ -47,7 +47,7 @@ def trained(flow: pq.flows.Flow, action: object, seconds: float, batch: int, rat
                 progress=False,
             )
             used += time.process_time() - begin
-            curve.append([used, flow.reweight(action, 4000, rng=SEED + 1).efficiency])
+            curve.append([used, flow.reweight(action, 2000, rng=SEED + 1).efficiency])
     facts = {"couplings": len(flow.layers), "parameters": flow.n_parameters, "steps": steps, "batch": batch}
     return facts | {"seconds": used, "loss": float(history.loss[-20:].mean()), "curve": curve}
 
@@ -67,7 +67,7 @@ def phi4(before: pq.flows.Flow | None, extent: int, scale: float) -> tuple[pq.fl
     row, samples, chain = measured(flow, action, phi2)
     start = pq.ScalarField.zeros((extent, extent))
     options = {"warmup": 500, "observables": {"x": phi2}, "rng": SEED, "progress": False}
-    reference = pq.HMC(action, length=1.5, steps=14).run(start, 20_000, **options).estimate("x")
+    reference = pq.HMC(action, length=1.5, steps=14).run(start, 8000, **options).estimate("x")
     row |= {"log_z": str(samples.log_z()), "phi2": compared(chain.estimate("x"), reference.mean, reference.error)}
     return flow, facts | row
 

@@ -30,7 +30,7 @@ BETA, TARGET = 0.7796, 0.7099
 S, T = pq.actions.DBW2(BETA), pq.actions.DBW2(TARGET)
 SEED = 405
 SMALL, LARGE = (4, 4, 4, 4), (8, 8, 8, 16)
-FIELDS = {SMALL: (96, 16), LARGE: (10, 2)}
+FIELDS = {SMALL: (96, 16), LARGE: (6, 2)}
 """Configurations to train with and to hold back."""
 SECONDS = {
     ("4x4x4x4", "plaquettes"): 40,
@@ -43,7 +43,7 @@ SECONDS = {
     ("8x8x8x16", "network from the start, on blocks"): 150,
 }
 """Of processor time for a training, about."""
-BLOCK, MARGIN = (4, 4, 4, 4), 1
+BLOCK, MARGIN = (4, 4, 4, 4), 2
 """Of trainings on blocks."""
 RATES = {"plaquettes": 0.05, "plaquettes and chairs": 0.05, "network": 0.02}
 BLOCKS = 4
