@@ -1,8 +1,8 @@
 """Flows trained from the one before: `python benches/physics/flow_ladders.py [--only TEXT] [--scale X]`.
 
-phi^4 with the parameters of arXiv 1904.12072 on L = 6, 8, 10, 12, 14, from the free field of mass 4/L (networks are
-convolutions, so that the parameters of one lattice start the next). 2D U(1) at beta = 1 to 7 (arXiv 2003.06413): on 8^2
-each beta is trained from the one before, and its parameters start 16^2.
+phi^4 with the parameters of arXiv 1904.12072: a ladder from L = 6 to 14 (networks are convolutions, so that the parameters
+of one lattice start the next), from independent normal numbers; and each L alone, from the free field of mass 4/L. 2D
+U(1) at beta = 1 to 7 (arXiv 2003.06413): on 8^2 each beta is trained from the one before, and its parameters start 16^2.
 Writes flow_ladders.json beside this file: effective sample size over samples after parts of each training with the
 seconds of processor time up to then (of this lattice, and of the whole ladder), acceptance of FlowProposal, and what
 flows.py compares.
@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import plaq as pq
 import provenance
@@ -59,11 +60,16 @@ def moved(before: pq.flows.Flow | None, flow: pq.flows.Flow) -> pq.flows.Flow:
     return flow
 
 
-def phi4(before: pq.flows.Flow | None, extent: int, scale: float) -> tuple[pq.flows.Flow, dict[str, object]]:
+def phi4(
+    before: pq.flows.Flow | None, extent: int, free: bool, scale: float
+) -> tuple[pq.flows.Flow, dict[str, object]]:
     action = pq.actions.Scalar(-4.0, PHI4[extent] / 4)
-    prior = pq.flows.FreeField((extent, extent), (4 / extent) ** 2)
+    prior: Any = pq.flows.Normal((extent, extent), width=0.5)
+    if free:
+        before, prior = None, pq.flows.FreeField((extent, extent), (4 / extent) ** 2)
     flow = moved(before, pq.flows.real_nvp(prior, couplings=10, hidden=(12,), dtype="float32", rng=SEED))
-    facts = trained(flow, action, SECONDS[extent] * scale, 64, 5e-3 if before is None else 3e-3)
+    rate = 2e-3 if free else 5e-3 if before is None else 3e-3
+    facts = trained(flow, action, SECONDS[extent] * scale, 64, rate)
     row, samples, chain = measured(flow, action, phi2)
     start = pq.ScalarField.zeros((extent, extent))
     options = {"warmup": 500, "observables": {"x": phi2}, "rng": SEED, "progress": False}
@@ -88,7 +94,11 @@ def main() -> None:
         __doc__, __file__, only="ladder whose name contains this", scale="times the seconds of each training"
     )
     pq.set_num_threads(1)
-    jobs = {("phi4", f"phi4 {extent}^2, lambda {lam}"): (phi4, extent) for extent, lam in PHI4.items()}
+    jobs = {("phi4", f"phi4 {extent}^2, lambda {lam}"): (phi4, extent, False) for extent, lam in PHI4.items()}
+    jobs |= {
+        (f"free field, {extent}", f"phi4 {extent}^2, lambda {lam}, from the free field"): (phi4, extent, True)
+        for extent, lam in PHI4.items()
+    }
     jobs |= {("U(1)", f"U(1) {L}^2, beta {beta:g}"): (u1, L, beta) for beta in BETAS for L in (8, 16)}
     flows: dict[object, pq.flows.Flow] = {}
     total: dict[str, float] = {}
