@@ -1,8 +1,9 @@
 """Flows trained from the one before: `python benches/physics/flow_ladders.py [--only TEXT] [--scale X]`.
 
-phi^4 with the parameters of arXiv 1904.12072: a ladder from L = 6 to 14 (networks are convolutions, so that the parameters
-of one lattice start the next), from independent normal numbers; and each L alone, from the free field of mass 4/L. 2D
-U(1) at beta = 1 to 7 (arXiv 2003.06413): on 8^2 each beta is trained from the one before, and its parameters start 16^2.
+phi^4 with the parameters of arXiv 1904.12072: a ladder from L = 6 to 14 (networks are convolutions, so that the
+parameters of one lattice start the next), from independent normal numbers; and each L alone, from the free field of
+mass 4/L. 2D U(1) at beta = 1 to 7 (arXiv 2003.06413): on 8^2 each beta is trained from the one before, and its
+parameters start 16^2.
 Writes flow_ladders.json beside this file: effective sample size over samples after parts of each training with the
 seconds of processor time up to then (of this lattice, and of the whole ladder), acceptance of FlowProposal, and what
 flows.py compares.
