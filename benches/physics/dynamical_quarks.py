@@ -203,7 +203,7 @@ class Condensate:
     def __call__(self, U):
         self.count += 1
         D = pq.dirac.Staggered(mass=self.mass).on(U)
-        return pq.observables.chiral_condensate(D, noise="Z2", n_noise=1, rng=self.count).mean
+        return pq.observables.chiral_condensate(D, noise="Z2", n_noise=2, rng=self.count).mean
 
 
 def eight(table, until, save, seed=8):
