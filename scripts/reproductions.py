@@ -309,6 +309,16 @@ def blocks():
     return table([*head, "error of the gradient"], rows)
 
 
+def force_blocks():
+    """Losses of whole lattices by time, trained on them or on blocks."""
+    rows = []
+    for name, row in read("force_blocks.json")["rows"].items():
+        curve = [f"{loss:.3f} ({seconds:.1f} s)" for seconds, loss in row["curve"]]
+        rows.append([name, f"{1e3 * row['seconds_of_a_gradient']:.1f}", row["steps"], *curve])
+    head = ["trained on", "ms a gradient", "steps of 2", "before"]
+    return table([*head, *(f"after {k}/4" for k in range(1, 5))], rows)
+
+
 def force_sampling():
     """Averages of HMC and of HMC in new variables."""
     rows = []
@@ -370,6 +380,7 @@ TABLES = {
     "force_training": force_training,
     "force_costs": force_costs,
     "blocks": blocks,
+    "force_blocks": force_blocks,
     "force_sampling": force_sampling,
     "equivariance": equivariance,
 }

@@ -48,10 +48,11 @@ def estimate(series):
 class Run:
     """One chain in pieces, its averages kept in a row of the table."""
 
-    def __init__(self, table, key, sampler, start, seed, facts, skip=0, observables=None):
+    def __init__(self, table, key, sampler, start, seed, facts, skip=0, observables=None, least=50):
         self.table, self.key, self.sampler, self.state, self.facts = table, key, sampler, start, facts
         self.observables = observables or {"plaquette": pq.observables.plaquette}
         self.seed, self.pieces, self.processor, self.kept, self.skip = seed, 0, 0.0, {}, skip
+        self.least = skip + least
 
     def more(self, draws):
         self.pieces += 1
@@ -64,7 +65,7 @@ class Run:
         for name, values in (found | {name: chain[name] for name in self.observables}).items():
             self.kept.setdefault(name, []).extend(np.asarray(values, float).tolist())
         count = len(self.kept["plaquette"])
-        if count < self.skip + 50:
+        if count < self.least:
             return
         kept = {name: values[self.skip :] for name, values in self.kept.items()}
         row = {name: estimate(kept[name]) for name in (*self.observables, "exp_minus_delta_h")}
@@ -220,7 +221,7 @@ def eight(table, until, save, seed=8):
         "condensate": Condensate(mass),
     }
     facts = {"reference": EIGHT, "hasenbusch": [0.12], "steps": [5, 2, 2]}
-    run = Run(table, "quenched start", hmc, quenched, seed, facts, skip=60, observables=measured)
+    run = Run(table, "quenched start", hmc, quenched, seed, facts, skip=20, observables=measured, least=15)
     together([run], 1000, 5, until, save)
 
 

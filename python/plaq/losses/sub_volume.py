@@ -46,7 +46,7 @@ class SubVolumeForce(TransformedForce):
     block : sequence of int
         Extents of the block.
     margin : int
-        Sites around the block.
+        Sites around the block; fewer than the loops of the action reach (1 for plaquettes, 2 for rectangles) is a bias.
     rng : int, numpy.random.Generator or numpy.random.SeedSequence
         Seed of the places.
 
