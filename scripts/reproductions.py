@@ -99,16 +99,6 @@ def proposals():
     return table(head, rows)
 
 
-def trainings():
-    """Other ways to train the same proposal."""
-    rows = []
-    for name, row in read("self_learning.json")["trainings"].items():
-        square, error = row["frozen"]
-        facts = [row["trajectories"][0], f"{sum(row['processor'][:1]):.0f}"]
-        rows.append([name, *facts, f"{row['acceptance']:.3f} +- {row['error']:.3f}", f"{square:.2f} +- {error:.2f}"])
-    return table(["loss", "trajectories", "seconds", "acceptance", "<dH^2>"], rows)
-
-
 def bounds():
     """What regression leaves."""
     stored, rows = read("self_learning.json")["bounds"], []
@@ -137,31 +127,6 @@ def dynamical_quarks():
             rows.append([f"{lattice}, {name}", row["trajectories"], *facts])
     head = ["SU(3), beta 5.7, m 0.5", "trajectories", "plaquette", "reference", "sigma"]
     return table([*head, "acceptance", "<exp(-dH)>", "solver iterations"], rows)
-
-
-def walls():
-    """Self-learning HMC with domain walls."""
-    rows = []
-    for name, row in read("dynamical_quarks.json")["walls"].items():
-        if name != "training":
-            facts = [short(*row["plaquette"][:2]), f"{row['plaquette'][2]:.1f} +- {row['plaquette'][3]:.1f}"]
-            facts += [f"{row['acceptance']:.3f}", short(*row["exp_minus_delta_h"][:2])]
-            facts += [f"{row['solver_iterations']:.0f}", f"{1e3 * row['seconds']:.0f}"]
-            rows.append([name, row["trajectories"], *facts])
-    head = ["", "trajectories", "plaquette", "tau", "acceptance", "<exp(-dH)>", "solver iterations", "ms a trajectory"]
-    return table(head, rows)
-
-
-def eight():
-    """Eight light flavours."""
-    rows = []
-    for name, row in read("dynamical_quarks.json")["eight"].items():
-        for key, (wanted, theirs) in row["reference"].items():
-            mean, error, tau, spread = row[key]
-            sigma = (mean - wanted) / math.hypot(error, theirs)
-            facts = [short(mean, error), short(wanted, theirs), f"{sigma:+.1f}", f"{tau:.1f} +- {spread:.1f}"]
-            rows.append([f"{name}, {row['trajectories'] - row['left_out']} trajectories", key, *facts])
-    return table(["SU(2), beta 1.65, m 0.015, Nf 8, 8^4", "", "ours", "reference", "sigma", "tau"], rows)
 
 
 def pays():
@@ -365,10 +330,7 @@ TABLES = {
     "dyson": dyson,
     "self_learning": self_learning,
     "proposals": proposals,
-    "trainings": trainings,
     "bounds": bounds,
-    "walls": walls,
-    "eight": eight,
     "dynamical_quarks": dynamical_quarks,
     "pays": pays,
     "spin_fermion": spin_fermion,
