@@ -5,13 +5,12 @@
 - two_flavours: SU(3), beta = 5.7, m = 0.5, 4^4, Nf = 2: HMC, and self-learning HMC with a quark of mass 0.6.
 - pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, light and heavy masses, heavier proposals with a trained factor.
 - light: the light mass of them on 8^4 alone, longer and with one proposal more.
-- walls: SU(2), beta = 2.2, 4^4, two flavours of domain walls, ls = 4, m = 0.1, and proposals of mass 0.15.
 - eight: SU(2), beta = 1.65, m = 0.015, 8^4, Nf = 8 in two factors, against averages of a recorded history.
 
 Seconds are those of the processor. Chains run in pieces; dynamical_quarks.json is written after every piece, so that
 a stopped run keeps what it has.
 
-    python benches/physics/dynamical_quarks.py [--part starts|two_flavours|pays|light|walls|eight] [--minutes 20]
+    python benches/physics/dynamical_quarks.py [--part starts|two_flavours|pays|light|eight] [--minutes 20]
 """
 
 import argparse
@@ -165,36 +164,6 @@ def side_by_side(table, shape, mass, heavier, draws, piece, until, save, seed):
     together(runs, draws, piece, until, save)
 
 
-def walls(table, until, save, seed=6):
-    def quarks(mass):
-        return pq.actions.Pseudofermion(pq.dirac.DomainWall(mass=mass, m5=1.4, ls=4))
-
-    wilson, steps = pq.actions.Wilson(2.2), 6
-    target, heavy = wilson + quarks(0.1), quarks(0.15)
-    hmc = pq.HMC(target, steps=steps)
-    start = pq.Heatbath(wilson).run(
-        pq.GaugeField.hot((4, 4, 4, 4), "SU(2)", rng=seed), 1, warmup=50, rng=seed, progress=False
-    )
-    start = hmc.run(start.state, 1, warmup=20, rng=seed, progress=False).state
-    net = pq.CovariantNet([pq.StoutLayer(PUBLISHED)])
-    untrained = pq.SelfLearningHMC(target, wilson + heavy, steps=steps)
-    trained = pq.SelfLearningHMC(target, wilson + pq.actions.Scaled(pq.actions.Mapped(heavy, net)), steps=steps)
-    rule = pq.optimizers.Adam(3e-3, schedule=pq.optimizers.Cosine(40))
-    begun = time.process_time()
-    history = trained.train(start, loss="change", steps=40, batch=4, optimizer=rule, rng=seed, progress=False)
-    table["training"] = {
-        "loss": history.loss.tolist(),
-        "parameters": trained.parameters.tolist(),
-        "seconds": time.process_time() - begun,
-    }
-    save()
-    runs = [
-        Run(table, name, made, start, seed + n, {})
-        for n, (name, made) in enumerate({"HMC": hmc, "SLHMC trained": trained, "SLHMC untrained": untrained}.items())
-    ]
-    together(runs, 200, 25, until, save)
-
-
 class Condensate:
     """tr D^-1/V, colour summed, by noise of its own for every configuration."""
 
@@ -212,7 +181,7 @@ def eight(table, until, save, seed=8):
     wilson, mass = pq.actions.Wilson(1.65), 0.015
     quarks = pq.actions.Pseudofermion(pq.dirac.Staggered(mass=mass), n_flavors=8, hasenbusch=[0.12])
     _, heavy = quarks.terms()
-    hmc = pq.HMC(wilson + quarks, steps=5, length=1.0, levels=[(heavy, 2), (wilson, 2)])
+    hmc = pq.HMC(wilson + quarks, steps=12, length=1.0, levels=[(heavy, 2), (wilson, 2)])
     hot = pq.GaugeField.hot((8, 8, 8, 8), "SU(2)", rng=seed)
     quenched = pq.Heatbath(pq.actions.Wilson(2.12)).run(hot, 1, warmup=60, rng=seed, progress=False).state
     measured = {
@@ -220,12 +189,12 @@ def eight(table, until, save, seed=8):
         "polyakov": lambda U: abs(pq.observables.polyakov(U)),
         "condensate": Condensate(mass),
     }
-    facts = {"reference": EIGHT, "hasenbusch": [0.12], "steps": [5, 2, 2]}
+    facts = {"reference": EIGHT, "hasenbusch": [0.12], "steps": [12, 2, 2]}
     run = Run(table, "quenched start", hmc, quenched, seed, facts, skip=20, observables=measured, least=15)
     together([run], 1000, 5, until, save)
 
 
-PARTS = {"starts": starts, "two_flavours": two_flavours, "pays": pays, "light": light, "walls": walls, "eight": eight}
+PARTS = {"starts": starts, "two_flavours": two_flavours, "pays": pays, "light": light, "eight": eight}
 TABLES = {"light": "pays"}
 """Where rows of a part stand that has no table of its own."""
 
