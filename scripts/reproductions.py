@@ -76,19 +76,40 @@ def self_learning():
 
 
 def proposals():
-    """Acceptances of trained proposals."""
-    stored, masses, found = read("self_learning.json"), ("0.4", "0.5"), {}
+    """Acceptances of trained proposals, and what the change of the difference of actions is left with."""
+    stored, masses, found = read("self_learning.json"), ("0.4", "0.5", "0.75", "1.0"), {}
     for key, row in stored["untrained"].items():
-        found.setdefault(("none", "no", "untrained"), {}).setdefault(key.split()[0], []).append(row["acceptance"])
+        found.setdefault(("none", "no", 0), {}).setdefault(key.split()[0], []).append(row)
     for key, row in stored["trained"].items():
         mass, name = key.split(" ", 1)
-        network, factor, loss, _ = name.rsplit(" ", 3)
-        kind = (network, "yes" if factor == "True" else "no", loss.replace("_", " "))
-        found.setdefault(kind, {}).setdefault(mass, []).append(row["acceptance"])
+        network, factor, _, _ = name.rsplit(" ", 3)
+        kind = (network, "yes" if factor == "True" else "no", len(row["parameters"]))
+        found.setdefault(kind, {}).setdefault(mass, []).append(row)
     rows = []
     for kind, values in found.items():
-        rows.append([*kind, *(", ".join(f"{value:.2f}" for value in values.get(mass, [])) for mass in masses)])
-    return table(["network", "trained factor", "loss", *(f"mass {mass}" for mass in masses)], rows)
+        cells = []
+        for mass in masses:
+            each = values.get(mass, [])
+            cells.append(", ".join(f"{row['acceptance']:.2f}" for row in each))
+            if mass in masses[:2]:
+                squares = [row["frozen"][0] for row in each if "frozen" in row]
+                cells.append(", ".join(f"{square:.2f}" for square in squares))
+        rows.append([*kind, *cells])
+    head = ["network", "factor", "parameters", "0.4: acceptance", "<dH^2>", "0.5: acceptance", "<dH^2>", "0.75", "1.0"]
+    return table(head, rows)
+
+
+def bounds():
+    """What regression leaves."""
+    stored, rows = read("self_learning.json")["bounds"], []
+    for label in next(iter(stored.values()))["rows"]:
+        cells = []
+        for each in stored.values():
+            row = each["rows"][label]
+            cells += [", ".join(f"{left:.2f}" for left in row["remains"]), f"{row['acceptance']:.2f}"]
+        rows.append([label, *cells])
+    heads = [head for mass in stored for head in (f"{mass}: <d^2>", "acceptance")]
+    return table(["coefficients", *heads], rows)
 
 
 def dynamical_quarks():
@@ -239,6 +260,30 @@ def force_costs():
     return table(head, rows)
 
 
+def blocks():
+    """Gradients of the force on a block."""
+    rows = []
+    for name, row in read("su3_transform.json")["blocks"].items():
+        lattice, kind, margin = name.split(", ")
+        value, exact = row["value"]
+        sites = math.prod(row["window"])
+        costs = [sites, f"{row['seconds']:.2f}", f"{row['memory_gib']['peak'] - row['memory_gib']['before']:.2f}"]
+        errors = [f"{abs(value / exact - 1):.1e}", f"{row['gradient_error']:.1e}"]
+        rows.append([f"{lattice}, {kind}", margin.removeprefix("margin "), *costs, *errors])
+    head = ["", "margin", "sites of the window", "seconds", "GiB more than before", "error of the loss"]
+    return table([*head, "error of the gradient"], rows)
+
+
+def force_blocks():
+    """Losses of whole lattices by time, trained on them or on blocks."""
+    rows = []
+    for name, row in read("force_blocks.json")["rows"].items():
+        curve = [f"{loss:.3f} ({seconds:.1f} s)" for seconds, loss in row["curve"]]
+        rows.append([name, f"{1e3 * row['seconds_of_a_gradient']:.1f}", row["steps"], *curve])
+    head = ["trained on", "ms a gradient", "steps of 2", "before"]
+    return table([*head, *(f"after {k}/4" for k in range(1, 5))], rows)
+
+
 def force_sampling():
     """Averages of HMC and of HMC in new variables."""
     rows = []
@@ -285,6 +330,7 @@ TABLES = {
     "dyson": dyson,
     "self_learning": self_learning,
     "proposals": proposals,
+    "bounds": bounds,
     "dynamical_quarks": dynamical_quarks,
     "pays": pays,
     "spin_fermion": spin_fermion,
@@ -295,6 +341,8 @@ TABLES = {
     "partition_functions": partition_functions,
     "force_training": force_training,
     "force_costs": force_costs,
+    "blocks": blocks,
+    "force_blocks": force_blocks,
     "force_sampling": force_sampling,
     "equivariance": equivariance,
 }

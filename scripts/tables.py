@@ -140,7 +140,7 @@ def page():
 
 def results():
     """Results of long runs that notebooks show, in one file with eight digits a number."""
-    names = ["dyson", "flux_equivariance", "lcnn_wilson_loops", "self_learning", "u1_tunnelling"]
+    names = ["dynamical_quarks", "dyson", "flux_equivariance", "lcnn_wilson_loops", "self_learning", "u1_tunnelling"]
     found = {name: json.loads((RUNS / f"{name}.json").read_text()) for name in names}
     with np.load(RUNS / "u1_critical_slowing_down.npz") as run:
         found["u1_critical_slowing_down"] = {name: run[name].tolist() for name in run.files}

@@ -4,11 +4,13 @@
   recorded histories of LatticeQCD.jl.
 - two_flavours: SU(3), beta = 5.7, m = 0.5, 4^4, Nf = 2: HMC, and self-learning HMC with a quark of mass 0.6.
 - pays: SU(2), beta = 2.7, Nf = 4, 4^4 and 8^4, light and heavy masses, heavier proposals with a trained factor.
+- light: the light mass of them on 8^4 alone, longer and with one proposal more.
+- eight: SU(2), beta = 1.65, m = 0.015, 8^4, Nf = 8 in two factors, against averages of a recorded history.
 
 Seconds are those of the processor. Chains run in pieces; dynamical_quarks.json is written after every piece, so that
 a stopped run keeps what it has.
 
-    python benches/physics/dynamical_quarks.py [--part starts|two_flavours|pays] [--minutes 20]
+    python benches/physics/dynamical_quarks.py [--part starts|two_flavours|pays|light|eight] [--minutes 20]
 """
 
 import argparse
@@ -25,6 +27,7 @@ import provenance
 OUTPUT = Path(__file__).with_suffix(".json")
 PLAQUETTE = {"4": [0.5742, 0.0005], "2": [0.5632, 0.0010]}
 TWO_FLAVOURS = [0.5683, 0.0010]
+EIGHT = {"plaquette": [0.54238, 0.00006], "condensate": [0.06417, 0.00012], "polyakov": [0.0503, 0.0009]}
 MASSES = {0.3: (1.1,), 0.05: (1.25,)}
 """Masses of the quarks, and how much heavier those of the proposals are."""
 PUBLISHED = ["plaquette", "polyakov_t", "polyakov_s"]
@@ -44,24 +47,27 @@ def estimate(series):
 class Run:
     """One chain in pieces, its averages kept in a row of the table."""
 
-    def __init__(self, table, key, sampler, start, seed, facts, skip=0):
+    def __init__(self, table, key, sampler, start, seed, facts, skip=0, observables=None, least=50):
         self.table, self.key, self.sampler, self.state, self.facts = table, key, sampler, start, facts
+        self.observables = observables or {"plaquette": pq.observables.plaquette}
         self.seed, self.pieces, self.processor, self.kept, self.skip = seed, 0, 0.0, {}, skip
+        self.least = skip + least
 
     def more(self, draws):
         self.pieces += 1
         begun = time.process_time()
-        chain = self.sampler.run(self.state, draws, rng=1000 * self.seed + self.pieces, progress=False)
+        settings = {"observables": self.observables, "rng": 1000 * self.seed + self.pieces, "progress": False}
+        chain = self.sampler.run(self.state, draws, **settings)
         self.state = chain.state
         self.processor += time.process_time() - begun
         found = {name: chain.info[name] for name in ("accepted", "exp_minus_delta_h", "solver_iterations")}
-        for name, values in (found | {"plaquette": chain["plaquette"]}).items():
+        for name, values in (found | {name: chain[name] for name in self.observables}).items():
             self.kept.setdefault(name, []).extend(np.asarray(values, float).tolist())
         count = len(self.kept["plaquette"])
-        if count < self.skip + 50:
+        if count < self.least:
             return
         kept = {name: values[self.skip :] for name, values in self.kept.items()}
-        row = {name: estimate(kept[name]) for name in ("plaquette", "exp_minus_delta_h")}
+        row = {name: estimate(kept[name]) for name in (*self.observables, "exp_minus_delta_h")}
         row |= {"trajectories": count, "left_out": self.skip}
         row["acceptance"] = float(np.mean(kept["accepted"]))
         row["solver_iterations"] = float(np.mean(kept["solver_iterations"]))
@@ -132,29 +138,65 @@ def pays(table, until, save, seed=1):
     for n, (shape, draws, piece) in enumerate(systems):
         for k, (mass, heavier) in enumerate(MASSES.items()):
             end = time.process_time() + (until - time.process_time()) / (len(MASSES) * (len(systems) - n) - k)
-            wilson = pq.actions.Wilson(2.7)
-            target = wilson + quark(mass, 4)
-            steps = 6
-            hmc = pq.HMC(target, steps=steps)
-            start = (
-                pq.Heatbath(wilson)
-                .run(pq.GaugeField.hot(shape, "SU(2)", rng=seed), 1, warmup=50, rng=seed, progress=False)
-                .state
-            )
-            start = hmc.run(start, 1, warmup=20, rng=seed, progress=False).state
-            name = f"{shape[0]}^4, mass {mass}"
-            facts = {"mass": mass, "shape": shape, "steps": steps}
-            runs = [Run(table, f"{name}, HMC", hmc, start, seed, facts)]
-            for ratio in heavier:
-                made = pq.SelfLearningHMC(target, wilson + pq.actions.Scaled(quark(mass * ratio, 4)), steps=steps)
-                rule = pq.optimizers.Adam(2e-2, schedule=pq.optimizers.Cosine(12))
-                made.train(start, loss="change", steps=12, batch=2, optimizer=rule, rng=seed, progress=False)
-                more = facts | {"ratio": ratio, "factor": float(made.parameters[0])}
-                runs.append(Run(table, f"{name}, ratio {ratio:g}", made, start, seed + 1, more))
-            together(runs, draws, piece, end, save)
+            side_by_side(table, shape, mass, heavier, draws, piece, end, save, seed)
 
 
-PARTS = {"starts": starts, "two_flavours": two_flavours, "pays": pays}
+def light(table, until, save, seed=1):
+    side_by_side(table, (8, 8, 8, 8), 0.05, (1.25, 1.5), 800, 20, until, save, seed)
+
+
+def side_by_side(table, shape, mass, heavier, draws, piece, until, save, seed):
+    """HMC and self-learning HMC with proposals so many times heavier."""
+    wilson, steps = pq.actions.Wilson(2.7), 6
+    target = wilson + quark(mass, 4)
+    hmc = pq.HMC(target, steps=steps)
+    start = pq.Heatbath(wilson).run(pq.GaugeField.hot(shape, "SU(2)", rng=seed), 1, warmup=50, rng=seed, progress=False)
+    start = hmc.run(start.state, 1, warmup=20, rng=seed, progress=False).state
+    name = f"{shape[0]}^4, mass {mass}"
+    facts = {"mass": mass, "shape": shape, "steps": steps}
+    runs = [Run(table, f"{name}, HMC", hmc, start, seed, facts)]
+    for n, ratio in enumerate(heavier):
+        made = pq.SelfLearningHMC(target, wilson + pq.actions.Scaled(quark(mass * ratio, 4)), steps=steps)
+        rule = pq.optimizers.Adam(2e-2, schedule=pq.optimizers.Cosine(12))
+        made.train(start, loss="change", steps=12, batch=2, optimizer=rule, rng=seed, progress=False)
+        more = facts | {"ratio": ratio, "factor": float(made.parameters[0])}
+        runs.append(Run(table, f"{name}, ratio {ratio:g}", made, start, seed + 1 + n, more))
+    together(runs, draws, piece, until, save)
+
+
+class Condensate:
+    """tr D^-1/V, colour summed, by noise of its own for every configuration."""
+
+    def __init__(self, mass):
+        self.mass, self.count = mass, 0
+
+    def __call__(self, U):
+        self.count += 1
+        D = pq.dirac.Staggered(mass=self.mass).on(U)
+        return pq.observables.chiral_condensate(D, noise="Z2", n_noise=2, rng=self.count).mean
+
+
+def eight(table, until, save, seed=8):
+    """From a quenched field of about the same plaquette."""
+    wilson, mass = pq.actions.Wilson(1.65), 0.015
+    quarks = pq.actions.Pseudofermion(pq.dirac.Staggered(mass=mass), n_flavors=8, hasenbusch=[0.12])
+    _, heavy = quarks.terms()
+    hmc = pq.HMC(wilson + quarks, steps=12, length=1.0, levels=[(heavy, 2), (wilson, 2)])
+    hot = pq.GaugeField.hot((8, 8, 8, 8), "SU(2)", rng=seed)
+    quenched = pq.Heatbath(pq.actions.Wilson(2.12)).run(hot, 1, warmup=60, rng=seed, progress=False).state
+    measured = {
+        "plaquette": pq.observables.plaquette,
+        "polyakov": lambda U: abs(pq.observables.polyakov(U)),
+        "condensate": Condensate(mass),
+    }
+    facts = {"reference": EIGHT, "hasenbusch": [0.12], "steps": [12, 2, 2]}
+    run = Run(table, "quenched start", hmc, quenched, seed, facts, skip=20, observables=measured, least=15)
+    together([run], 1000, 5, until, save)
+
+
+PARTS = {"starts": starts, "two_flavours": two_flavours, "pays": pays, "light": light, "eight": eight}
+TABLES = {"light": "pays"}
+"""Where rows of a part stand that has no table of its own."""
 
 
 def main():
@@ -166,7 +208,7 @@ def main():
     options = parser.parse_args()
     for name in [options.part] if options.part else PARTS:
         stored = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
-        table = stored.setdefault(name, {})
+        table = stored.setdefault(TABLES.get(name, name), {})
         PARTS[name](
             table,
             time.process_time() + 60 * options.minutes,

@@ -1,24 +1,32 @@
 """Self-learning HMC of SU(2), staggered Nf = 4, 4^4, beta = 2.7, m = 0.3 (arXiv 2103.11965): what training gains.
 
-Averages of HMC and of trained self-learning HMC beside the reference values; untrained acceptances by the mass of the
-proposal; trained ones by network, loss and seed. Results go to self_learning.json after every run, so that a stopped
-table is continued, not begun again.
+- averages: of HMC and of trained self-learning HMC beside the reference values;
+- untrained: acceptances by the mass of the proposal;
+- trained: acceptance and <dH^2> of frozen chains by network, mass and seed, and how they depend on loss, optimiser,
+  length and start of the training;
+- bounds: <dH^2> that the best small change of coefficients leaves, by linear regression.
 
-    python benches/physics/self_learning.py [--part averages|untrained|trained] [--seeds 3]
+Trainings and the chains that judge them have random numbers of their own. Results go to self_learning.json after every
+row, so that a stopped table is continued, not begun again.
+
+    python benches/physics/self_learning.py [--part averages|untrained|trained|trainings|bounds] [--seeds 3]
 """
 
 import argparse
 import json
-import subprocess
+import math
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import plaq as pq
+import provenance
 
 OUTPUT = Path(__file__).with_suffix(".json")
 BETA, MASS, STEPS = 2.7, 0.3, 8
+STEPS_OF_TRAINING, FROZEN = 150, 300
 REFERENCE = {"plaquette": [0.70280, 0.00026], "polyakov": [0.415, 0.009], "condensate": [0.4232, 0.0005]}
 UNTRAINED = {"0.3": 0.983, "0.4": 0.555, "0.5": 0.147, "0.75": 0.003, "1.0": 0.0}
 PUBLISHED = ["plaquette", "polyakov_t", "polyakov_s"]
@@ -29,24 +37,29 @@ def quark(mass):
 
 
 def layers(name):
-    kinds = {
-        "plaquette": [pq.StoutLayer(["plaquette"])],
-        "published x 1": [pq.StoutLayer(PUBLISHED)],
-        "published x 2": [pq.StoutLayer(PUBLISHED)] * 2,
-        "published x 3": [pq.StoutLayer(PUBLISHED)] * 3,
-        "plaquette + attention": [pq.StoutLayer(["plaquette"]), pq.AttentionLayer(["plaquette"])],
-    }
-    return kinds[name]
+    """A network by its name: "published x 2" are two layers."""
+    loops, _, rest = name.partition(" ")
+    if rest.startswith("x "):
+        kinds = {"plaquette": ["plaquette"], "published": PUBLISHED, "more": [*PUBLISHED, "rectangle"]}
+        return [pq.StoutLayer(kinds[loops])] * int(rest[2:])
+    form = rest.removeprefix("+ attention ")
+    return [pq.StoutLayer(["plaquette"]), pq.AttentionLayer(["plaquette"], form=form)]
 
 
-NETWORKS = ["none", "plaquette", "published x 1", "published x 2", "published x 3", "plaquette + attention"]
+STOUT = [f"{loops} x {count}" for loops in ("plaquette", "published") for count in (1, 2, 3)]
+ATTENTION = [f"plaquette + attention {form}" for form in ("symmetric", "score", "authors")]
 
 
-def sampler(mass, network, factor):
+def sampler(mass, network, factor, gauge=False, rho=0.0):
+    """With a trained factor of the quarks; `gauge`: and one of the Wilson action. All of rho at the start."""
     heavy = quark(mass) if network == "none" else pq.actions.Mapped(quark(mass), pq.CovariantNet(layers(network)))
     heavy = pq.actions.Scaled(heavy) if factor else heavy
     wilson = pq.actions.Wilson(BETA)
-    return pq.SelfLearningHMC(wilson + quark(MASS), wilson + heavy, steps=STEPS)
+    made = pq.SelfLearningHMC(
+        wilson + quark(MASS), (pq.actions.Scaled(wilson) if gauge else wilson) + heavy, steps=STEPS
+    )
+    made.parameters = np.where(made.parameters == 0.0, rho, made.parameters)
+    return made
 
 
 def polyakov(U):
@@ -95,61 +108,137 @@ def averages(seed):
     return rows
 
 
-def train(made, U, seed, loss="change", steps=400, batch=4):
-    rule = pq.optimizers.Adam(3e-3, schedule=pq.optimizers.Cosine(steps))
+def train(made, U, seed, loss="change", steps=400, batch=4, rule=None, rate=3e-3):
+    rule = (rule or pq.optimizers.Adam)(rate, schedule=pq.optimizers.Cosine(steps))
     return made.train(U, loss=loss, steps=steps, batch=batch, optimizer=rule, rng=seed, progress=False)
 
 
-def row(mass, network, factor, loss, seed):
-    made, U = sampler(mass, network, factor), start(seed)
-    history = train(made, U, seed, loss) if len(made.parameters) else None
-    chain = made.run(U if history is None else made.trained, 500, rng=seed + 20, progress=False)
+def row(made, seed, loss="change", **settings):
+    """Trained, then frozen."""
+    U, begun = start(seed), time.process_time()
+    history = train(made, U, seed, loss, **settings) if len(made.parameters) else None
+    trained = time.process_time()
+    chain = made.run(U if history is None else made.trained, FROZEN, rng=seed + 20, progress=False)
     acceptance = pq.statistics.estimate(chain.info["accepted"].astype(float)) if 0 < chain.acceptance < 1 else None
+    squares = np.minimum(np.asarray(chain.info["delta_h"], float) ** 2, 1e6)
     return {
         "acceptance": chain.acceptance,
         "error": None if acceptance is None else acceptance.error,
         "loss": None if history is None else float(history.loss[-40:].mean()),
+        "frozen": [float(squares.mean()), float(squares.std() / np.sqrt(len(squares)))],
         "parameters": made.parameters.tolist(),
+        "trajectories": [0 if history is None else settings.get("steps", 400) * settings.get("batch", 4), FROZEN],
         "seconds": float(np.median(chain.info["seconds"])),
+        "processor": [trained - begun, time.process_time() - trained],
     }
 
 
-def commit():
-    return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+TRAININGS = {
+    "mean_square, as published": {"loss": "mean_square"},
+    "variance": {"loss": "variance", "batch": 16, "steps": 150},
+    "force": {"loss": "force"},
+    "change": {},
+    "change, 6 times as long": {"steps": 1200},
+    "change, rate 0.02": {"rate": 2e-2},
+    "change, SGD": {"rule": pq.optimizers.SGD, "rate": 1e-4},
+    "change, batch 32": {"batch": 32, "steps": 60, "rate": 1e-2},
+    "change, from rho = 0.05": {"rho": 0.05},
+    "change, from rho = -0.05": {"rho": -0.05},
+    "change, rectangles too": {"network": "more x 2"},
+    "change, and a factor of the Wilson action": {"gauge": True},
+}
+"""Two layers of published loops and a factor, mass 0.4, trained in other ways."""
+
+
+def training(name):
+    """One of them."""
+    given = {"network": "published x 2", "gauge": False, "rho": 0.0, "steps": STEPS_OF_TRAINING} | TRAININGS[name]
+    made = sampler(0.4, given.pop("network"), True, given.pop("gauge"), given.pop("rho"))
+    return row(made, 1, **given)
+
+
+def bounds(mass, count=2500, seed=5):
+    """What remains of d, the change of S(proposal) - S(target) in a trajectory, after regression on the changes of its
+    derivatives with respect to coefficients of one layer: coefficients from one half of the trajectories, <d^2> of the
+    other. Acceptances are those of a Gaussian of that size, erfc(sqrt(<d^2>/8)).
+    """
+    names = ["wilson", "factor", *PUBLISHED, "rectangle"]
+    net = pq.CovariantNet([pq.StoutLayer(names[2:])])
+    heavy = pq.actions.Scaled(pq.actions.Mapped(quark(mass), net), {0.4: 1.09, 0.5: 1.2}[mass])
+    wilson = pq.actions.Wilson(BETA)
+    made = pq.SelfLearningHMC(wilson + quark(MASS), pq.actions.Scaled(wilson) + heavy, steps=STEPS)
+    field, changes, slopes = start(seed)._core, [], []
+    for n in range(count):
+        field, _, (values, gradients) = made._core.learn(field, seed, n, made.parameters, False)
+        changes.append(values[1] - values[0])
+        slopes.append(gradients[1] - gradients[0])
+    d, G = np.array(changes), np.array(slopes) / np.std(slopes, axis=0)
+    halves = [slice(0, count // 2), slice(count // 2, None)]
+    found = {}
+    for label, columns in {
+        "no change": [],
+        "factor": [1],
+        "published": [2, 3, 4],
+        "published and factor": [1, 2, 3, 4],
+        "rectangles too": [1, 2, 3, 4, 5],
+        "factors of quarks and Wilson action": [0, 1],
+        "all": list(range(6)),
+    }.items():
+        left = []
+        for own, other in (halves, halves[::-1]):
+            theta = np.linalg.lstsq(G[own][:, columns], -d[own], rcond=None)[0]
+            left.append(float(np.mean((d[other] + G[other][:, columns] @ theta) ** 2)))
+        found[label] = {"remains": left, "acceptance": math.erfc(math.sqrt(np.mean(left) / 8))}
+    return {"rows": found, "trajectories": count, "seed": seed}
+
+
+def jobs(part, seeds):
+    """Keys of rows and what makes them."""
+    if part == "untrained":
+        return {
+            f"{m} none False change 1": partial(row, sampler(m, "none", False), 1) for m in (0.3, 0.4, 0.5, 0.75, 1.0)
+        }
+    if part == "averages":
+        return {"1": partial(averages, 1)}
+    if part == "trainings":
+        return {name: partial(training, name) for name in TRAININGS}
+    if part == "bounds":
+        return {str(mass): partial(bounds, mass) for mass in (0.4, 0.5)}
+    cases = [(0.4, name, True) for name in ["none", *STOUT]]
+    cases += [(0.4, f"published x {count}", False) for count in (1, 2, 3)]
+    cases += [(0.5, name, True) for name in ["none", *STOUT]]
+    cases += [(mass, "published x 2", True) for mass in (0.75, 1.0)]
+    cases += [(mass, name, True) for mass in (0.4, 0.5) for name in ATTENTION]
+    return {
+        f"{mass} {name} {factor} change {seed}": partial(
+            row, sampler(mass, name, factor), seed, steps=STEPS_OF_TRAINING
+        )
+        for mass, name, factor in cases
+        for seed in range(1, seeds + 1)
+    }
+
+
+PARTS = ("untrained", "averages", "bounds", "trainings", "trained")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=["averages", "untrained", "trained"])
+    parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="rows whose name contains this")
     options = parser.parse_args()
+    pq.set_num_threads(1)
     table = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
     table |= {"reference": REFERENCE, "reference_untrained": UNTRAINED}
-    jobs = []
-    if options.part in (None, "untrained"):
-        jobs += [("untrained", (mass, "none", False, "change", 1)) for mass in (0.3, 0.4, 0.5, 0.75, 1.0)]
-    if options.part in (None, "averages"):
-        jobs.append(("averages", (1,)))
-    if options.part in (None, "trained"):
-        cases = [(n, f) for n in NETWORKS for f in (False, True) if n != "none" or f]
-        jobs += [
-            ("trained", (mass, n, f, "change", seed))
-            for seed in range(1, options.seeds + 1)
-            for mass in (0.4, 0.5)
-            for n, f in cases
-        ]
-        jobs += [("trained", (0.4, "published x 2", f, "mean_square", 1)) for f in (False, True)]
-        jobs += [("trained", (mass, "published x 2", True, "change", 1)) for mass in (0.75, 1.0)]
-    for part, arguments in jobs:
-        key = " ".join(map(str, arguments))
-        if key in table.setdefault(part, {}):
-            continue
-        result = averages(*arguments) if part == "averages" else row(*arguments)
-        result |= {"command": "python " + " ".join(sys.argv), "commit": commit()}
-        table[part][key] = result
-        OUTPUT.write_text(json.dumps(table, indent=1) + "\n")
-        if part != "averages":
-            print(part, key, result["acceptance"], result["loss"], flush=True)
+    for part in [options.part] if options.part else PARTS:
+        for key, made in jobs(part, options.seeds).items():
+            done = table.setdefault(part, {}).get(key)
+            if options.only not in key or (done and (part != "trained" or "frozen" in done)):
+                continue
+            table[part][key] = made() | {"command": "python " + " ".join(sys.argv), "commit": provenance.commit()}
+            OUTPUT.write_text(json.dumps(table, indent=1) + "\n")
+            found = table[part][key]
+            print(part, key, {k: found.get(k) for k in ("acceptance", "frozen", "loss", "processor")}, flush=True)
 
 
 if __name__ == "__main__":

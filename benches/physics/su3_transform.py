@@ -8,6 +8,7 @@ su3_transform.json beside this file:
 
 - training: sizes of forces on held-back configurations before and after, seconds and peak memory (each in a process of
   its own);
+- blocks: seconds, memory and errors of a gradient of the force on a block of 4^4 sites, by the margin of its window;
 - sampling: HMC and HMC in the trained variables on 4^4, plaquette, rectangle, and the square of the charge after
   gradient flow.
 """
@@ -29,7 +30,7 @@ BETA, TARGET = 0.7796, 0.7099
 S, T = pq.actions.DBW2(BETA), pq.actions.DBW2(TARGET)
 SEED = 405
 SMALL, LARGE = (4, 4, 4, 4), (8, 8, 8, 16)
-FIELDS = {SMALL: (96, 16), LARGE: (10, 2)}
+FIELDS = {SMALL: (96, 16), LARGE: (6, 2)}
 """Configurations to train with and to hold back."""
 SECONDS = {
     ("4x4x4x4", "plaquettes"): 40,
@@ -37,10 +38,16 @@ SECONDS = {
     ("4x4x4x4", "network"): 150,
     ("8x8x8x16", "plaquettes"): 80,
     ("8x8x8x16", "plaquettes and chairs"): 120,
-    ("8x8x8x16", "network"): 250,
+    ("8x8x8x16", "network"): 150,
+    ("8x8x8x16", "network from the start"): 150,
+    ("8x8x8x16", "network from the start, on blocks"): 150,
 }
 """Of processor time for a training, about."""
+BLOCK, MARGIN = (4, 4, 4, 4), 2
+"""Of trainings on blocks."""
 RATES = {"plaquettes": 0.05, "plaquettes and chairs": 0.05, "network": 0.02}
+BLOCKS = 4
+"""Of each configuration of a training."""
 DRAWS = {"HMC": 3000, "plaquettes": 1500, "network": 250}
 
 
@@ -83,25 +90,29 @@ def sizes(F: pq.FieldTransform | None, fields: list[pq.GaugeField]) -> dict[str,
 
 
 def train(shape: tuple[int, ...], kind: str, seconds: float, path: Path, start: Path | None) -> dict[str, object]:
+    """With the parameters of a file, or close to the identity; a name that ends in "on blocks" says what is counted."""
+    kind, _, part = kind.partition(" from the start")
     count, held = FIELDS[shape]
     fields = configurations(shape, count + held)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     F = pq.FieldTransform.load(start) if start else transformation(kind)
     before = sizes(F, fields[count:])
-    loss = pq.losses.TransformedForce(S, T, norms={}, log_mean_exp=1.0)
+    loss = objective(part)
+    chosen = fields[:count] * (BLOCKS if part else 1)
+    targets = loss.targets(fields[:1])
     begin = time.process_time()
-    loss.of_batch(F, fields[:1], [None])
+    loss.of_batch(F, fields[:1], targets)
     step = time.process_time() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     validation = fields[count:]
     batch = 4 if shape == SMALL else 1
-    epochs = max(1, round(seconds / (step * (count + len(validation)))))
-    total = epochs * count // batch
+    epochs = max(1, round(seconds / (step * (len(chosen) + len(validation)))))
+    total = epochs * len(chosen) // batch
     rule = pq.optimizers.Adam(RATES[kind] * (0.2 if start else 1.0), schedule=pq.optimizers.Cosine(total))
     sampler = pq.FieldTransformHMC(S, F, length=1.0, steps=8)
     begin = time.process_time()
     history = sampler.train(
-        fields[:count],
+        chosen,
         loss,
         epochs=epochs,
         batch=batch,
@@ -133,6 +144,40 @@ def train(shape: tuple[int, ...], kind: str, seconds: float, path: Path, start: 
         "target": {"force_rms": float(np.mean([rms(T.force(U)) for U in validation]))},
         "start": before | {"parameters": "those of 4^4" if start else "close to the identity"},
         "trained": sizes(trained, validation),
+    }
+
+
+def objective(part: str) -> pq.losses.TransformedForce:
+    """ln <exp f> of the lattice, or of blocks."""
+    if not part:
+        return pq.losses.TransformedForce(S, T, norms={}, log_mean_exp=1.0)
+    return pq.losses.SubVolumeForce(S, T, norms={}, log_mean_exp=1.0, block=BLOCK, margin=MARGIN, rng=SEED)
+
+
+def block(shape: tuple[int, ...], kind: str, margin: int, path: Path) -> dict[str, object]:
+    """A gradient on a window, and how far it is off from that of the same links in the whole lattice."""
+    heatbath, U = pq.Heatbath(S, overrelaxation=1), pq.GaugeField.hot(shape, "SU(3)", rng=SEED)
+    U = heatbath.run(U, 30, rng=SEED, progress=False).state
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    F = pq.FieldTransform.load(path)
+
+    def found(margin: int) -> tuple[float, float, np.ndarray, tuple[int, ...]]:
+        loss = pq.losses.SubVolumeForce(S, T, norms={}, log_mean_exp=1.0, block=BLOCK, margin=margin, rng=SEED)
+        targets = loss.targets([U])
+        begin = time.process_time()
+        value, gradient = loss.of_batch(F, [U], targets)
+        return time.process_time() - begin, value, gradient, targets[0].shape
+
+    seconds, value, gradient, window = found(margin)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    _, exact, slope, _ = found(max(shape) + margin % 2)
+    return {
+        "window": window,
+        "seconds": seconds,
+        "memory_gib": {"before": before, "peak": peak},
+        "value": [value, exact],
+        "gradient_error": float(np.linalg.norm(gradient - slope) / np.linalg.norm(slope)),
+        "gradient_cosine": float(gradient @ slope / np.linalg.norm(gradient) / np.linalg.norm(slope)),
     }
 
 
@@ -225,10 +270,12 @@ def main() -> None:
         job, *rest = arguments.row
         if job == "train":
             shape = tuple(map(int, rest[0].split("x")))
-            start = None if shape == SMALL else weights(SMALL_NAME, rest[1])
+            start = None if shape == SMALL or "start" in rest[1] else weights(SMALL_NAME, rest[1])
             row = train(shape, rest[1], float(rest[2]), weights(rest[0], rest[1]), start)
         elif job == "gradient":
             row = gradient(tuple(map(int, rest[0].split("x"))), rest[1])
+        elif job == "block":
+            row = block(tuple(map(int, rest[0].split("x"))), rest[1], int(rest[2]), weights(SMALL_NAME, rest[1]))
         else:
             row = sample(rest[0], weights(SMALL_NAME, rest[0]) if rest[0] != "HMC" else None, float(rest[1]))
         print(json.dumps(row))
@@ -254,12 +301,18 @@ def main() -> None:
         for shape in sizes_of
     ]
     jobs += [
+        ("blocks", f"{shape}, {kind}, margin {margin}", ("block", shape, kind, str(margin)))
+        for kind in ("plaquettes", "network")
+        for shape in sizes_of
+        for margin in (0, 1, 2)
+    ]
+    jobs += [
         ("training", f"{shape}, {kind}", ("train", shape, kind, f"{SECONDS[shape, kind] * arguments.scale}"))
         for shape, kind in large
     ]
     for part, name, job in jobs:
         if arguments.only in f"{part} {name}":
-            stored[part][name] = alone(*job) | origin
+            stored.setdefault(part, {})[name] = alone(*job) | origin
             print(part, name, stored[part][name], flush=True)
             path.write_text(json.dumps(stored, indent=1) + "\n")
 

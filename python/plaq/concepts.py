@@ -475,10 +475,22 @@ def checked_batch(net: Any, fields: Any, targets: Any) -> None:
     kinds = {(field.group, field.shape) for field in given}
     if len(kinds) > 1:
         raise ValueError(f"fields are of different kinds: {sorted(kinds)}; one loss takes one kind")
+    one_target_each(given, targets)
+
+
+def one_target_each(fields: Sequence[GaugeField], targets: Any) -> list[Any]:
+    """The targets, if they are as many as the fields.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No list, or one of another length.
+    """
     if not isinstance(targets, Sequence | np.ndarray) or isinstance(targets, str | bytes):
         raise TypeError(f"targets is a list, as loss.targets(fields) makes it; got {shown(targets)}")
-    if len(targets) != len(given):
-        raise ValueError(f"{len(targets)} targets for {len(given)} configurations; give loss.targets(fields)")
+    if len(targets) != len(fields):
+        raise ValueError(f"{len(targets)} targets for {len(fields)} configurations; give loss.targets(fields)")
+    return list(targets)
 
 
 class Loss(metaclass=Explained):

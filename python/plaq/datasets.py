@@ -156,9 +156,9 @@ def results(name: str) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        ``"dyson"``, ``"flux_equivariance"``, ``"lcnn_wilson_loops"``, ``"self_learning"``, ``"spin_fermion"``,
-        ``"u1_critical_slowing_down"`` or ``"u1_tunnelling"``; made by the program of that name in ``benches/physics``
-        of the source tree. Numbers have eight digits.
+        ``"dynamical_quarks"``, ``"dyson"``, ``"flux_equivariance"``, ``"lcnn_wilson_loops"``, ``"self_learning"``,
+        ``"spin_fermion"``, ``"u1_critical_slowing_down"`` or ``"u1_tunnelling"``; made by the program of that name in
+        ``benches/physics`` of the source tree. Numbers have eight digits.
 
     Returns
     -------

@@ -16,6 +16,8 @@ FLOWS = json.loads((FOLDER / "flows.json").read_text())["rows"]
 LOG_Z = json.loads((FOLDER / "flow_log_z.json").read_text())["rows"]
 LADDERS = json.loads((FOLDER / "flow_ladders.json").read_text())["rows"]
 SU3 = json.loads((FOLDER / "su3_transform.json").read_text())
+PROPOSALS = json.loads((FOLDER / "self_learning.json").read_text())
+BLOCKS = json.loads((FOLDER / "force_blocks.json").read_text())["rows"]
 SIGMA = 4
 
 
@@ -120,6 +122,30 @@ def test_dynamical_quarks_agree_with_published_plaquettes():
         assert abs(mean - wanted) < SIGMA * math.hypot(error, theirs)
     hmc, trained, untrained = (stored["two_flavours"][name] for name in ("HMC", "SLHMC trained", "SLHMC untrained"))
     assert hmc["acceptance"] > trained["acceptance"] > untrained["acceptance"]
+
+
+def test_proposals_are_left_with_what_regression_leaves():
+    """Trainings end near the best small coefficients; acceptances are those of a Gaussian of what is left."""
+    rows = {key: row for key, row in PROPOSALS["trained"].items() if "frozen" in row}
+    assert len(rows) >= 9
+    for key, row in rows.items():
+        (square, error), left = row["frozen"], PROPOSALS["bounds"][key.split()[0]]["rows"]
+        assert square > np.mean(left["all"]["remains"]) - SIGMA * error, key
+        assert square < 1.5 * np.mean(left["no change"]["remains"]) + SIGMA * error, key
+        assert row["acceptance"] == pytest.approx(math.erfc(math.sqrt(square / 8)), abs=SIGMA * row["error"]), key
+
+
+def test_blocks_train_faster_than_the_lattice():
+    whole = BLOCKS["whole lattice"]
+    for name, row in BLOCKS.items():
+        losses = [loss for _, loss in row["curve"]]
+        assert losses == sorted(losses, reverse=True), name
+        if row is not whole:
+            assert losses[1] < 0.9 * whole["curve"][1][1], name
+            assert row["seconds_of_a_gradient"] < whole["seconds_of_a_gradient"] / 4, name
+    for name, row in SU3["blocks"].items():
+        (value, exact), margin = row["value"], int(name.rsplit(" ", 1)[1])
+        assert abs(value / exact - 1) < {1: 0.2, 2: 0.01}[margin], name
 
 
 @pytest.mark.parametrize("name", LADDERS)

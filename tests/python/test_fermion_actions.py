@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import numpy as np
 import plaq as pq
@@ -358,3 +359,31 @@ def test_bad_input(name):
     call, kind, text = BAD[name]
     with pytest.raises(kind, match=text):
         call()
+
+
+def said(call):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        return call(), " ".join(str(each.message) for each in found)
+
+
+def test_a_stuck_chain_of_eight_light_flavours_is_recognised():
+    """SU(2), beta = 1.40, m = 0.015, where a recorded history (8^4, LatticeQCD.jl) accepted 0.85 % of its trajectories:
+    too few steps for a thermal field, and a hot start that no number of steps brings off its place.
+    """
+    S, shape = Gauge(1.40) + Quark(Staggered(mass=0.015), 8), (4, 4, 4, 4)
+    cold = pq.HMC(S, steps=10).run(pq.GaugeField.cold(shape, "SU(2)"), 60, warmup=20, rng=3, progress=False)
+    assert cold.acceptance > 0.9
+    for steps, state in ((2, cold.state), (10, pq.GaugeField.hot(shape, "SU(2)", rng=1))):
+        hmc = pq.HMC(S, steps=steps)
+        stuck, words = said(lambda hmc=hmc, state=state: hmc.run(state, 60, rng=2, progress=False))
+        assert stuck.acceptance < 0.1
+        assert "none of the last 50 updates was accepted" in words
+        assert "take smaller steps" in words
+        found, words = said(lambda stuck=stuck: stuck.estimate("plaquette"))
+        assert "rejected" in words or "frozen" in words
+        assert found.error > 0
+    both = pq.merge([cold, stuck])
+    assert both.r_hat("plaquette") > 1.5
+    _, words = said(lambda: both.estimate("plaquette"))
+    assert "rejected: the chain hardly moves" in words

@@ -154,6 +154,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     masked = pq.transform.u1_2d(0.1)
     new = pq.FieldTransformHMC(action, masked, steps=2)
     size = pq.losses.TransformedForce(action)
+    part = pq.losses.SubVolumeForce(action, block=(2, 2), margin=0)
     wave = pq.flows.real_nvp(pq.flows.Normal((2, 2)), couplings=1, hidden=(2,), rng=1)
     learned = pq.L2HMC(action, steps=1, hidden=(2,), size=1)
     annealed = pq.flows.StochasticFlow(wave, A.Scalar(1.0), 2, steps=1)
@@ -930,6 +931,21 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             lambda **a: pq.losses.TransformedForce(**a).of_batch(masked, [even], [None]),
             {"action": action, "target": None, "norms": {2: 1.0}, "largest": 0.0, "log_mean_exp": 0.0},
         ),
+        "losses.SubVolumeForce": (
+            lambda **a: pq.losses.SubVolumeForce(**a).of_batch(masked, [even], [even]),
+            {
+                "action": action,
+                "target": None,
+                "norms": {2: 1.0},
+                "largest": 0.0,
+                "log_mean_exp": 0.0,
+                "block": (2, 2),
+                "margin": 0,
+                "rng": 0,
+            },
+        ),
+        "losses.SubVolumeForce.of_batch": (part.of_batch, {"net": masked, "fields": [even], "targets": [even]}),
+        "losses.SubVolumeForce.targets": (part.targets, {"fields": [even]}),
         "losses.TransformedForce.of_batch": (size.of_batch, {"net": masked, "fields": [even], "targets": [None]}),
         "losses.TransformedForce.targets": (size.targets, {"fields": [even]}),
         "losses.ActionDifference.of_batch": (

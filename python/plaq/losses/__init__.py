@@ -8,5 +8,6 @@ from plaq.losses.action import ActionDifference
 from plaq.losses.distance import FieldDistance
 from plaq.losses.force import ForceNorm
 from plaq.losses.new_variables import TransformedForce
+from plaq.losses.sub_volume import SubVolumeForce
 
-__all__ = ["ActionDifference", "FieldDistance", "ForceNorm", "Loss", "TransformedForce"]
+__all__ = ["ActionDifference", "FieldDistance", "ForceNorm", "Loss", "SubVolumeForce", "TransformedForce"]

@@ -78,8 +78,7 @@ class TransformedForce(Loss):
 
     def of_batch(self, net: Any, fields: Sequence[GaugeField], targets: Sequence[Any]) -> tuple[float, Vector]:
         """Mean loss of some configurations and its derivative with respect to the parameters."""
-        if not isinstance(net, FieldTransform):
-            raise TypeError(f"TransformedForce is a loss of a FieldTransform; got {type(net).__name__}")
+        transformation(net, type(self).__name__)
         given = sequence("fields", fields, GaugeField, "GaugeField")
         cores, size = [each._core for each in given], json.dumps(self._size())
         target = None if self.target is None else self.target._core
@@ -94,3 +93,9 @@ class TransformedForce(Loss):
         """Plain data that says what the loss is."""
         target = None if self.target is None else self.target.spec()
         return {"loss": "TransformedForce", "size": self._size(), "action": self.action.spec(), "target": target}
+
+
+def transformation(net: object, loss: str) -> None:
+    """Refuses other networks."""
+    if not isinstance(net, FieldTransform):
+        raise TypeError(f"{loss} is a loss of a FieldTransform; got {type(net).__name__}")
