@@ -36,7 +36,8 @@ test-rust: $(STAMP)-venv
 	cargo test --release
 
 test-python: $(STAMP)-test $(STAMP)-wheel
-	$(BIN)/python -m pytest -q --durations=5
+	$(BIN)/python -m pytest -q --durations=5 -n auto --maxprocesses 4 --dist worksteal -m 'not machine'
+	$(BIN)/python -m pytest -q -m machine
 
 lint: lint-rust lint-python budgets ## formats, clippy, rustdoc, ruff, mypy, stubs, budgets of the module
 

@@ -5,7 +5,7 @@ Usage: python scripts/budgets.py [MODULE]. Reads the module with `nm` and `objdu
 1. A function of `core::arch` that stands alone is an intrinsic that was not inlined: whoever calls it was compiled
    without the instruction set (one such function made HYP smearing 12 times slower than site by site). No kernel may.
 2. Bodies of kernels: what `Real::vectorize` was compiled for. Each costs build time and size.
-3. A wheel in dist/ stays below 7.2 MB (6 were the aim).
+3. A wheel in dist/ stays below 8.2 MB (6 were the aim; unrolled loops took 0.9 of it, `docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BODIES = 2200
-MOST_WHEEL_BYTES = 7_200_000
+MOST_WHEEL_BYTES = 8_200_000
 ENTERED = re.compile(r"enter_avx2$|enter_avx512$|as plaq::number::real::Real>::vectorize$")
 
 

@@ -318,8 +318,17 @@ def equivariance():
                 cells.append(f"{ours} / {theirs[n]:.1e}" if theirs and theirs[n] else ours)
             rows.append([name, entry["parameters"], *cells])
         count = len(next(iter(networks.values()))["instances"])
-        words = f"{settings['train']} samples, {settings['epochs']} epochs, medians of {count} instances"
+        words = f"{settings['train']} samples, {settings['steps']} steps, medians of {count} instances"
         parts.append(f"{task.capitalize()}, {words}:\n\n{table(head, rows)}")
+    if "sizes" in stored:
+        settings, networks = stored["sizes"]["settings"], stored["sizes"]["networks"]
+        sizes = [str(size) for size in settings["train"]]
+        rows = [
+            [name, *(" / ".join(f"{row[size]['medians'][key]:.1e}" for key in settings["test"]) for size in sizes)]
+            for name, row in networks.items()
+        ]
+        words = f"{settings['steps']} steps each, test losses {' / '.join(settings['test'])}"
+        parts.append(f"Regression by the number of training samples, {words}:\n\n{table(['network', *sizes], rows)}")
     return "\n\n".join(parts)
 
 

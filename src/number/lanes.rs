@@ -310,15 +310,15 @@ mod x86 {
 
     /// Defines eight integers of 64 bits in `$count` registers.
     macro_rules! bits {
-        ($name:ident: $count:literal x $register:ty; $set:ident $mul:ident $shift_right:ident $shift_left:ident $and:ident $or:ident $xor:ident) => {
+        ($name:ident / $real:ident: $count:literal x $register:ty as $float:ty; $set:ident $mul:ident $shift_right:ident $shift_left:ident $and:ident $or:ident $xor:ident) => {
             #[derive(Debug, Clone, Copy)]
             #[repr(C, align(64))]
             pub struct $name([$register; $count]);
 
             impl $name {
-                /// The bits of 1 + b 2^-52, b = (high, low) >> 12.
+                /// `open_unit` of every lane: the bits of 1 + b 2^-52, b = (high, low) >> 12, less a constant.
                 #[inline(always)]
-                fn open_unit(mut self, low: Self) -> [$register; $count] {
+                fn unit(mut self, low: Self) -> $real {
                     for i in 0..$count {
                         self.0[i] = unsafe {
                             let low = $and(low.0[i], $set(0xFFFF_FFFF));
@@ -326,7 +326,8 @@ mod x86 {
                             $or($shift_right::<12>(both), $set(1023 << 52))
                         };
                     }
-                    self.0
+                    $real(unsafe { std::mem::transmute::<[$register; $count], [$float; $count]>(self.0) })
+                        - $real::splat(ONE_LESS)
                 }
             }
 
@@ -368,16 +369,16 @@ mod x86 {
         };
     }
 
-    bits!(U64x8Avx512: 1 x __m512i;
+    bits!(U64x8Avx512 / F64x8Avx512: 1 x __m512i as __m512d;
           _mm512_set1_epi64 _mm512_mul_epu32 _mm512_srli_epi64 _mm512_slli_epi64 _mm512_and_si512 _mm512_or_si512 _mm512_xor_si512);
-    bits!(U64x8Avx2: 2 x __m256i;
+    bits!(U64x8Avx2 / F64x8Avx2: 2 x __m256i as __m256d;
           _mm256_set1_epi64x _mm256_mul_epu32 _mm256_srli_epi64 _mm256_slli_epi64 _mm256_and_si256 _mm256_or_si256 _mm256_xor_si256);
 
     lanes!(
         /// `Lanes<f64, 8>` in one AVX-512 register.
         F64x8Avx512 / F32x16Avx512: f64, 8, 1 x __m512d, enter_avx512;
         _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_sqrt_pd _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_set1_pd _mm512_stream_pd;
-        U64x8Avx512, |high: U64x8Avx512, low: U64x8Avx512| F64x8Avx512(unsafe { std::mem::transmute::<[__m512i; 1], [__m512d; 1]>(high.open_unit(low)) }) - F64x8Avx512::splat(ONE_LESS);
+        U64x8Avx512, U64x8Avx512::unit;
         |x| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_pd(mask as __mmask8, a, b);
@@ -441,11 +442,25 @@ mod x86 {
         }
     }
 
+    /// Mantissa and exponent of positive normal numbers.
+    #[inline(always)]
+    unsafe fn frexp_avx2(x: __m256d) -> (__m256d, __m256d) {
+        unsafe {
+            let bits = _mm256_castpd_si256(x);
+            // The upper half of each lane has the exponent with its sign.
+            let halves = _mm256_srai_epi32::<20>(_mm256_sub_epi64(bits, _mm256_set1_epi64x(STEP64)));
+            let upper = _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7);
+            let exponent = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(halves, upper));
+            let mantissa = _mm256_sub_epi64(bits, _mm256_slli_epi64::<52>(_mm256_cvtepi32_epi64(exponent)));
+            (_mm256_castsi256_pd(mantissa), _mm256_cvtepi32_pd(exponent))
+        }
+    }
+
     lanes!(
         /// `Lanes<f64, 8>` in two AVX2 registers.
         F64x8Avx2 / F32x16Avx2: f64, 8, 2 x __m256d, enter_avx2;
         _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_sqrt_pd _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_set1_pd _mm256_stream_pd;
-        U64x8Avx2, |high: U64x8Avx2, low: U64x8Avx2| F64x8Avx2(unsafe { std::mem::transmute::<[__m256i; 2], [__m256d; 2]>(high.open_unit(low)) }) - F64x8Avx2::splat(ONE_LESS);
+        U64x8Avx2, U64x8Avx2::unit;
         |x| _mm256_floor_pd(x);
         |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_pd(a, b, spread64(mask));
@@ -461,15 +476,7 @@ mod x86 {
             let bits = _mm256_castpd_si256(_mm256_add_pd(n, _mm256_set1_pd(SHIFT64)));
             _mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_add_epi64(bits, _mm256_set1_epi64x(1023))))
         };
-        |x| {
-            let bits = _mm256_castpd_si256(x);
-            // The upper half of each lane has the exponent with its sign.
-            let halves = _mm256_srai_epi32::<20>(_mm256_sub_epi64(bits, _mm256_set1_epi64x(STEP64)));
-            let upper = _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7);
-            let exponent = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(halves, upper));
-            let mantissa = _mm256_sub_epi64(bits, _mm256_slli_epi64::<52>(_mm256_cvtepi32_epi64(exponent)));
-            (_mm256_castsi256_pd(mantissa), _mm256_cvtepi32_pd(exponent))
-        }
+        frexp_avx2
     );
 
     lanes!(

@@ -268,7 +268,7 @@ def test_wheel_has_what_it_needs_and_no_more(tmp_path):
     for needed in ("plaq/py.typed", "plaq/_plaq.pyi", "plaq/data/lat.sample.l4444.ildg", "plaq/data/LICENSE.MILC"):
         assert needed in names
     assert not [name for name in names if name.startswith(("tests", "docs", "notebooks")) or name.endswith(".rs")]
-    assert wheel.stat().st_size < 7.2e6
+    assert wheel.stat().st_size < 8.2e6
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import plaq as pq; print(pq.__file__, pq.Heatbath)"
     assert python(code, cwd=tmp_path).startswith(str(tmp_path))

@@ -82,10 +82,10 @@ class SelfLearningHMC(HMC):
     >>> proposal = pq.actions.Wilson(2.7) + pq.actions.Mapped(quark(dirac(mass=0.4), n_flavors=4), net)
     >>> sampler = pq.SelfLearningHMC(target, proposal, steps=8)
     >>> U = pq.GaugeField.cold((4, 4, 4, 4), "SU(2)")
-    >>> history = sampler.train(U, steps=3, progress=False, rng=1)
+    >>> history = sampler.train(U, steps=10, progress=False, rng=1)
     >>> chain = sampler.run(U, 4, rng=2, progress=False)
     >>> len(history.loss), sampler.parameters.shape, len(chain)
-    (3, (1,), 4)
+    (10, (1,), 4)
     """
 
     _remedy = (

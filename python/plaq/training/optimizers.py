@@ -157,6 +157,9 @@ class AdamW(_Rule):
 class AMSGrad(_Rule):
     """Adam with the largest second moment so far in place of the last one (arXiv 1904.09237), and decoupled decay.
 
+    The second moment never falls: where the first gradients are huge (targets or outputs summed over a lattice), steps
+    stay small for the rest of the training, and :class:`Adam` ends lower.
+
     Examples
     --------
     >>> AMSGrad(1e-3).start(2).step
