@@ -230,8 +230,14 @@ fn smearing_and_flow_are_gauge_covariant() {
         let u = GaugeField::<f64, N>::hot(lattice.clone(), 5);
         let stream = Stream::new(6, Purpose::Start, 0);
         let g: Vec<_> = (0..lattice.volume() as u32).map(|x| group::haar::<N>(&mut stream.site(x))).collect();
-        let mut v = u.clone();
-        v.gauge_transform(&g);
+        // Averages of links of a hot start may be all but singular, and their projections lose digits.
+        let mut smooth = GaugeField::<f64, N>::cold(lattice.clone());
+        smooth.drift(0.4, &mut u.noise(Draws::new(7, 0)));
+        let [v, turned] = [&u, &smooth].map(|field| {
+            let mut field = field.clone();
+            field.gauge_transform(&g);
+            field
+        });
         let flow = Flow::new(&lattice, &path::family("plaquette", extents).unwrap());
         let layers = blocked(&lattice);
         let mut maps: Vec<FieldMap<N>> = vec![
@@ -246,12 +252,11 @@ fn smearing_and_flow_are_gauge_covariant() {
             maps.push(Box::new(|u| layer.forward(weights(layer), u).unwrap()));
         }
         for (n, map) in maps.iter().enumerate() {
-            let (mut a, b) = (map(&u), map(&v));
-            assert!(a.unitarity_violation() < 1e-11);
+            let (mut a, b) = if n < exact { (map(&u), map(&v)) } else { (map(&smooth), map(&turned)) };
+            let violation = a.unitarity_violation().max(map(&u).unitarity_violation());
+            assert!(violation < 1e-11, "N={N} {extents:?} map {n}: {violation:e}");
             a.gauge_transform(&g);
-            // projections of sums of random matrices lose digits
-            let tolerance = if n < exact { 1e-12 } else { 1e-10 };
-            assert!(distance(&a, &b) < tolerance, "N={N} {extents:?} map {n}");
+            assert!(distance(&a, &b) < 1e-12, "N={N} {extents:?} map {n}");
         }
     }
     for extents in SHAPES {
