@@ -10,9 +10,9 @@ training and on others, medians and means, the published losses of counting, see
 As in the study: ten instances (five of sizes), counting trained with 20000 samples. Smaller: hundreds of test
 configurations. The optimiser of the study is not known here; ours is Adam with a cosine schedule (a later article of
 the group trains with AdamW without weight decay), and the parameters of the epoch with the smallest validation loss are
-kept. Of two learning rates of counting a network has the one with the smaller median of the validation loss (medians of
-both are kept). With AMSGrad, whose second moments never fall, counting ended one to three orders of magnitude higher:
-its first gradients are huge, and the rate never recovers.
+kept. Of the learning rates and warm-ups that were tried in counting a network has the one with the smallest median of
+the validation loss (medians of all are kept). With AMSGrad, whose second moments never fall, counting ended one to
+three orders of magnitude higher: its first gradients are huge, and the rate never recovers.
 """
 
 import argparse
@@ -51,7 +51,12 @@ OWN = {
 INSTANCES = 10
 BATCH = 50
 STEPS = {"regression": 500, "violation": 4800, "counting": 24000}
-RATES = {"regression": [3e-3], "violation": [3e-3], "counting": [1e-2, 3e-3]}
+TRIALS = {
+    "regression": {"0.003": (3e-3, 0)},
+    "violation": {"0.003": (3e-3, 0)},
+    "counting": {"0.01": (1e-2, 0), "0.003": (3e-3, 0), "0.01 after a warm-up": (1e-2, 2000)},
+}
+"""Learning rate, and steps in which it rises to its value before it falls as a cosine."""
 TRAIN = {"regression": 1000, "violation": 4000, "counting": 20000}
 SIZES = (100, 600, 4000)
 FEWER = 5
@@ -102,10 +107,12 @@ def network(number, name, seed=0):
     return pq.nn.zoo.build(f"task{number}/{name}", dtype="float32", rng=seed)
 
 
-def one(task, rate, net, seed, train, validation, tests, loss, translations=False):
+def one(task, trial, net, seed, train, validation, tests, loss, translations=False):
     """Train one instance; its losses, and for detection the fraction of wrong answers."""
     epochs = -(-STEPS[task] // -(-len(train[0]) // BATCH))
-    rule = pq.optimizers.Adam(rate, schedule=pq.optimizers.Cosine(epochs * -(-len(train[0]) // BATCH)))
+    (rate, rise), steps = TRIALS[task][trial], epochs * -(-len(train[0]) // BATCH)
+    schedule = pq.optimizers.WarmUp(rise, steps) if rise else pq.optimizers.Cosine(steps)
+    rule = pq.optimizers.Adam(rate, schedule=schedule)
     begin = time.process_time()
     history = net.fit(
         *train,
@@ -141,7 +148,7 @@ def summary(rows):
 def head(task, samples, held, tests, loss):
     """Where rows come from."""
     settings = {"train": samples, "validation": held, "steps": STEPS[task], "batch": BATCH, "loss": loss}
-    settings |= {"optimizer": "Adam, cosine", "learning_rates": RATES[task], "instances": INSTANCES}
+    settings |= {"optimizer": "Adam, cosine", "trials": TRIALS[task], "instances": INSTANCES}
     settings["test"] = {label: len(test) for label, test in tests.items()}
     return {"seed": SEED, "command": " ".join(sys.argv), "commit": provenance.commit(), "settings": settings}
 
@@ -151,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=", ".join([*makers, "sizes"]))
     parser.add_argument("--networks", nargs="+", default=[], help="only these; rows of the others stay")
-    parser.add_argument("--rate", type=float, help="only this learning rate")
+    parser.add_argument("--trial", help="only this learning rate, as in TRIALS")
     arguments = parser.parse_args()
     pq.set_num_threads(1)
     path = Path(__file__).with_suffix(".json")
@@ -166,21 +173,21 @@ def main() -> None:
         train, validation = (data.x[:cut], data.y[:cut]), (data.x[cut:], data.y[cut:])
         kept = {key: results.get(task, {}).get(key, {}) for key in ("networks", "trials")}
         results[task] = head(task, cut, held, tests, loss) | kept
-        for rate, name in [(r, n) for r in RATES[task] for n in arguments.networks or names]:
-            if arguments.rate not in (None, rate):
+        for trial, name in [(t, n) for t in TRIALS[task] for n in arguments.networks or names]:
+            if arguments.trial not in (None, trial):
                 continue
             nets = [network(number, name, seed) for seed in range(INSTANCES)]
-            rows = [one(task, rate, net, seed, train, validation, tests, loss) for seed, net in enumerate(nets)]
-            entry = {"parameters": nets[0].n_parameters, "learning_rate": rate} | summary(rows)
+            rows = [one(task, trial, net, seed, train, validation, tests, loss) for seed, net in enumerate(nets)]
+            entry = {"parameters": nets[0].n_parameters, "learning_rate": trial} | summary(rows)
             entry["published medians"] = PUBLISHED.get(name) if task == "counting" else None
-            kept["trials"].setdefault(name, {})[f"{rate:g}"] = entry["medians"]
+            kept["trials"].setdefault(name, {})[trial] = entry["medians"]
             best = kept["networks"].get(name, entry)
             if (
-                rate == best.get("learning_rate", rate)
+                trial == best.get("learning_rate", trial)
                 or entry["medians"]["validation"] < best["medians"]["validation"]
             ):
                 kept["networks"][name] = entry
-            print(task, name, rate, {key: f"{value:.3g}" for key, value in entry["medians"].items()}, flush=True)
+            print(task, name, trial, {key: f"{value:.3g}" for key, value in entry["medians"].items()}, flush=True)
             path.write_text(json.dumps(rounded(results), indent=1) + "\n")
 
 
@@ -197,8 +204,7 @@ def sizes():
             train = data.x[:count], data.y[:count]
             nets = [network(1, name, seed) for seed in range(FEWER)]
             rows = [
-                one("regression", RATES["regression"][0], net, n, train, validation, tests, "mse", moved)
-                for n, net in enumerate(nets)
+                one("regression", "0.003", net, n, train, validation, tests, "mse", moved) for n, net in enumerate(nets)
             ]
             label = f"{name}, translations" if moved else name
             entries.setdefault(label, {})[str(count)] = summary(rows)
