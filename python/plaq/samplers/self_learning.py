@@ -35,6 +35,8 @@ TRIALS = 8
 """Trajectories that compare the coefficients before and after a training."""
 SIGMAS = 2.0
 """Standard errors of their difference that count."""
+NOTICED = 0.1
+"""Growth of delta_h^2 that counts."""
 DIVERGED = 50.0
 """delta_h of a trajectory that ends anywhere."""
 
@@ -306,7 +308,8 @@ class SelfLearningHMC(HMC):
             return
         changes = [sampler._trials(self.trained, each, seed, first) for each in (before, self.parameters)]
         grown = changes[1] ** 2 - changes[0] ** 2
-        worse = float(grown.mean()) > SIGMAS * float(grown.std(ddof=1)) / math.sqrt(TRIALS)
+        noise = SIGMAS * float(grown.std(ddof=1)) / math.sqrt(TRIALS)
+        worse = float(grown.mean()) > max(noise, NOTICED * float(np.mean(changes[0] ** 2)))
         if worse:
             self.parameters, history.kept = before, 0
         rates = [float(np.exp(-np.clip(each, 0.0, None)).mean()) for each in changes]
