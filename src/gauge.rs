@@ -95,7 +95,7 @@ impl<R: Real, const N: usize> GaugeField<R, N> {
     /// U_mu(x) -> g(x) U_mu(x) g(x+mu)^dagger, with `g` stored by site vector.
     pub fn gauge_transform(&mut self, g: &[Matrix<R, N>]) {
         let lattice = self.lattice.clone();
-        let shifts = forward_shifts(&lattice);
+        let shifts = lattice.steps(1);
         field::for_each::<R, _, _>(
             &Transform { lattice: &lattice, shifts: &shifts, g },
             lattice.ndim(),
@@ -173,12 +173,6 @@ impl<R: Real, const N: usize> Tangent for LinkAlgebra<R, N> {
     fn count(&self) -> usize {
         self.lattice.volume() * self.lattice.ndim()
     }
-}
-
-/// The shift by +mu for every direction.
-pub fn forward_shifts(lattice: &Lattice) -> Vec<crate::lattice::Shift> {
-    let unit = |mu: usize| std::array::from_fn(|k| i32::from(k == mu));
-    (0..lattice.ndim()).map(|mu| lattice.shift(unit(mu))).collect()
 }
 
 /// One matrix per lane into a matrix of lanes.

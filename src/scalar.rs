@@ -3,7 +3,7 @@
 use crate::concept::{Action, Auxiliary, Configuration, Effort, Tangent};
 use crate::error::Result;
 use crate::field::{self, Measure, SiteKernel};
-use crate::lattice::{Displacement, Lattice, Shift};
+use crate::lattice::{Lattice, Shift};
 use crate::number::Real;
 use crate::random::{Draws, Purpose, Stream};
 use std::sync::Arc;
@@ -176,9 +176,7 @@ pub struct ScalarAction {
 impl ScalarAction {
     /// Prepares the action on `lattice`.
     pub fn new(lattice: &Arc<Lattice>, mass2: f64, lam: f64) -> Self {
-        let unit = |mu: usize, sign: i32| -> Displacement { std::array::from_fn(|k| if k == mu { sign } else { 0 }) };
-        let shifts = |sign| (0..lattice.ndim()).map(|mu| lattice.shift(unit(mu, sign))).collect();
-        Self { mass2, lam, lattice: lattice.clone(), forward: shifts(1), backward: shifts(-1) }
+        Self { mass2, lam, lattice: lattice.clone(), forward: lattice.steps(1), backward: lattice.steps(-1) }
     }
 }
 

@@ -12,7 +12,7 @@
 use super::clover;
 use crate::field::{self, SiteKernel, Space, Vector};
 use crate::gauge::{GaugeField, LinkAlgebra};
-use crate::lattice::{Displacement, Lattice, Shift, Sites};
+use crate::lattice::{Lattice, Shift, Sites};
 use crate::matrix::{Algebra, Complex, Matrix};
 use crate::number::Real;
 use num_complex::Complex64;
@@ -55,9 +55,7 @@ impl<R: Real, const N: usize> Slopes<R, N> {
     pub fn add_force(&self, links: &GaugeField<R, N>, p: &mut LinkAlgebra<R, N>) {
         let lattice = links.lattice();
         let ndim = lattice.ndim();
-        let shift = |mu: usize, sign: i32| -> Displacement { std::array::from_fn(|k| if k == mu { sign } else { 0 }) };
-        let [ahead, behind] =
-            [1, -1].map(|sign| (0..ndim).map(|mu| lattice.shift(shift(mu, sign))).collect::<Vec<_>>());
+        let (ahead, behind) = (lattice.steps(1), lattice.steps(-1));
         let mut brought = field::zeros(self.insertions.len());
         let (links, insertions) = (links.links(), self.insertions.as_slice());
         let kernel = Bring { lattice, ahead: &ahead, links, insertions };

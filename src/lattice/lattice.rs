@@ -179,6 +179,12 @@ impl Lattice {
         shifts.entry(displacement).or_insert_with(|| self.compute_shift(&displacement)).clone()
     }
 
+    /// Neighbours `length` sites further along every direction.
+    pub fn steps(&self, length: i32) -> Vec<Shift> {
+        let along = |mu: usize| self.shift(std::array::from_fn(|k| if k == mu { length } else { 0 }));
+        (0..self.ndim()).map(along).collect()
+    }
+
     fn compute_shift(&self, displacement: &Displacement) -> Shift {
         let entry = |vector: usize| {
             let (mut site, mut blocks) = (decode(vector, &self.local), vec![0; self.ndim()]);

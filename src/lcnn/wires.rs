@@ -24,10 +24,7 @@ impl<'a, R: Real, const N: usize> Wires<'a, R, N> {
     /// The wires of a gauge field.
     pub fn new(u: &'a GaugeField<R, N>) -> Self {
         let lattice = u.lattice();
-        let by = |length: i32| {
-            (0..lattice.ndim()).map(move |mu| lattice.shift(std::array::from_fn(|k| length * i32::from(k == mu))))
-        };
-        Self { lattice, ahead: by(1).collect(), behind: by(-1).collect(), links: u.links() }
+        Self { lattice, ahead: lattice.steps(1), behind: lattice.steps(-1), links: u.links() }
     }
 
     fn shift(&self, step: i8) -> &Shift {

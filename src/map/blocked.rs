@@ -8,13 +8,14 @@
 //! Reverse pass, level by level from the outside: a cotangent F of V gives C with dS = Re tr(C dX) (`group::pull_projection`), which is a
 //! factor of the cotangents of the links in the staples; dS/dalpha = sum Re tr(C dX/dalpha).
 
+use super::staples::displacement;
 use crate::concept::{Configuration, Map, Tape};
 use crate::error::{Error, Result};
 use crate::field::{self, ItemKernel, SiteKernel, SumKernel};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::group;
 use crate::interrupt;
-use crate::lattice::{Displacement, Lattice, Neighbor, Shift};
+use crate::lattice::{Lattice, Neighbor, Shift};
 use crate::matrix::{Algebra, Matrix};
 use crate::number::Real;
 use std::sync::Arc;
@@ -206,9 +207,8 @@ impl BlockedLayer {
 
 /// Shifts by mu, nu, -nu and mu - nu.
 fn shifts(lattice: &Lattice, mu: usize, nu: usize) -> [Shift; 4] {
-    let unit = |nu: usize, sign: i32| -> Displacement { std::array::from_fn(|k| if k == nu { sign } else { 0 }) };
-    let sum = |a: Displacement, b: Displacement| std::array::from_fn(|k| a[k] + b[k]);
-    [unit(mu, 1), unit(nu, 1), unit(nu, -1), sum(unit(mu, 1), unit(nu, -1))].map(|d| lattice.shift(d))
+    let shift = |steps: &[(usize, i32)]| lattice.shift(displacement(steps));
+    [shift(&[(mu, 1)]), shift(&[(nu, 1)]), shift(&[(nu, -1)]), shift(&[(mu, 1), (nu, -1)])]
 }
 
 impl<R: Real, const N: usize> Map<GaugeField<R, N>> for BlockedLayer {

@@ -56,7 +56,8 @@ impl<R: Real, const N: usize> Lines<R, N> {
 /// One real number for every link and staple, `[site vector][mu][b]`.
 pub type Weights<R> = Vec<R>;
 
-fn displacement(steps: &[(usize, i32)]) -> Displacement {
+/// The sum of steps.
+pub(super) fn displacement(steps: &[(usize, i32)]) -> Displacement {
     let mut x = Displacement::default();
     steps.iter().for_each(|&(mu, n)| x[mu] += n);
     x

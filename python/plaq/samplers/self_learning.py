@@ -250,7 +250,8 @@ class SelfLearningHMC(HMC):
             pseudofermions that stay the same; the coefficients with the smallest are kept, and those of the start are
             among them. Without it: the last ones, unless a few trial trajectories from the last field, with the same
             momenta and pseudofermions for both, have a mean square of delta_h that is larger than with those of the
-            start by more than two standard errors. If those of the start are kept there is a RuntimeWarning.
+            start by more than two standard errors and a tenth. If those of the start are kept there is a
+            RuntimeWarning.
         patience : int, optional
             Steps without a better validation loss after which training ends.
         checkpoint : path, optional
