@@ -63,7 +63,8 @@ pub fn multishift<R: Real<Total = f64>>(
     shifts: &[f64],
     params: SolveParams,
 ) -> Result<(Vec<Vector<R>>, SolveInfo)> {
-    field::inside(|| all_shifts(a, b, shifts, params))
+    let bytes = size_of_val(b.values.as_slice());
+    field::inside_for::<R, _>(bytes, || all_shifts(a, b, shifts, params))
 }
 
 fn all_shifts<R: Real<Total = f64>>(
