@@ -54,7 +54,7 @@ impl AnySampler {
         if self.spec.is_supplied() {
             return work();
         }
-        inside_for::<R, _>(size_of_val(field.links()), work)
+        inside_for::<R, _, _>(field.links(), field.lattice().ndim(), work)
     }
 
     fn links<R: Real<Total = f64>, const N: usize>(

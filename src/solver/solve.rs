@@ -83,8 +83,7 @@ pub fn solve_with<R: Real<Total = f64>, S: Real<Total = f64>>(
     x: &mut Vector<R>,
     params: SolveParams,
 ) -> Result<SolveInfo> {
-    let bytes = size_of_val(b.values.as_slice());
-    field::inside_for::<R, _>(bytes, || refine(a, single, method, beside, b, x, params))
+    field::inside_for::<R, _, _>(&b.values, b.space.width(), || refine(a, single, method, beside, b, x, params))
 }
 
 fn refine<R: Real<Total = f64>, S: Real<Total = f64>>(
