@@ -4,6 +4,8 @@ Usage: python scripts/budgets.py [MODULE]. Reads the module with `nm` and `objdu
 
 1. A function of `core::arch` that stands alone is an intrinsic that was not inlined: whoever calls it was compiled
    without the instruction set (one such function made HYP smearing 12 times slower than site by site). No kernel may.
+   Nor may vector code call `[T; N]::map` or `array::from_fn` as functions: their closures have left it (networks on fields
+   took four times as long in one build of two; `plaq::number::each` stays).
 2. Bodies of kernels: what `Real::vectorize` was compiled for. Each costs build time and size.
 3. A wheel in dist/ stays below 8.2 MB (6 were the aim; unrolled loops took 0.9 of it, `docs/performance.md`).
 """
@@ -34,11 +36,14 @@ def strays(module: Path) -> Counter[str]:
     """Functions that call an intrinsic which was not inlined, with the number of calls."""
     callers: Counter[str] = Counter()
     function = ""
+    left = re.compile(r"\bcall\b.*<core::array::")
     for line in output("objdump", "-d", "-C", "--no-show-raw-insn", str(module)).splitlines():
         if line.endswith(">:"):
             function = line[line.index("<") + 1 : -2]
         elif "core::core_arch::" in line and re.search(r"\b(call|jmp)\b", line) and "core_arch" not in function:
             callers[function] += 1
+        elif re.search(r"enter_avx\w+$", function) and left.search(line):
+            callers[f"{function} to {line.split('<', 1)[1]}"] += 1
     # The standard library asks the processor what it can do; faer multiplies small complex matrices.
     known = ("std_detect", "compiler_builtins", "pulp::Simd::mul_e_c64s")
     return Counter({name: n for name, n in callers.items() if not name.startswith(known)})

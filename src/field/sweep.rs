@@ -131,8 +131,9 @@ impl<Item, K: PairKernel<Item>> Work for PairChunk<'_, Item, K> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let [first, second] = self.items.map(|items| items.chunks_exact_mut(self.per_site));
-        for (n, (first, second)) in first.zip(second).enumerate() {
+        let [first, second] = self.items;
+        let pairs = first.chunks_exact_mut(self.per_site).zip(second.chunks_exact_mut(self.per_site));
+        for (n, (first, second)) in pairs.enumerate() {
             self.kernel.at(self.start + n, first, second);
         }
     }

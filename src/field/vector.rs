@@ -7,7 +7,7 @@ use super::{ItemKernel, SumKernel};
 use crate::error::Result;
 use crate::lattice::{Lattice, Sites};
 use crate::matrix::Complex;
-use crate::number::Real;
+use crate::number::{Real, each};
 use num_complex::Complex64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -324,9 +324,9 @@ impl<R: Real> super::SiteKernel<R, Complex<R>> for CombineTwo<'_, R> {
     fn at(&self, (): &mut (), vector: usize, items: &mut [Complex<R>]) -> R {
         let first = vector * items.len();
         for (column, items) in items.chunks_exact_mut(self.components).enumerate() {
-            let [a, b, c] = self.factors[column].map(|z| Complex::new(R::splat(z.re), R::splat(z.im)));
+            let [a, b, c] = each(self.factors[column], |z| Complex::new(R::splat(z.re), R::splat(z.im)));
             for (n, y) in items.iter_mut().enumerate() {
-                let [x, z] = self.x.map(|x| x[first + column * self.components + n]);
+                let [x, z] = each(self.x, |x| x[first + column * self.components + n]);
                 *y = (*y * a).fma(b, x).fma(c, z);
             }
         }
@@ -457,7 +457,7 @@ struct Join<'a, V>([&'a [Complex<V>]; 2]);
 impl<R: Real> ItemKernel<Complex<R>> for Join<'_, R::Value> {
     #[inline(always)]
     fn at(&self, n: usize, z: &mut Complex<R>) {
-        let [value, slope] = self.0.map(|part| part[n]);
+        let [value, slope] = each(self.0, |part| part[n]);
         *z = Complex::new(R::join([value.re, slope.re]), R::join([value.im, slope.im]));
     }
 }

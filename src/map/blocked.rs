@@ -17,7 +17,7 @@ use crate::group;
 use crate::interrupt;
 use crate::lattice::{Lattice, Neighbor, Shift};
 use crate::matrix::{Algebra, Matrix};
-use crate::number::Real;
+use crate::number::{Real, each};
 use std::sync::Arc;
 
 /// Largest |X^{-1}| of an average that is projected. Its terms are of size one, so that rounding turns what is left of a smaller
@@ -327,7 +327,7 @@ impl<R: Real, const N: usize> Average<'_, R, N> {
     fn of(&self, vector: usize) -> [Matrix<R, N>; 2] {
         let (lattice, mut sum) = (self.lattice, Matrix::zero());
         for staple in &self.staples {
-            let [mu, nu, back, corner] = [0, 1, 2, 3].map(|k: usize| staple.shifts[k][vector]);
+            let [mu, nu, back, corner] = each([0, 1, 2, 3], |k: usize| staple.shifts[k][vector]);
             let up = staple.side[vector].mul(&fetch(lattice, staple.far, nu));
             sum.add_assign(&up.mul_adjoint(&fetch(lattice, staple.side, mu)));
             let down = fetch(lattice, staple.side, back).adjoint_mul(&fetch(lattice, staple.far, back));
@@ -366,7 +366,7 @@ struct Branch<'a, R, const N: usize> {
 impl<R: Real, const N: usize> Branch<'_, R, N> {
     #[inline(always)]
     fn add(&self, lattice: &Lattice, own: &[Matrix<R, N>], vector: usize, sum: &mut Matrix<R, N>) {
-        let [mu, nu, back, corner] = [0, 1, 2, 3].map(|k: usize| self.shifts[k][vector]);
+        let [mu, nu, back, corner] = each([0, 1, 2, 3], |k: usize| self.shifts[k][vector]);
         let (pulled, partner) = (self.pulled, self.partner);
         let k = if self.is_far {
             // S Z S'^dagger at x - nu, S^dagger Z S' at x + nu

@@ -223,7 +223,9 @@ impl<R: Real, const W: usize> Forward<'_, R, W> {
         let (inputs, terms) = (self.layer.entries.inputs, self.layer.entries.terms());
         let (width, height) = (vectors::<W>(inputs), vectors::<W>(self.layer.entries.outputs));
         for first in (0..n).step_by(M) {
-            let mut sums = [std::array::from_fn(|j| self.weights.bias[p + j]); M];
+            let mut biases = [self.weights.bias[p]; P];
+            biases.copy_from_slice(&self.weights.bias[p..p + P]);
+            let mut sums = [biases; M];
             for t in 0..taps {
                 let mut rows: [&[R]; M] = [&[]; M];
                 for m in 0..M {

@@ -12,7 +12,7 @@ use super::window::Slide;
 use crate::error::{Error, Result};
 use crate::field;
 use crate::lattice::{Displacement, Lattice, Shift};
-use crate::number::{Real, Work};
+use crate::number::{Real, Work, each};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -136,12 +136,13 @@ fn blocks(channels: usize) -> impl Iterator<Item = (usize, usize)> {
 /// A number of one lane in every lane.
 #[inline(always)]
 fn spread<R: Real>(x: R::Total) -> R {
-    R::join(x.split().map(|part| R::Value::splat(part.lane(0))))
+    R::join(each(x.split(), |part| R::Value::splat(part.lane(0))))
 }
 
 /// The number of lane 0.
+#[inline(always)]
 fn of_one_lane<R: Real>(x: R) -> R::Total {
-    R::Total::join(x.split().map(|part| <R::Total as Real>::Value::splat(part.lane(0))))
+    R::Total::join(each(x.split(), |part| <R::Total as Real>::Value::splat(part.lane(0))))
 }
 
 impl Conv {
@@ -512,7 +513,10 @@ impl<R: Real> Piece<'_, R> {
         let (inputs, lattice) = (self.pass.u.len() / self.pass.lattice.vectors(), self.pass.lattice);
         let weights = weights.as_chunks::<P>().0;
         for sites in sites.chunks(M) {
-            let at: [usize; M] = std::array::from_fn(|m| sites[m.min(sites.len() - 1)] as usize);
+            let mut at = [0; M];
+            for m in 0..M {
+                at[m] = sites[m.min(sites.len() - 1)] as usize;
+            }
             let mut sums = [[R::zero(); P]; M];
             for m in 0..M {
                 for p in 0..P {
