@@ -4,8 +4,8 @@ Usage: python scripts/budgets.py [MODULE]. Reads the module with `nm` and `objdu
 
 1. A function of `core::arch` that stands alone is an intrinsic that was not inlined: whoever calls it was compiled
    without the instruction set (one such function made HYP smearing 12 times slower than site by site). No kernel may.
-   Nor may vector code call `[T; N]::map` or `array::from_fn` as functions: their closures have left it (networks on fields
-   took four times as long in one build of two; `plaq::number::each` stays).
+   Nor may vector code call `[T; N]::map` or `array::from_fn` as functions: their closures have left it (networks on
+   fields took four times as long in one build of two; `plaq::number::each` stays).
 2. Bodies of kernels: what `Real::vectorize` was compiled for. Each costs build time and size.
 3. A wheel in dist/ stays below 8.2 MB (6 were the aim; unrolled loops took 0.9 of it, `docs/performance.md`).
 """
