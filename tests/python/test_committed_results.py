@@ -40,7 +40,9 @@ def test_medians_by_the_size_of_the_training_set_are_those_of_the_instances():
             seeds = [each["seed"] for each in row["instances"]]
             assert len(set(seeds)) == len(seeds) == settings["instances"]
             for key in settings["test"]:
-                assert row["medians"][key] == pytest.approx(np.median([each[key] for each in row["instances"]]), rel=1e-3)
+                assert row["medians"][key] == pytest.approx(
+                    np.median([each[key] for each in row["instances"]]), rel=1e-3
+                )
 
 
 def test_equivariance_is_worth_what_the_article_says():
