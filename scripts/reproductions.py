@@ -322,7 +322,7 @@ def equivariance():
         parts.append(f"{task.capitalize()}, {words}:\n\n{table(head, rows)}")
     if "sizes" in stored:
         settings, networks = stored["sizes"]["settings"], stored["sizes"]["networks"]
-        sizes = [str(size) for size in sorted(settings["train"])]
+        sizes = [str(size) for size in sorted(settings["train"]) if any(str(size) in row for row in networks.values())]
         count, tests = settings["instances"], settings["test"]
         rows = [
             [
