@@ -234,7 +234,7 @@ fn deflation<R: Real<Total = f64>>(
     method: Method,
     low: Vec<Vector<R>>,
 ) -> Result<Option<Deflation<R>>> {
-    if low.is_empty() { Ok(None) } else { Deflation::new(a, method, low).map(Some) }
+    if low.is_empty() { Ok(None) } else { Deflation::new(a, method == Method::Cg, low).map(Some) }
 }
 
 fn reduced_operator<'a, R: Real>(reduced: &'a EvenOdd<'_, R>) -> &'a dyn LinearOperator<R> {

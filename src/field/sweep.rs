@@ -2,7 +2,8 @@
 //!
 //! Results do not depend on the number of threads.
 
-use super::threads::in_parallel;
+use super::threads::{in_parallel, inside};
+use crate::error::Result;
 use crate::lattice::Lattice;
 use crate::number::{Real, Work};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +15,21 @@ const CHUNK: usize = 32;
 const SCALAR_BYTES: usize = 16 << 10;
 const LANE_BYTES: usize = 160 << 10;
 const MANY_CHUNKS: usize = 16;
+
+fn is_lots<R: Real>(bytes: usize, chunks: usize) -> bool {
+    chunks >= MANY_CHUNKS || bytes >= if R::LANES == 1 { SCALAR_BYTES } else { LANE_BYTES }
+}
+
+/// Runs work made of many loops over these items, some for each site vector, on a thread of the pool, if the loops are for several
+/// threads: the way in of every single one would cost as much as a loop at 8^4.
+pub fn inside_for<R: Real, T: Send, Item>(
+    items: &[Item],
+    per_site: usize,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    let chunks = items.len().div_ceil(CHUNK * per_site.max(1));
+    if is_lots::<R>(size_of_val(items), chunks) { inside(work) } else { work() }
+}
 
 /// `n` zeros that nobody has written: large blocks come from the system, and the threads of a kernel touch them first.
 pub fn zeros<T: bytemuck::Zeroable>(n: usize) -> Vec<T> {
@@ -154,8 +170,7 @@ fn by_pieces<R: Real, P: Send, T: Send>(
     work: &(dyn Fn(usize, &mut P) -> T + Sync),
 ) -> Vec<T> {
     let chunks: Vec<_> = pieces.map(|piece| Mutex::new((piece, None))).collect();
-    let lots = if R::LANES == 1 { SCALAR_BYTES } else { LANE_BYTES };
-    let parallel = size >= lots || chunks.len() >= MANY_CHUNKS;
+    let parallel = is_lots::<R>(size, chunks.len());
     in_parallel(parallel, chunks.len(), &|n| {
         let (piece, result) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
         *result = Some(work(n * CHUNK, piece));

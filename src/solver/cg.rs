@@ -63,7 +63,7 @@ pub fn multishift<R: Real<Total = f64>>(
     shifts: &[f64],
     params: SolveParams,
 ) -> Result<(Vec<Vector<R>>, SolveInfo)> {
-    field::inside(|| all_shifts(a, b, shifts, params))
+    field::inside_for::<R, _, _>(&b.values, b.space.width(), || all_shifts(a, b, shifts, params))
 }
 
 fn all_shifts<R: Real<Total = f64>>(

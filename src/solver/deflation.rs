@@ -1,6 +1,5 @@
 //! Low modes taken out of a residual: the Galerkin solution of a system in the space of some vectors, which need not be eigenvectors.
 
-use super::solve::Method;
 use crate::concept::LinearOperator;
 use crate::error::{Error, Result};
 use crate::field::Vector;
@@ -22,8 +21,8 @@ pub struct Deflation<R> {
 }
 
 impl<R: Real<Total = f64>> Deflation<R> {
-    /// Of an operator, for a method; vectors that depend on the others are left out.
-    pub fn new(a: &dyn LinearOperator<R>, method: Method, candidates: Vec<Vector<R>>) -> Result<Self> {
+    /// Of an operator, positive and solved as it is or not; vectors that depend on the others are left out.
+    pub fn new(a: &dyn LinearOperator<R>, positive: bool, candidates: Vec<Vector<R>>) -> Result<Self> {
         let mut vectors: Vec<Vector<R>> = Vec::new();
         for mut v in candidates {
             interrupt::poll()?;
@@ -47,14 +46,14 @@ impl<R: Real<Total = f64>> Deflation<R> {
             a.apply(v, &mut image);
             images.push(image);
         }
-        let left = if method == Method::Cg { &vectors } else { &images };
+        let left = if positive { &vectors } else { &images };
         let count = vectors.len();
         let matrix = Mat::from_fn(count, count, |i, j| complex(left[i].inner(&images[j])));
         let Ok(factors) = matrix.llt(Side::Lower) else {
             return Err(Error::value("the operator is singular in the space of the vectors of deflate"));
         };
         let inverse = factors.solve(Mat::<Complex64>::identity(count, count));
-        let left = (method != Method::Cg).then_some(images);
+        let left = (!positive).then_some(images);
         Ok(Self { vectors, left, inverse })
     }
 

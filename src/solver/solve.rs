@@ -48,7 +48,6 @@ const MOST_RESTARTS: usize = 60;
 
 /// Solves A x = b from the guess in `x`; with `single`, the same operator in single precision, the work is done there.
 ///
-/// The iterations run on a thread of the pool: on small lattices the way in of every loop would cost as much as the loop.
 pub fn solve<R: Real<Total = f64>, S: Real<Total = f64>>(
     a: &dyn LinearOperator<R>,
     single: Option<&dyn LinearOperator<S>>,
@@ -84,7 +83,7 @@ pub fn solve_with<R: Real<Total = f64>, S: Real<Total = f64>>(
     x: &mut Vector<R>,
     params: SolveParams,
 ) -> Result<SolveInfo> {
-    field::inside(|| refine(a, single, method, beside, b, x, params))
+    field::inside_for::<R, _, _>(&b.values, b.space.width(), || refine(a, single, method, beside, b, x, params))
 }
 
 fn refine<R: Real<Total = f64>, S: Real<Total = f64>>(

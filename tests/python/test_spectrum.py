@@ -98,7 +98,7 @@ def test_low_modes_make_solves_cheaper():
 
 
 def test_low_modes_stay_out_of_every_restart():
-    """Restarts of mixed precision bring low modes back to a guess that was free of them; deflation takes them out again."""
+    """Restarts of mixed precision bring low modes back to a guess that was free of them; deflation does not."""
     U = pq.datasets.gauge("lat.sample.l4444.ildg")
     D = Staggered(mass=0.0002).on(U)
     low = D.eigenvalues(48, vectors=True)
