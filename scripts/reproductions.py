@@ -322,12 +322,19 @@ def equivariance():
         parts.append(f"{task.capitalize()}, {words}:\n\n{table(head, rows)}")
     if "sizes" in stored:
         settings, networks = stored["sizes"]["settings"], stored["sizes"]["networks"]
-        sizes = [str(size) for size in settings["train"]]
+        sizes = [str(size) for size in sorted(settings["train"]) if any(str(size) in row for row in networks.values())]
+        count, tests = settings["instances"], settings["test"]
         rows = [
-            [name, *(" / ".join(f"{row[size]['medians'][key]:.1e}" for key in settings["test"]) for size in sizes)]
+            [
+                name,
+                *(
+                    " / ".join(f"{row[size]['medians'][key]:.1e}" for key in tests) if size in row else "-"
+                    for size in sizes
+                ),
+            ]
             for name, row in networks.items()
         ]
-        words = f"{settings['steps']} steps each, test losses {' / '.join(settings['test'])}"
+        words = f"{settings['steps']} steps each, medians of {count} instances, test losses {' / '.join(tests)}"
         parts.append(f"Regression by the number of training samples, {words}:\n\n{table(['network', *sizes], rows)}")
     return "\n\n".join(parts)
 
