@@ -150,11 +150,11 @@ TRAININGS = {
 """Two layers of published loops and a factor, mass 0.4, trained in other ways."""
 
 
-def training(name):
+def training(name, seed):
     """One of them."""
     given = {"network": "published x 2", "gauge": False, "rho": 0.0, "steps": STEPS_OF_TRAINING} | TRAININGS[name]
     made = sampler(0.4, given.pop("network"), True, given.pop("gauge"), given.pop("rho"))
-    return row(made, 1, **given)
+    return row(made, seed, **given)
 
 
 def bounds(mass, count=2500, seed=5):
@@ -194,27 +194,29 @@ def bounds(mass, count=2500, seed=5):
 
 def jobs(part, seeds):
     """Keys of rows and what makes them."""
+    numbers = range(1, seeds + 1)
     if part == "untrained":
+        masses = (0.3, 0.4, 0.5, 0.75, 1.0)
         return {
-            f"{m} none False change 1": partial(row, sampler(m, "none", False), 1) for m in (0.3, 0.4, 0.5, 0.75, 1.0)
+            f"{m} none False change {n}": partial(row, sampler(m, "none", False), n) for m in masses for n in numbers
         }
     if part == "averages":
         return {"1": partial(averages, 1)}
     if part == "trainings":
-        return {name: partial(training, name) for name in TRAININGS}
+        return {f"{name}, seed {n}": partial(training, name, n) for n in numbers for name in TRAININGS}
     if part == "bounds":
         return {str(mass): partial(bounds, mass) for mass in (0.4, 0.5)}
-    cases = [(0.4, name, True) for name in ["none", *STOUT]]
-    cases += [(0.4, f"published x {count}", False) for count in (1, 2, 3)]
-    cases += [(0.5, name, True) for name in ["none", *STOUT]]
+    cases = [(mass, name, True) for mass in (0.4, 0.5) for name in ["none", *STOUT]]
+    cases += [(mass, name, False) for mass in (0.4, 0.5) for name in ("plaquette x 1", *STOUT[3:])]
     cases += [(mass, "published x 2", True) for mass in (0.75, 1.0)]
     cases += [(mass, name, True) for mass in (0.4, 0.5) for name in ATTENTION]
+    cases += [(mass, ATTENTION[0], False) for mass in (0.4, 0.5)]
     return {
         f"{mass} {name} {factor} change {seed}": partial(
             row, sampler(mass, name, factor), seed, steps=STEPS_OF_TRAINING
         )
         for mass, name, factor in cases
-        for seed in range(1, seeds + 1)
+        for seed in numbers
     }
 
 
@@ -233,7 +235,7 @@ def main():
     for part in [options.part] if options.part else PARTS:
         for key, made in jobs(part, options.seeds).items():
             done = table.setdefault(part, {}).get(key)
-            if options.only not in key or (done and (part != "trained" or "frozen" in done)):
+            if options.only not in key or (done and (part not in ("untrained", "trained") or "frozen" in done)):
                 continue
             table[part][key] = made() | {"command": "python " + " ".join(sys.argv), "commit": provenance.commit()}
             OUTPUT.write_text(json.dumps(table, indent=1) + "\n")
