@@ -163,7 +163,7 @@ def training(name, seed):
 def bounds(mass, count=2500, seed=5):
     """What remains of d, the change of S(proposal) - S(target) in a trajectory, after regression on the changes of its
     derivatives with respect to coefficients of one layer: coefficients from one half of the trajectories, <d^2> of the
-    other. Acceptances are those of a Gaussian of that size, erfc(sqrt(<d^2>/8)).
+    other. Acceptances are those of a Gaussian with <exp(-d)> = 1, so <d^2> = s^2 + s^4/4: erfc(s/sqrt 8).
     """
     names = ["wilson", "factor", *PUBLISHED, "rectangle"]
     net = pq.CovariantNet([pq.StoutLayer(names[2:])])
@@ -191,7 +191,7 @@ def bounds(mass, count=2500, seed=5):
         for own, other in (halves, halves[::-1]):
             theta = np.linalg.lstsq(G[own][:, columns], -d[own], rcond=None)[0]
             left.append(float(np.mean((d[other] + G[other][:, columns] @ theta) ** 2)))
-        found[label] = {"remains": left, "acceptance": math.erfc(math.sqrt(np.mean(left) / 8))}
+        found[label] = {"remains": left, "acceptance": math.erfc(math.sqrt((math.sqrt(1 + np.mean(left)) - 1) / 4))}
     return {"rows": found, "trajectories": count, "seed": seed}
 
 
