@@ -684,7 +684,7 @@ fn propagator<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>) {
         let params = SolveParams { tolerance: 1e-10, max_iterations: 2000 };
         let options = SolveOptions { method: None, mixed, even_odd: true, params };
         let mut info = None;
-        let times = time(|| info = quark.solve(&sources, None, 4 * N, &options).ok().map(|solved| solved.info));
+        let times = time(|| info = quark.solve(&sources, None, &[], 4 * N, &options).ok().map(|solved| solved.info));
         let info = info.expect("a solution");
         println!(
             "{{\"name\": \"clover propagator, 8^3 x 16, 12 sources to 1e-10, {label}\", \"threads\": {}, \"median_ms\": {:.1}, \

@@ -62,11 +62,15 @@ class DiracCore:
         self,
         b: NDArray[np.complex128],
         guess: NDArray[np.complex128] | None,
+        low_modes: NDArray[np.complex128] | None,
         method: str | None,
         mixed: bool,
         even_odd: bool,
         tolerance: float,
         max_iterations: int,
+    ) -> tuple[NDArray[np.complex128], dict[str, Any]]: ...
+    def solve_shifted(
+        self, b: NDArray[np.complex128], shifts: Sequence[float], tolerance: float, max_iterations: int
     ) -> tuple[NDArray[np.complex128], dict[str, Any]]: ...
 
 class ForceCore: ...

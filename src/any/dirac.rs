@@ -11,7 +11,9 @@ use crate::interrupt;
 use crate::lattice::{Lattice, Sites};
 use crate::memory;
 use crate::number::Real;
-use crate::solver::{Eigen, EigenParams, Method, SolveInfo, SolveParams, eigenvalues, solve};
+use crate::solver::{
+    Beside, Deflation, Eigen, EigenParams, Method, SolveInfo, SolveParams, eigenvalues, multishift_through, solve_with,
+};
 use num_complex::Complex64;
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -88,14 +90,23 @@ pub trait AnyDirac: Send + Sync {
     fn slices(&self) -> Option<usize>;
     /// D x or D^dagger x.
     fn apply(&self, x: &[Complex64], columns: usize, adjoint: bool) -> Result<Vec<Complex64>>;
-    /// D x = b.
+    /// D x = b; the vectors in `low` are taken out of the residual at every restart.
     fn solve(
         &self,
         b: &[Complex64],
         guess: Option<&[Complex64]>,
+        low: &[Complex64],
         columns: usize,
         options: &SolveOptions,
     ) -> Result<Solved>;
+    /// (D^dagger D + shift) x = b for all shifts, `[shift][column]..`.
+    fn solve_shifted(
+        &self,
+        b: &[Complex64],
+        columns: usize,
+        shifts: &[f64],
+        params: SolveParams,
+    ) -> Result<(Vec<Complex64>, SolveInfo)>;
     /// Eigenvalues of a Hermitian operator made of D.
     fn eigenvalues(&self, of: SpectrumOf, params: EigenParams, vectors: bool) -> Result<Spectrum>;
 }
@@ -181,6 +192,7 @@ where
         method: Method,
         even_odd: bool,
         (b, x): (&Vector<R>, &mut Vector<R>),
+        low: &[Vector<R>],
         options: &SolveOptions,
     ) -> Result<(SolveInfo, bool)> {
         let quark: &dyn Quark<R> = &*self.quark;
@@ -188,7 +200,9 @@ where
         if !even_odd {
             let (whole, small) = (Whole(quark), single.map(|quark| Whole(quark)));
             let small = small.as_ref().map(|small| small as &dyn LinearOperator<R::Single>);
-            return Ok((solve(&whole, small, method, b, x, options.params)?, small.is_some()));
+            let low = deflation(&whole, method, low.to_vec())?;
+            let beside = Beside { low: low.as_ref(), scales: None };
+            return Ok((solve_with(&whole, small, method, beside, b, x, options.params)?, small.is_some()));
         }
         let reduced = EvenOdd::new(quark)?;
         let small = single.and_then(|quark| EvenOdd::new(quark).ok());
@@ -198,10 +212,16 @@ where
         interrupt::poll()?;
         let mut even = Vector::zero(&source.space);
         even.copy_part(x);
+        let low = low.iter().map(|v| {
+            let mut part = Vector::zero(&v.space.on(Sites::Even));
+            part.copy_part(v);
+            part
+        });
+        let low = deflation(reduced_operator(&reduced), method, low.collect())?;
         // The residual of the whole system is that of the even sites; its size is measured against the whole source.
-        let weaker = ratio(b, &source);
-        let params = SolveParams { tolerance: options.params.tolerance * weaker, ..options.params };
-        let result = solve(reduced_operator(&reduced), small, method, &source, &mut even, params);
+        let scales = b.inner_each(b).into_iter().map(|z| z.re).collect();
+        let beside = Beside { low: low.as_ref(), scales: Some(scales) };
+        let result = solve_with(reduced_operator(&reduced), small, method, beside, &source, &mut even, options.params);
         *x = reduced.complete(&even, b);
         let mut info = result?;
         info.applications += 1;
@@ -209,18 +229,16 @@ where
     }
 }
 
-fn reduced_operator<'a, R: Real>(reduced: &'a EvenOdd<'_, R>) -> &'a dyn LinearOperator<R> {
-    reduced
+fn deflation<R: Real<Total = f64>>(
+    a: &dyn LinearOperator<R>,
+    method: Method,
+    low: Vec<Vector<R>>,
+) -> Result<Option<Deflation<R>>> {
+    if low.is_empty() { Ok(None) } else { Deflation::new(a, method == Method::Cg, low).map(Some) }
 }
 
-/// The smallest |b| / |source| of all columns, at most one.
-fn ratio<R: Real<Total = f64>>(b: &Vector<R>, source: &Vector<R>) -> f64 {
-    let norms = |x: &Vector<R>| x.inner_each(x).into_iter().map(|z| z.re);
-    norms(b)
-        .zip(norms(source))
-        .filter(|(_, source)| *source > 0.0)
-        .map(|(b, source)| (b / source).sqrt())
-        .fold(1.0, f64::min)
+fn reduced_operator<'a, R: Real>(reduced: &'a EvenOdd<'_, R>) -> &'a dyn LinearOperator<R> {
+    reduced
 }
 
 impl<R: Real<Total = f64, Value = R>, const N: usize> AnyDirac for Bound<R, N>
@@ -250,17 +268,22 @@ where
         &self,
         b: &[Complex64],
         guess: Option<&[Complex64]>,
+        low: &[Complex64],
         columns: usize,
         options: &SolveOptions,
     ) -> Result<Solved> {
-        let bytes = memory::product(&[b.len(), 16], size_of::<Complex64>());
-        memory::require("a solve (16 vectors for each source)", bytes)?;
+        let bytes = memory::product(&[b.len() + low.len() / 5, 16], size_of::<Complex64>());
+        memory::require("a solve (16 vectors for each source, 3 for each low mode)", bytes)?;
         let b = self.vector(b, columns)?;
         interrupt::poll()?;
         let mut x = match guess {
             Some(guess) => self.vector(guess, columns)?,
             None => Vector::zero(&b.space),
         };
+        let low = low
+            .chunks(self.quark.space().lattice.volume() * self.quark.space().width())
+            .map(|v| self.vector(v, 1))
+            .collect::<Result<Vec<_>>>()?;
         let has_inverse = self.quark.constant().is_none_or(|c| c != 0.0);
         let even_odd = options.even_odd && has_inverse && self.quark.space().lattice.order().has_halves();
         let positive = even_odd && EvenOdd::new(&*self.quark as &dyn Quark<R>)?.is_positive();
@@ -282,7 +305,7 @@ where
         let start = |n: Option<&[Complex64]>| n.map_or_else(|| Ok(Vector::zero(&b.space)), |n| self.vector(n, columns));
         let mut best = (f64::INFINITY, None);
         for (n, &method) in methods.iter().enumerate() {
-            match self.run(method, even_odd, (&b, &mut x), options) {
+            match self.run(method, even_odd, (&b, &mut x), &low, options) {
                 Err(Error::Convergence { message, history, .. }) => {
                     spent.iterations += history.len();
                     spent.applications += 2 * history.len();
@@ -313,6 +336,31 @@ where
             }
         }
         Err(Error::value("no method was tried"))
+    }
+
+    fn solve_shifted(
+        &self,
+        b: &[Complex64],
+        columns: usize,
+        shifts: &[f64],
+        params: SolveParams,
+    ) -> Result<(Vec<Complex64>, SolveInfo)> {
+        let bytes = memory::product(&[b.len(), 2 * shifts.len() + 16], size_of::<Complex64>());
+        memory::require("a solve with shifts (2 vectors for each shift)", bytes)?;
+        let whole = Whole(&*self.quark as &dyn Quark<R>);
+        let (normal, one) = (Normal::new(&whole), b.len() / columns.max(1));
+        let mut solutions = vec![Complex64::ZERO; b.len() * shifts.len()];
+        let mut spent = SolveInfo::default();
+        for (column, b) in b.chunks(one.max(1)).enumerate() {
+            let (found, info) = multishift_through::<R>(&normal, &self.vector(b, 1)?, shifts, params)?;
+            for (k, x) in found.iter().enumerate() {
+                solutions[(k * columns + column) * one..][..one].copy_from_slice(&x.to_array());
+            }
+            spent.residual = spent.residual.max(info.residual);
+            spent.add(info);
+        }
+        spent.applications *= 2;
+        Ok((solutions, spent))
     }
 
     fn eigenvalues(&self, of: SpectrumOf, params: EigenParams, vectors: bool) -> Result<Spectrum> {

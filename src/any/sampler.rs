@@ -8,6 +8,7 @@ use super::storage::{AnyGauge, with_gauge};
 use crate::action::LoopAction;
 use crate::concept::Objective;
 use crate::error::{Error, Result};
+use crate::field::inside_for;
 use crate::gauge::GaugeField;
 use crate::number::Real;
 use crate::random::Draws;
@@ -39,9 +40,21 @@ impl AnySampler {
     /// One update of a gauge field.
     pub fn step(&self, field: &AnyGauge, draws: Draws) -> Result<(AnyGauge, Info)> {
         with_gauge!(field, field => {
-            let (field, info) = self.links(field, draws)?;
+            let (field, info) = self.on_pool(field, || self.links(field, draws))?;
             Ok((field.into(), info))
         })
+    }
+
+    /// Supplied functions are called on the thread of the caller, whose settings (of torch or JAX, say) they may count on.
+    fn on_pool<R: Real, const N: usize, T: Send>(
+        &self,
+        field: &GaugeField<R, N>,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        if self.spec.is_supplied() {
+            return work();
+        }
+        inside_for::<R, _, _>(field.links(), field.lattice().ndim(), work)
     }
 
     fn links<R: Real<Total = f64>, const N: usize>(
@@ -93,7 +106,8 @@ impl AnySampler {
         lesson: Lesson,
     ) -> Result<(AnyGauge, HmcInfo, Vec<Objective<f64>>)> {
         with_gauge!(field, field => {
-            let (field, info, lessons) = self.hmc(field)?.with_parameters(theta)?.step_and_learn(field, draws, lesson)?;
+            let step = || self.hmc(field)?.with_parameters(theta)?.step_and_learn(field, draws, lesson);
+            let (field, info, lessons) = self.on_pool(field, step)?;
             Ok((field.into(), info, lessons))
         })
     }
@@ -101,7 +115,7 @@ impl AnySampler {
     /// A trajectory and the way back.
     pub fn there_and_back(&self, field: &AnyGauge, draws: Draws) -> Result<(AnyGauge, [f64; 2])> {
         with_gauge!(field, field => {
-            let (end, energies) = self.hmc(field)?.there_and_back(field, draws)?;
+            let (end, energies) = self.on_pool(field, || self.hmc(field)?.there_and_back(field, draws))?;
             Ok((end.into(), energies))
         })
     }

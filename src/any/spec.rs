@@ -344,6 +344,14 @@ impl SamplerSpec {
             Self::Hmc(hmc) => hmc.terms.iter_mut().for_each(|term| term.action.supply(functions)),
         }
     }
+
+    /// Whether it calls a supplied function.
+    pub fn is_supplied(&self) -> bool {
+        match self {
+            Self::Heatbath { .. } => false,
+            Self::Hmc(hmc) => hmc.terms.iter().any(|term| term.action.is_supplied()),
+        }
+    }
 }
 
 /// A description from its JSON text.

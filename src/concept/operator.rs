@@ -11,6 +11,16 @@ pub trait LinearOperator<R: Real>: Send + Sync {
     fn apply(&self, x: &Vector<R>, out: &mut Vector<R>);
     /// `out = A^dagger x`.
     fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>);
+    /// `out = A x`, and Re <x, out> of every column, without another pass over memory where the operator knows how.
+    fn apply_and_inner(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
+        self.apply(x, out);
+        x.inner_each(out).into_iter().map(|z| z.re).collect()
+    }
+    /// `out = A x`, and |out|^2 of every column.
+    fn apply_and_norms(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
+        self.apply(x, out);
+        out.inner_each(out).into_iter().map(|z| z.re).collect()
+    }
     /// Whether A is Hermitian and positive, so that conjugate gradients solve it as it is.
     fn is_positive(&self) -> bool {
         false
@@ -42,6 +52,14 @@ impl<R: Real> LinearOperator<R> for Normal<'_, R> {
     }
     fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>) {
         self.apply(x, out);
+    }
+    fn apply_and_inner(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
+        // <x, A^dagger A x> = |A x|^2
+        self.between.with(&x.space, |y| {
+            let norms = self.operator.apply_and_norms(x, y);
+            self.operator.apply_adjoint(y, out);
+            norms
+        })
     }
     fn is_positive(&self) -> bool {
         true

@@ -8,7 +8,7 @@
 //! (1 -+ gamma) psi have half of the components, so that a link multiplies two columns instead of four.
 
 use super::gamma::{add_phase, conjugate, entry};
-use crate::field::{self, ItemKernel, SiteKernel, Vector};
+use crate::field::{self, ItemKernel, SiteKernel, SumKernel, Vector};
 use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::{Displacement, Lattice, MAX_DIMENSIONS, Neighbor};
 use crate::matrix::{Algebra, Complex, Matrix};
@@ -61,6 +61,29 @@ pub enum Onto<'a, R> {
     Vector(f64, &'a Vector<R>),
 }
 
+/// What is summed over the sites while an output is written.
+#[derive(Clone, Copy)]
+pub enum Sums<'a, R> {
+    /// Nothing.
+    Nothing,
+    /// |out|^2 of every column.
+    Norms,
+    /// Re <y, out> of every column.
+    With(&'a Vector<R>),
+}
+
+impl<R: Real> Sums<'_, R> {
+    /// By a pass of its own.
+    pub fn of(self, out: &Vector<R>) -> Vec<R::Total> {
+        let with = match self {
+            Self::Nothing => return Vec::new(),
+            Self::Norms => out,
+            Self::With(y) => y,
+        };
+        with.inner_each(out).into_iter().map(|z| z.re).collect()
+    }
+}
+
 /// U_mu(x) and U_mu(x - mu)^dagger, `[row][which][column]`.
 type Pair<R, const N: usize> = [[[Complex<R>; N]; 2]; N];
 
@@ -96,16 +119,24 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
         Self { geometry: geometry.clone(), links }
     }
 
-    /// `out = onto + scale H x`, or H^dagger; `out` lives one step away from `x` (or both on all sites).
-    pub fn apply(&self, x: &Vector<R>, onto: Onto<'_, R>, scale: f64, adjoint: bool, out: &mut Vector<R>) {
+    /// `out = onto + scale H x`, or H^dagger; `out` lives one step away from `x` (or both on all sites). Returns the sums.
+    pub fn apply(
+        &self,
+        x: &Vector<R>,
+        onto: Onto<'_, R>,
+        scale: f64,
+        adjoint: bool,
+        sums: Sums<'_, R>,
+        out: &mut Vector<R>,
+    ) -> Vec<R::Total> {
         let bytes =
             size_of_val(self.links.as_slice()) + size_of_val(x.values.as_slice()) + size_of_val(out.values.as_slice());
         // Code that asks for memory ahead is compiled where it was seen to pay.
         if const { R::LANES > 1 && N == 3 } && bytes > OUT_OF_CACHE {
             let past = bytes > OUT_OF_EVERY_CACHE && !matches!(onto, Onto::Output(_));
-            self.run::<true>(x, onto, scale, adjoint, past, out);
+            self.run::<true>(x, onto, scale, adjoint, past, sums, out)
         } else {
-            self.run::<false>(x, onto, scale, adjoint, false, out);
+            self.run::<false>(x, onto, scale, adjoint, false, sums, out)
         }
     }
 
@@ -117,8 +148,9 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
         scale: f64,
         adjoint: bool,
         past: bool,
+        sums: Sums<'_, R>,
         out: &mut Vector<R>,
-    ) {
+    ) -> Vec<R::Total> {
         let (space, width) = (out.space.clone(), out.space.width());
         debug_assert!(x.space.sites == space.sites.other() && x.space.width() == width);
         let (y, weight, add) = match onto {
@@ -126,7 +158,13 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
             Onto::Output(weight) => (None, weight, true),
             Onto::Vector(weight, y) => (Some(spinors::<R, N, S>(&y.values)), weight, true),
         };
+        let with = match sums {
+            Sums::With(y) => Some(spinors::<R, N, S>(&y.values)),
+            _ => None,
+        };
         let columns = width / (N * S);
+        let wanted = if matches!(sums, Sums::Nothing) { 0 } else { columns };
+        let mut totals = vec![R::Total::zero(); wanted];
         let bytes = if AHEAD { 2 * TOGETHER } else { TOGETHER };
         let together = (bytes / size_of::<[[Complex<R>; N]; S]>()).max(1);
         for start in (0..columns).step_by(together) {
@@ -143,9 +181,12 @@ impl<R: Real, const N: usize, const S: usize> Hopping<R, N, S> {
                 add,
                 past,
                 y,
+                with,
             };
-            field::for_each::<R, _, _>(&kernel, width, &mut out.values);
+            let part = field::for_each_summed::<R, _, _>(&kernel, width, &mut out.values, wanted);
+            totals.iter_mut().zip(part).for_each(|(total, part)| *total += part);
         }
+        totals
     }
 
     /// `out += weight F` with F the force of Re <left, H right>: d Re <left, H right> = <F, delta>.
@@ -314,6 +355,8 @@ struct Hop<'a, R, const N: usize, const S: usize, const AHEAD: bool> {
     add: bool,
     past: bool,
     y: Option<Spinors<'a, R, N, S>>,
+    /// What the output is multiplied with in the sums: itself without.
+    with: Option<Spinors<'a, R, N, S>>,
 }
 
 /// Asks for all of an item that need not exist.
@@ -380,11 +423,11 @@ impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> Hop<'_, R, N, S
     }
 }
 
-impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> SiteKernel<R, Complex<R>> for Hop<'_, R, N, S, AHEAD> {
+impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> SumKernel<R, Complex<R>> for Hop<'_, R, N, S, AHEAD> {
     type Scratch = ();
     fn scratch(&self) {}
     #[inline(always)]
-    fn at(&self, (): &mut (), vector: usize, items: &mut [Complex<R>]) -> R {
+    fn at(&self, (): &mut (), sums: &mut [R], vector: usize, items: &mut [Complex<R>]) {
         let ndim = self.hopping.geometry.lattice.ndim();
         let outs = items.as_chunks_mut::<N>().0.as_chunks_mut::<S>().0;
         for column in self.part[0]..self.part[1] {
@@ -413,10 +456,16 @@ impl<R: Real, const N: usize, const S: usize, const AHEAD: bool> SiteKernel<R, C
                     } else {
                         out[s][c] = z;
                     }
+                    sum[s][c] = z;
+                }
+            }
+            if let Some(total) = sums.get_mut(column) {
+                let with = self.with.map_or(&sum, |with| &with[vector * self.columns + column]);
+                for (w, z) in with.as_flattened().iter().zip(sum.as_flattened()) {
+                    *total = w.im.mul_add(z.im, w.re.mul_add(z.re, *total));
                 }
             }
         }
-        R::zero()
     }
     #[inline(always)]
     fn done(&self) {
@@ -527,7 +576,7 @@ mod tests {
     }
 
     /// Asking for memory ahead and writing past the cache change no bit, for any number of columns and up to the last site.
-    fn law<R: Real, const S: usize>() {
+    fn law<R: Real<Total = f64>, const S: usize>() {
         let lattice = Lattice::new(&[4, 4, 4, 8], R::LANES).unwrap();
         let u = GaugeField::<f64, 3>::hot(Lattice::new(lattice.extents(), 1).unwrap(), 3);
         let geometry = Arc::new(Geometry::<R>::new(&lattice, 1, |x, _| Complex64::new(1.0, x[3] as f64)));
@@ -546,9 +595,18 @@ mod tests {
                 (Onto::Output(0.4), false),
             ] {
                 let (mut plain, mut ahead) = (y.clone(), y.clone());
-                hopping.run::<false>(&x, onto, -0.8, past, false, &mut plain);
-                hopping.run::<true>(&x, onto, -0.8, past, past, &mut ahead);
+                let (norms, with) = (Sums::Norms, Sums::With(&y));
+                let sums = hopping.run::<false>(&x, onto, -0.8, past, false, norms, &mut plain);
+                let others = hopping.run::<true>(&x, onto, -0.8, past, past, with, &mut ahead);
                 assert!(values(&plain) == values(&ahead), "{sites:?} {columns} {past}");
+                // Sums on the way are those of a pass of its own, to rounding.
+                for (sums, wanted) in [(sums, norms.of(&plain)), (others, with.of(&ahead))] {
+                    assert_eq!(sums.len(), columns);
+                    for (sum, wanted) in sums.iter().zip(wanted) {
+                        let bound = 1e3 * R::EPSILON * (plain.norm2() * y.norm2()).sqrt().max(plain.norm2());
+                        assert!((*sum - wanted).abs() < bound, "{sum} {wanted}");
+                    }
+                }
             }
         }
     }

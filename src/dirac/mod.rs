@@ -12,5 +12,5 @@ mod wall;
 pub use clover_force::Slopes;
 pub use family::{DiracSpec, Family, MOST_COLORS};
 pub use hermitian::{Hermitian, MinusSquare};
-pub use hopping::{Geometry, Hopping, Onto};
+pub use hopping::{Geometry, Hopping, Onto, Sums};
 pub use stencil::{Diagonal, EvenOdd, LinkQuark, Quark, Stencil, Whole};

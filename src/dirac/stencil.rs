@@ -1,7 +1,7 @@
 //! A Dirac operator D = A + H of a hopping term H and a part A at the site, as a whole and in its even-odd form
 //! A_ee - H_eo A_oo^-1 H_oe.
 
-use super::hopping::{Hopping, Onto};
+use super::hopping::{Hopping, Onto, Sums};
 use crate::concept::LinearOperator;
 use crate::error::Result;
 use crate::field::{self, Pool, SiteKernel, Space, Vector};
@@ -40,8 +40,20 @@ pub struct Stencil<R: Real, const N: usize, const S: usize> {
 pub trait Quark<R: Real>: Send + Sync {
     /// Vectors on all sites, one column.
     fn space(&self) -> &Space;
+    /// `out = onto + scale H x`, or H^dagger; returns the sums.
+    fn hop_summed(
+        &self,
+        x: &Vector<R>,
+        onto: Onto<'_, R>,
+        scale: f64,
+        adjoint: bool,
+        sums: Sums<'_, R>,
+        out: &mut Vector<R>,
+    ) -> Vec<R::Total>;
     /// `out = onto + scale H x`, or H^dagger.
-    fn hop(&self, x: &Vector<R>, onto: Onto<'_, R>, scale: f64, adjoint: bool, out: &mut Vector<R>);
+    fn hop(&self, x: &Vector<R>, onto: Onto<'_, R>, scale: f64, adjoint: bool, out: &mut Vector<R>) {
+        self.hop_summed(x, onto, scale, adjoint, Sums::Nothing, out);
+    }
     /// A, if it is a number.
     fn constant(&self) -> Option<f64>;
     /// `out = A x`, A^dagger x or their inverses.
@@ -71,10 +83,22 @@ impl<R: Real, const N: usize, const S: usize> Quark<R> for Stencil<R, N, S> {
     fn space(&self) -> &Space {
         &self.space
     }
-    fn hop(&self, x: &Vector<R>, onto: Onto<'_, R>, scale: f64, adjoint: bool, out: &mut Vector<R>) {
+    fn hop_summed(
+        &self,
+        x: &Vector<R>,
+        onto: Onto<'_, R>,
+        scale: f64,
+        adjoint: bool,
+        sums: Sums<'_, R>,
+        out: &mut Vector<R>,
+    ) -> Vec<R::Total> {
+        let mut totals = Vec::new();
         for (n, hopping) in self.hoppings.iter().enumerate() {
-            hopping.apply(x, if n == 0 { onto } else { Onto::Output(1.0) }, scale, adjoint, out);
+            let onto = if n == 0 { onto } else { Onto::Output(1.0) };
+            let sums = if n + 1 == self.hoppings.len() { sums } else { Sums::Nothing };
+            totals = hopping.apply(x, onto, scale, adjoint, sums, out);
         }
+        totals
     }
     fn constant(&self) -> Option<f64> {
         match self.diagonal {
@@ -175,12 +199,12 @@ impl<R: Real> SiteKernel<R, Complex<R>> for AtSite<'_, R> {
 pub struct Whole<'a, R>(pub &'a dyn Quark<R>);
 
 impl<R: Real> Whole<'_, R> {
-    fn run(&self, x: &Vector<R>, adjoint: bool, out: &mut Vector<R>) {
+    fn run(&self, x: &Vector<R>, adjoint: bool, sums: Sums<'_, R>, out: &mut Vector<R>) -> Vec<R::Total> {
         if let Some(c) = self.0.constant() {
-            return self.0.hop(x, Onto::Vector(c, x), 1.0, adjoint, out);
+            return self.0.hop_summed(x, Onto::Vector(c, x), 1.0, adjoint, sums, out);
         }
         self.0.diagonal(x, adjoint, false, out);
-        self.0.hop(x, Onto::Output(1.0), 1.0, adjoint, out);
+        self.0.hop_summed(x, Onto::Output(1.0), 1.0, adjoint, sums, out)
     }
 }
 
@@ -189,10 +213,16 @@ impl<R: Real> LinearOperator<R> for Whole<'_, R> {
         self.0.space()
     }
     fn apply(&self, x: &Vector<R>, out: &mut Vector<R>) {
-        self.run(x, false, out);
+        self.run(x, false, Sums::Nothing, out);
     }
     fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>) {
-        self.run(x, true, out);
+        self.run(x, true, Sums::Nothing, out);
+    }
+    fn apply_and_inner(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
+        self.run(x, false, Sums::With(x), out)
+    }
+    fn apply_and_norms(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
+        self.run(x, false, Sums::Norms, out)
     }
 }
 
@@ -226,17 +256,17 @@ impl<'a, R: Real> EvenOdd<'a, R> {
         });
     }
 
-    fn run(&self, x: &Vector<R>, adjoint: bool, out: &mut Vector<R>) {
+    fn run(&self, x: &Vector<R>, adjoint: bool, sums: Sums<'_, R>, out: &mut Vector<R>) -> Vec<R::Total> {
         self.with_spare(&x.space, |odd| {
             self.cross(x, 1.0, adjoint, odd);
             match self.quark.constant() {
-                Some(c) => self.quark.hop(odd, Onto::Vector(c, x), -1.0, adjoint, out),
+                Some(c) => self.quark.hop_summed(odd, Onto::Vector(c, x), -1.0, adjoint, sums, out),
                 None => {
                     self.quark.diagonal(x, adjoint, false, out);
-                    self.quark.hop(odd, Onto::Output(1.0), -1.0, adjoint, out);
+                    self.quark.hop_summed(odd, Onto::Output(1.0), -1.0, adjoint, sums, out)
                 }
             }
-        });
+        })
     }
 
     /// b_e - H_eo A_oo^-1 b_o.
@@ -281,10 +311,16 @@ impl<R: Real> LinearOperator<R> for EvenOdd<'_, R> {
         &self.space
     }
     fn apply(&self, x: &Vector<R>, out: &mut Vector<R>) {
-        self.run(x, false, out);
+        self.run(x, false, Sums::Nothing, out);
     }
     fn apply_adjoint(&self, x: &Vector<R>, out: &mut Vector<R>) {
-        self.run(x, true, out);
+        self.run(x, true, Sums::Nothing, out);
+    }
+    fn apply_and_inner(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
+        self.run(x, false, Sums::With(x), out)
+    }
+    fn apply_and_norms(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
+        self.run(x, false, Sums::Norms, out)
     }
     fn is_positive(&self) -> bool {
         // m - H_eo H_oe / m with H anti-Hermitian.

@@ -4,7 +4,7 @@
 //! hopping term H of D_W this is A + H B: B = b + c M and A = 1 - M + (d - m5) B are real matrices in s for each chirality, so that
 //! the even-odd form is that of every other operator. The slices are `[site][s][spin][colour]`: columns to the hopping term.
 
-use super::hopping::Onto;
+use super::hopping::{Onto, Sums};
 use super::stencil::{LinkQuark, Quark};
 use crate::error::{Error, Result};
 use crate::field::{self, Pool, SiteKernel, Space, Vector};
@@ -198,8 +198,19 @@ impl<R: Real, const N: usize> Quark<R> for DomainWall<R, N> {
     fn space(&self) -> &Space {
         &self.space
     }
-    fn hop(&self, x: &Vector<R>, onto: Onto<'_, R>, scale: f64, adjoint: bool, out: &mut Vector<R>) {
-        let Some(hopped) = &self.hopped else { return self.wilson.hop(x, onto, scale * self.b, adjoint, out) };
+    fn hop_summed(
+        &self,
+        x: &Vector<R>,
+        onto: Onto<'_, R>,
+        scale: f64,
+        adjoint: bool,
+        sums: Sums<'_, R>,
+        out: &mut Vector<R>,
+    ) -> Vec<R::Total> {
+        let Some(hopped) = &self.hopped else {
+            self.wilson.hop(x, onto, scale * self.b, adjoint, out);
+            return sums.of(out);
+        };
         let between = if adjoint { out.space.clone() } else { x.space.clone() };
         self.spare.with(&between, |spare| match adjoint {
             true => {
@@ -211,6 +222,7 @@ impl<R: Real, const N: usize> Quark<R> for DomainWall<R, N> {
                 self.wilson.hop(spare, onto, scale, false, out);
             }
         });
+        sums.of(out)
     }
     fn constant(&self) -> Option<f64> {
         None

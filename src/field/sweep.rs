@@ -2,7 +2,8 @@
 //!
 //! Results do not depend on the number of threads.
 
-use super::threads::in_parallel;
+use super::threads::{in_parallel, inside};
+use crate::error::Result;
 use crate::lattice::Lattice;
 use crate::number::{Real, Work};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +15,21 @@ const CHUNK: usize = 32;
 const SCALAR_BYTES: usize = 16 << 10;
 const LANE_BYTES: usize = 160 << 10;
 const MANY_CHUNKS: usize = 16;
+
+fn is_lots<R: Real>(bytes: usize, chunks: usize) -> bool {
+    chunks >= MANY_CHUNKS || bytes >= if R::LANES == 1 { SCALAR_BYTES } else { LANE_BYTES }
+}
+
+/// Runs work made of many loops over these items, some for each site vector, on a thread of the pool, if the loops are for several
+/// threads: the way in of every single one would cost as much as a loop at 8^4.
+pub fn inside_for<R: Real, T: Send, Item>(
+    items: &[Item],
+    per_site: usize,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    let chunks = items.len().div_ceil(CHUNK * per_site.max(1));
+    if is_lots::<R>(size_of_val(items), chunks) { inside(work) } else { work() }
+}
 
 /// `n` zeros that nobody has written: large blocks come from the system, and the threads of a kernel touch them first.
 pub fn zeros<T: bytemuck::Zeroable>(n: usize) -> Vec<T> {
@@ -98,6 +114,44 @@ pub fn update<R: Real, Item: Send>(kernel: &impl ItemKernel<Item>, per_site: usi
     for_each::<R, _, _>(&Each(kernel), per_site, items);
 }
 
+/// A function of the items of one site vector in two arrays.
+pub trait PairKernel<Item>: Sync {
+    /// Rewrites the items of site vector `vector`.
+    fn at(&self, vector: usize, first: &mut [Item], second: &mut [Item]);
+}
+
+struct PairChunk<'a, Item, K> {
+    kernel: &'a K,
+    start: usize,
+    per_site: usize,
+    items: [&'a mut [Item]; 2],
+}
+
+impl<Item, K: PairKernel<Item>> Work for PairChunk<'_, Item, K> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let [first, second] = self.items.map(|items| items.chunks_exact_mut(self.per_site));
+        for (n, (first, second)) in first.zip(second).enumerate() {
+            self.kernel.at(self.start + n, first, second);
+        }
+    }
+}
+
+/// Runs the kernel over all site vectors of two arrays of the same size.
+pub fn update_both<R, Item, K>(kernel: &K, per_site: usize, items: [&mut [Item]; 2])
+where
+    R: Real,
+    Item: Send,
+    K: PairKernel<Item>,
+{
+    let size = size_of_val(items[0]) + size_of_val(items[1]);
+    let [first, second] = items.map(|items| items.chunks_mut(CHUNK * per_site));
+    by_pieces::<R, _, _>(first.zip(second), size, &|start, (first, second)| {
+        R::vectorize(PairChunk { kernel, start, per_site, items: [first, second] });
+    });
+}
+
 /// What `work(first site vector, items)` returns for each chunk of site vectors, in order.
 fn by_chunks<R, Item, T>(per_site: usize, items: &mut [Item], work: &(dyn Fn(usize, &mut [Item]) -> T + Sync)) -> Vec<T>
 where
@@ -105,13 +159,21 @@ where
     Item: Send,
     T: Send,
 {
-    let (width, size) = (CHUNK * per_site, size_of_val(items));
-    let chunks: Vec<_> = items.chunks_mut(width).map(|items| Mutex::new((items, None))).collect();
-    let lots = if R::LANES == 1 { SCALAR_BYTES } else { LANE_BYTES };
-    let parallel = size >= lots || chunks.len() >= MANY_CHUNKS;
+    let size = size_of_val(items);
+    by_pieces::<R, _, _>(items.chunks_mut(CHUNK * per_site), size, &|start, items| work(start, items))
+}
+
+/// The same for pieces of any kind, one for each chunk, of `size` bytes together.
+fn by_pieces<R: Real, P: Send, T: Send>(
+    pieces: impl Iterator<Item = P>,
+    size: usize,
+    work: &(dyn Fn(usize, &mut P) -> T + Sync),
+) -> Vec<T> {
+    let chunks: Vec<_> = pieces.map(|piece| Mutex::new((piece, None))).collect();
+    let parallel = is_lots::<R>(size, chunks.len());
     in_parallel(parallel, chunks.len(), &|n| {
-        let (items, result) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
-        *result = Some(work(n * CHUNK, items));
+        let (piece, result) = &mut *chunks[n].lock().unwrap_or_else(PoisonError::into_inner);
+        *result = Some(work(n * CHUNK, piece));
     });
     chunks.into_iter().filter_map(|chunk| chunk.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
 }
@@ -124,6 +186,9 @@ pub trait SumKernel<R: Real, Item>: Sync {
     fn scratch(&self) -> Self::Scratch;
     /// Rewrites the items of site vector `vector` and adds to the sums.
     fn at(&self, scratch: &mut Self::Scratch, sums: &mut [R], vector: usize, items: &mut [Item]);
+    /// Called where a chunk is done.
+    #[inline(always)]
+    fn done(&self) {}
 }
 
 struct SumChunk<'a, R, Item, K> {
@@ -142,6 +207,7 @@ impl<R: Real, Item, K: SumKernel<R, Item>> Work for SumChunk<'_, R, Item, K> {
         for (n, items) in self.items.chunks_exact_mut(self.per_site).enumerate() {
             self.kernel.at(&mut scratch, &mut self.sums, self.start + n, items);
         }
+        self.kernel.done();
         self.sums.into_iter().map(R::total).collect()
     }
 }

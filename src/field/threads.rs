@@ -54,16 +54,29 @@ pub fn by_pieces<T: Send>(data: &mut [T], size: usize, work: impl Fn(usize, &mut
 ///
 /// The calling thread goes on listening: [`interrupt::poll`] inside `work` answers what it hears.
 pub fn inside<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    let Some(pool) = pool().filter(|_| rayon::current_thread_index().is_none()) else { return work() };
+    let (mut work, mut result) = (Some(work), None);
+    listening(&mut || result = work.take().map(|work| work()))?;
+    result.unwrap_or(Err(Error::Interrupted))
+}
+
+/// Not generic, so that channels and jobs are compiled once.
+fn listening(work: &mut (dyn FnMut() + Send)) -> Result<()> {
+    let Some(pool) = pool().filter(|_| rayon::current_thread_index().is_none()) else {
+        work();
+        return Ok(());
+    };
     let stop = interrupt::Stop::default();
     let (done, finished) = channel();
     pool.in_place_scope(|scope| {
         let relayed = stop.clone();
-        scope.spawn(move |_| drop(done.send(relayed.heard_in(work))));
+        scope.spawn(move |_| {
+            relayed.heard_in(work);
+            let _ = done.send(());
+        });
         let mut heard = Ok(());
         loop {
             match finished.recv_timeout(interrupt::INTERVAL) {
-                Ok(result) => return heard.and(result),
+                Ok(()) => return heard,
                 Err(RecvTimeoutError::Timeout) if heard.is_ok() => {
                     heard = interrupt::poll().inspect_err(|_| stop.set());
                 }

@@ -111,14 +111,27 @@ impl<R: Real> Vector<R> {
     pub fn axpy(&mut self, a: f64, x: &Self) {
         self.combine(&[Complex64::ONE], &[Complex64::new(a, 0.0)], x);
     }
-    /// `self = a self + b x` with factors of their own for each column, or one for all.
+    /// `self = a self + b x` with factors of their own for each column, or one for all; `x` may have one column for all.
     pub fn combine(&mut self, a: &[Complex64], b: &[Complex64], x: &Self) {
         let real = a.iter().chain(b).all(|z| z.im == 0.0);
         let of = |factors: &[Complex64], column: usize| factors[column.min(factors.len() - 1)];
         let both = |column| (of(a, column), of(b, column));
         let factors: Vec<_> = (0..self.space.columns).map(both).collect();
-        let kernel = Combine { factors: &factors, real, x: &x.values, components: self.space.components };
+        let (components, shared) = (self.space.components, x.space.columns < self.space.columns);
+        let kernel = Combine { factors: &factors, real, x: &x.values, components, shared };
         super::for_each::<R, _, _>(&kernel, self.space.width(), &mut self.values);
+    }
+    /// `self = a self + b x + c y` in one pass.
+    pub fn combine_two(&mut self, a: &[Complex64], (b, x): (&[Complex64], &Self), (c, y): (&[Complex64], &Self)) {
+        let of = |factors: &[Complex64], column: usize| factors[column.min(factors.len() - 1)];
+        let factors: Vec<_> = (0..self.space.columns).map(|n| [of(a, n), of(b, n), of(c, n)]).collect();
+        let kernel = CombineTwo { factors: &factors, x: [&x.values, &y.values], components: self.space.components };
+        super::for_each::<R, _, _>(&kernel, self.space.width(), &mut self.values);
+    }
+    /// `self += a p`, then `p = b p + c r`, in one pass: the end of an iteration of conjugate gradients.
+    pub fn step_along(&mut self, a: &[f64], p: &mut Self, b: &[f64], c: f64, r: &Self) {
+        let kernel = StepAlong { a, b, c: R::splat(c), r: &r.values, components: self.space.components };
+        super::update_both::<R, _, _>(&kernel, self.space.width(), [&mut self.values, &mut p.values]);
     }
     /// sum conj(x) y, in an order that the number of threads does not change; the sum of all columns.
     pub fn inner(&self, other: &Self) -> Complex<R::Total> {
@@ -126,13 +139,22 @@ impl<R: Real> Vector<R> {
         self.inner_each(other).into_iter().for_each(|x| sum += x);
         sum
     }
-    /// sum conj(x) y of every column.
+    /// sum conj(x) y of every column of y; x may have one column for all.
     pub fn inner_each(&self, other: &Self) -> Vec<Complex<R::Total>> {
-        let columns = self.space.columns;
-        let mut sites = vec![(); self.space.range().1];
-        let kernel = Inner { x: &self.values, y: &other.values, components: self.space.components, columns };
-        let sums = super::for_each_summed::<R, _, _>(&kernel, 1, &mut sites, 2 * columns);
-        sums.chunks(2).map(|z| Complex::new(z[0], z[1])).collect()
+        let [sums] = Self::inners([[self, other]]);
+        sums
+    }
+    /// The same for some pairs, in one pass.
+    pub fn inners<const K: usize>(pairs: [[&Self; 2]; K]) -> [Vec<Complex<R::Total>>; K] {
+        let space = &pairs[0][1].space;
+        let mut sites = vec![(); space.range().1];
+        let both = pairs.map(|pair| pair.map(|vector| vector.values.as_slice()));
+        let kernel = Inner { pairs: &both, components: space.components, columns: space.columns };
+        let sums = super::for_each_summed::<R, _, _>(&kernel, 1, &mut sites, 2 * space.columns * K);
+        std::array::from_fn(|k| {
+            let of = &sums[2 * space.columns * k..2 * space.columns * (k + 1)];
+            of.chunks(2).map(|z| Complex::new(z[0], z[1])).collect()
+        })
     }
     /// `self += factor x` with a factor for each column, and sum |self|^2 of every column, in one pass.
     pub fn add_and_norms(&mut self, factors: &[f64], x: &Self) -> Vec<R::Total> {
@@ -237,6 +259,8 @@ struct Combine<'a, R> {
     real: bool,
     x: &'a [Complex<R>],
     components: usize,
+    /// Whether one column of `x` is added to all.
+    shared: bool,
 }
 
 impl<R: Real> super::SiteKernel<R, Complex<R>> for Combine<'_, R> {
@@ -244,9 +268,11 @@ impl<R: Real> super::SiteKernel<R, Complex<R>> for Combine<'_, R> {
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), vector: usize, items: &mut [Complex<R>]) -> R {
-        let x = &self.x[vector * items.len()..(vector + 1) * items.len()];
-        let columns = items.chunks_exact_mut(self.components).zip(x.chunks_exact(self.components));
-        for ((y, x), &(a, b)) in columns.zip(self.factors) {
+        let width = if self.shared { self.components } else { items.len() };
+        let x = &self.x[vector * width..(vector + 1) * width];
+        for (n, (y, &(a, b))) in items.chunks_exact_mut(self.components).zip(self.factors).enumerate() {
+            let first = if self.shared { 0 } else { n * self.components };
+            let x = &x[first..first + self.components];
             let (a_re, a_im, b_re, b_im) = (R::splat(a.re), R::splat(a.im), R::splat(b.re), R::splat(b.im));
             for (y, &x) in y.iter_mut().zip(x) {
                 *y = if self.real {
@@ -285,9 +311,52 @@ impl<R: Real> SumKernel<R, Complex<R>> for AddAndNorms<'_, R> {
     }
 }
 
+struct CombineTwo<'a, R> {
+    factors: &'a [[Complex64; 3]],
+    x: [&'a [Complex<R>]; 2],
+    components: usize,
+}
+
+impl<R: Real> super::SiteKernel<R, Complex<R>> for CombineTwo<'_, R> {
+    type Scratch = ();
+    fn scratch(&self) {}
+    #[inline(always)]
+    fn at(&self, (): &mut (), vector: usize, items: &mut [Complex<R>]) -> R {
+        let first = vector * items.len();
+        for (column, items) in items.chunks_exact_mut(self.components).enumerate() {
+            let [a, b, c] = self.factors[column].map(|z| Complex::new(R::splat(z.re), R::splat(z.im)));
+            for (n, y) in items.iter_mut().enumerate() {
+                let [x, z] = self.x.map(|x| x[first + column * self.components + n]);
+                *y = (*y * a).fma(b, x).fma(c, z);
+            }
+        }
+        R::zero()
+    }
+}
+
+struct StepAlong<'a, R> {
+    a: &'a [f64],
+    b: &'a [f64],
+    c: R,
+    r: &'a [Complex<R>],
+    components: usize,
+}
+
+impl<R: Real> super::PairKernel<Complex<R>> for StepAlong<'_, R> {
+    #[inline(always)]
+    fn at(&self, vector: usize, x: &mut [Complex<R>], p: &mut [Complex<R>]) {
+        let r = &self.r[vector * x.len()..(vector + 1) * x.len()];
+        for (n, ((x, p), &r)) in x.iter_mut().zip(p).zip(r).enumerate() {
+            let column = n / self.components;
+            let (a, b) = (R::splat(self.a[column]), R::splat(self.b[column]));
+            *x = Complex::new(a.mul_add(p.re, x.re), a.mul_add(p.im, x.im));
+            *p = Complex::new(self.c.mul_add(r.re, b * p.re), self.c.mul_add(r.im, b * p.im));
+        }
+    }
+}
+
 struct Inner<'a, R> {
-    x: &'a [Complex<R>],
-    y: &'a [Complex<R>],
+    pairs: &'a [[&'a [Complex<R>]; 2]],
     components: usize,
     columns: usize,
 }
@@ -297,13 +366,17 @@ impl<R: Real> SumKernel<R, ()> for Inner<'_, R> {
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), sums: &mut [R], vector: usize, _: &mut [()]) {
-        for (column, sums) in sums.chunks_exact_mut(2).enumerate() {
-            let mut sum = Complex::new(sums[0], sums[1]);
-            let first = (vector * self.columns + column) * self.components;
-            for n in first..first + self.components {
-                sum = sum.fma_conj(self.x[n], self.y[n]);
+        for ([x, y], sums) in self.pairs.iter().zip(sums.chunks_exact_mut(2 * self.columns)) {
+            let shared = x.len() < y.len();
+            for (column, sums) in sums.chunks_exact_mut(2).enumerate() {
+                let mut sum = Complex::new(sums[0], sums[1]);
+                let first = (vector * self.columns + column) * self.components;
+                let of_x = if shared { vector * self.components } else { first };
+                for n in 0..self.components {
+                    sum = sum.fma_conj(x[of_x + n], y[first + n]);
+                }
+                (sums[0], sums[1]) = (sum.re, sum.im);
             }
-            (sums[0], sums[1]) = (sum.re, sum.im);
         }
     }
 }
@@ -462,6 +535,16 @@ mod tests {
         assert_eq!(x.column(0).norm2(), 0.0);
         assert_eq!(x.column(1).norm2(), 4.0 * norms[1]);
         assert_eq!(y.column(1).to_array(), numbers[48..]);
+        // One column meets all.
+        let one = y.column(0);
+        let each = one.inner_each(&y);
+        for (k, z) in each.iter().enumerate() {
+            let wanted = one.inner(&y.column(k));
+            assert_eq!([z.re, z.im], [wanted.re, wanted.im]);
+        }
+        x.combine(&[Complex64::ZERO], &[Complex64::ONE, Complex64::new(0.0, 2.0)], &one);
+        assert_eq!(x.column(0).to_array(), one.to_array());
+        assert_eq!(x.column(1).to_array(), one.to_array().iter().map(|z| z * Complex64::I * 2.0).collect::<Vec<_>>());
     }
 
     #[test]

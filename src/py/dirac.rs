@@ -7,7 +7,7 @@ use crate::any::spec::parse;
 use crate::any::{self, AnyDirac, SolveOptions, SpectrumOf};
 use crate::dirac::{DiracSpec, gamma};
 use crate::error::{Error, Result};
-use crate::solver::{EigenParams, Method, SolveParams};
+use crate::solver::{EigenParams, Method, SolveInfo, SolveParams};
 use num_complex::Complex64;
 use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -70,6 +70,7 @@ impl DiracCore {
         py: Python<'py>,
         b: PyReadonlyArrayDyn<'py, Complex64>,
         guess: Option<PyReadonlyArrayDyn<'py, Complex64>>,
+        low_modes: Option<PyReadonlyArrayDyn<'py, Complex64>>,
         method: Option<&str>,
         mixed: bool,
         even_odd: bool,
@@ -78,17 +79,29 @@ impl DiracCore {
     ) -> PyResult<(Bound<'py, PyArrayDyn<Complex64>>, Bound<'py, PyDict>)> {
         let (shape, data) = (b.shape().to_vec(), elements(&b)?);
         let guess = guess.map(|guess| elements(&guess)).transpose()?;
+        let low = low_modes.map_or(Ok(Vec::new()), |low| elements(&low))?;
         let columns = self.columns(&shape)?;
         let method = method.map(Method::named).transpose()?;
         let options = SolveOptions { method, mixed, even_odd, params: SolveParams { tolerance, max_iterations } };
-        let solved = enter(py, || self.operator.solve(&data, guess.as_deref(), columns, &options))?;
-        let info = PyDict::new(py);
-        info.set_item("method", solved.method)?;
-        info.set_item("iterations", solved.info.iterations)?;
-        info.set_item("applications", solved.info.applications)?;
-        info.set_item("residual", solved.info.residual)?;
-        info.set_item("history", solved.info.history)?;
+        let solved = enter(py, || self.operator.solve(&data, guess.as_deref(), &low, columns, &options))?;
+        let info = cost(py, solved.info, &solved.method)?;
         Ok((array(py, solved.x, shape)?, info))
+    }
+
+    /// Solutions of (D^dagger D + shift) x = b, `[shift, column, x.., spin, colour]`, and a dict of what they cost.
+    fn solve_shifted<'py>(
+        &self,
+        py: Python<'py>,
+        b: PyReadonlyArrayDyn<'py, Complex64>,
+        shifts: Vec<f64>,
+        tolerance: f64,
+        max_iterations: usize,
+    ) -> PyResult<(Bound<'py, PyArrayDyn<Complex64>>, Bound<'py, PyDict>)> {
+        let (shape, data) = (b.shape().to_vec(), elements(&b)?);
+        let columns = self.columns(&shape)?;
+        let params = SolveParams { tolerance, max_iterations };
+        let (x, info) = enter(py, || self.operator.solve_shifted(&data, columns, &shifts, params))?;
+        Ok((array(py, x, [vec![shifts.len()], shape].concat())?, cost(py, info, "multi-shift cg")?))
     }
 
     /// Eigenvalues and, where asked for, vectors `[number, x.., spin, colour]`, and a dict of what they cost.
@@ -117,6 +130,17 @@ impl DiracCore {
         let vectors = if vectors { Some(array(py, found.vectors, shape)?) } else { None };
         Ok((found.values, vectors, info))
     }
+}
+
+/// What a solve cost.
+fn cost<'py>(py: Python<'py>, info: SolveInfo, method: &str) -> PyResult<Bound<'py, PyDict>> {
+    let cost = PyDict::new(py);
+    cost.set_item("method", method)?;
+    cost.set_item("iterations", info.iterations)?;
+    cost.set_item("applications", info.applications)?;
+    cost.set_item("residual", info.residual)?;
+    cost.set_item("history", info.history)?;
+    Ok(cost)
 }
 
 /// gamma_mu for spinors of 2 or 4 components, `[mu, row, column]`.

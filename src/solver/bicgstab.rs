@@ -9,9 +9,9 @@ use crate::interrupt;
 use crate::number::Real;
 use num_complex::Complex64;
 
-/// sum conj(x) y of every column.
-fn inner<R: Real<Total = f64>>(x: &Vector<R>, y: &Vector<R>) -> Vec<Complex64> {
-    x.inner_each(y).into_iter().map(|z| Complex64::new(z.re, z.im)).collect()
+/// sum conj(x) y of every column of some pairs.
+fn inners<R: Real<Total = f64>, const K: usize>(pairs: [[&Vector<R>; 2]; K]) -> [Vec<Complex64>; K] {
+    Vector::inners(pairs).map(|sums| sums.into_iter().map(|z| Complex64::new(z.re, z.im)).collect())
 }
 
 /// a / b, zero where that says nothing.
@@ -36,7 +36,7 @@ pub(super) fn iterate<R: Real<Total = f64>>(
     let mut info = SolveInfo::default();
     let shadow = r.clone();
     let (mut p, mut v, mut t) = (r.clone(), Vector::zero(&r.space), Vector::zero(&r.space));
-    let mut rho = inner(&shadow, r);
+    let [mut rho] = inners([[&shadow, r]]);
     let mut rr = norms(r);
     let one = [Complex64::ONE];
     while rr.iter().zip(goals).any(|(rr, goal)| rr > goal) && info.iterations < max_iterations {
@@ -51,25 +51,25 @@ pub(super) fn iterate<R: Real<Total = f64>>(
         };
         a.apply(&p, &mut v);
         interrupt::poll()?;
-        let alpha = still(ratio(&rho, &inner(&shadow, &v)));
+        let [along] = inners([[&shadow, &v]]);
+        let alpha = still(ratio(&rho, &along));
         r.combine(&one, &minus(&alpha), &v);
         a.apply(r, &mut t);
         interrupt::poll()?;
-        let tt: Vec<Complex64> = norms(&t).into_iter().map(|x| Complex64::new(x, 0.0)).collect();
-        let omega = still(ratio(&inner(&t, r), &tt));
-        x.combine(&one, &alpha, &p);
-        x.combine(&one, &omega, r);
+        let [tt, tr] = inners([[&t, &t], [&t, r]]);
+        let omega = still(ratio(&tr, &tt));
+        x.combine_two(&one, (&alpha, &p), (&omega, r));
         r.combine(&one, &minus(&omega), &t);
         // Steps of length zero: a breakdown that more iterations do not mend.
         if (0..rr.len()).all(|n| done[n] || (alpha[n] == Complex64::ZERO && omega[n] == Complex64::ZERO)) {
             break;
         }
-        let next = inner(&shadow, r);
+        let [next, squares] = inners([[&shadow, r], [r, r]]);
         let beta: Vec<_> = ratio(&next, &rho).iter().zip(ratio(&alpha, &omega)).map(|(a, b)| a * b).collect();
-        p.combine(&one, &minus(&omega), &v);
-        p.combine(&beta, &one, r);
+        let back: Vec<_> = beta.iter().zip(&omega).map(|(beta, omega)| -beta * omega).collect();
+        p.combine_two(&beta, (&back, &v), (&one, r));
         rho = next;
-        rr = norms(r);
+        rr = squares.iter().map(|z| z.re).collect();
         info.iterations += 1;
         info.applications += 2;
         info.history.push(worst(&rr, scales));

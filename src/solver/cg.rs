@@ -4,14 +4,9 @@
 use super::info::{SolveInfo, SolveParams};
 use crate::concept::LinearOperator;
 use crate::error::Result;
-use crate::field::Vector;
+use crate::field::{self, Vector};
 use crate::interrupt;
 use crate::number::Real;
-use num_complex::Complex64;
-
-fn real(x: f64) -> Complex64 {
-    Complex64::new(x, 0.0)
-}
 
 /// |x|^2 of every column.
 pub(super) fn norms<R: Real<Total = f64>>(x: &Vector<R>) -> Vec<f64> {
@@ -32,23 +27,19 @@ pub(super) fn iterate<R: Real<Total = f64>>(
     let mut info = SolveInfo::default();
     let (mut p, mut ap) = (r.clone(), Vector::zero(&r.space));
     let mut rr = norms(r);
-    let one = [Complex64::ONE];
     let open = |rr: &[f64]| rr.iter().zip(goals).any(|(rr, goal)| rr > goal);
     while open(&rr) && info.iterations < max_iterations {
         interrupt::poll()?;
-        a.apply(&p, &mut ap);
+        let pap = a.apply_and_inner(&p, &mut ap);
         interrupt::poll()?;
-        let pap: Vec<f64> = p.inner_each(&ap).into_iter().map(|z| z.re).collect();
         let moves = |n: usize| rr[n] > goals[n] && pap[n] > 0.0;
         if !(0..rr.len()).any(moves) {
             break;
         }
         let alpha: Vec<_> = (0..rr.len()).map(|n| if moves(n) { rr[n] / pap[n] } else { 0.0 }).collect();
-        x.combine(&one, &alpha.iter().map(|&a| real(a)).collect::<Vec<_>>(), &p);
         let next = r.add_and_norms(&alpha.iter().map(|a| -a).collect::<Vec<_>>(), &ap);
-        let beta: Vec<_> =
-            next.iter().zip(&rr).map(|(next, rr)| real(if *rr > 0.0 { next / rr } else { 0.0 })).collect();
-        p.combine(&beta, &one, r);
+        let beta: Vec<_> = next.iter().zip(&rr).map(|(next, rr)| if *rr > 0.0 { next / rr } else { 0.0 }).collect();
+        x.step_along(&alpha, &mut p, &beta, 1.0, r);
         rr = next;
         info.iterations += 1;
         info.history.push(worst(&rr, scales));
@@ -72,8 +63,21 @@ pub fn multishift<R: Real<Total = f64>>(
     shifts: &[f64],
     params: SolveParams,
 ) -> Result<(Vec<Vector<R>>, SolveInfo)> {
+    field::inside_for::<R, _, _>(&b.values, b.space.width(), || all_shifts(a, b, shifts, params))
+}
+
+fn all_shifts<R: Real<Total = f64>>(
+    a: &dyn LinearOperator<R>,
+    b: &Vector<R>,
+    shifts: &[f64],
+    params: SolveParams,
+) -> Result<(Vec<Vector<R>>, SolveInfo)> {
     let mut info = SolveInfo::default();
-    let base = shifts.iter().copied().fold(f64::INFINITY, f64::min);
+    // The directions of the smallest shift are those of the recursion.
+    let Some(main) = (0..shifts.len()).min_by(|&j, &k| shifts[j].total_cmp(&shifts[k])) else {
+        return Ok((Vec::new(), info));
+    };
+    let base = shifts[main];
     let offsets: Vec<f64> = shifts.iter().map(|shift| shift - base).collect();
     let mut x: Vec<_> = shifts.iter().map(|_| Vector::zero(&b.space)).collect();
     let scale: f64 = b.norm2();
@@ -83,11 +87,9 @@ pub fn multishift<R: Real<Total = f64>>(
     let goal = scale * params.tolerance * params.tolerance;
     let (mut r, mut ap) = (b.clone(), Vector::zero(&b.space));
     let mut p: Vec<_> = shifts.iter().map(|_| b.clone()).collect();
-    let mut main = b.clone();
     // zeta of this and of the last iteration for each shift; alpha and beta of the last iteration.
     let (mut zeta, mut last) = (vec![1.0f64; shifts.len()], vec![1.0f64; shifts.len()]);
     let (mut rr, mut alpha_last, mut beta_last) = (scale, 1.0, 0.0);
-    let one = [Complex64::ONE];
     // The Lanczos matrix of A + base, from the coefficients of CG.
     let (mut diagonal, mut beside) = (Vec::new(), Vec::new());
     while rr > goal {
@@ -96,9 +98,9 @@ pub fn multishift<R: Real<Total = f64>>(
             return Err(super::info::not_converged("multi-shift CG", "no iterations left", params, info));
         }
         interrupt::poll()?;
-        a.apply(&main, &mut ap);
-        ap.axpy(base, &main);
-        let alpha = rr / main.inner(&ap).re;
+        a.apply(&p[main], &mut ap);
+        ap.axpy(base, &p[main]);
+        let alpha = rr / p[main].inner(&ap).re;
         if !(alpha > 0.0 && alpha.is_finite()) {
             info.residual = (rr / scale).sqrt();
             return Err(super::info::not_converged("multi-shift CG", "the operator is not positive", params, info));
@@ -116,12 +118,10 @@ pub fn multishift<R: Real<Total = f64>>(
             let ratio = 1.0 / (1.0 + alpha * d + alpha * beta_last / alpha_last * (1.0 - z / z_last));
             let z_next = z * ratio;
             let alpha_k = alpha * ratio;
-            x[k].axpy(alpha_k, &p[k]);
             let beta_k = beta * ratio * ratio;
-            p[k].combine(&[real(beta_k)], &[real(z_next)], &r);
+            x[k].step_along(&[alpha_k], &mut p[k], &[beta_k], z_next, &r);
             (last[k], zeta[k]) = (z, z_next);
         }
-        main.combine(&[real(beta)], &one, &r);
         (rr, alpha_last, beta_last) = (next, alpha, beta);
         info.iterations += 1;
         info.history.push((rr / scale).sqrt());

@@ -2,13 +2,15 @@
 
 mod bicgstab;
 mod cg;
+mod deflation;
 mod info;
 mod lanczos;
 mod rational;
 mod solve;
 
 pub use cg::multishift;
+pub use deflation::Deflation;
 pub use info::{SolveInfo, SolveParams};
 pub use lanczos::{Eigen, EigenParams, eigenvalues};
 pub use rational::{BEST_ACCURACY, Rational};
-pub use solve::{Method, multishift_through, solve, solve_through};
+pub use solve::{Beside, Method, multishift_through, solve, solve_through, solve_with};

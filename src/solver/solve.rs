@@ -2,11 +2,12 @@
 //! operator in single precision this is iterative refinement (mixed precision).
 
 use super::cg::{norms, worst};
+use super::deflation::Deflation;
 use super::info::{SolveInfo, SolveParams, not_converged};
 use super::{bicgstab, cg};
 use crate::concept::{LinearOperator, Normal};
 use crate::error::{Error, Result};
-use crate::field::Vector;
+use crate::field::{self, Vector};
 use crate::interrupt;
 use crate::number::Real;
 use num_complex::Complex64;
@@ -46,6 +47,7 @@ const SINGLE: f64 = 1e-5;
 const MOST_RESTARTS: usize = 60;
 
 /// Solves A x = b from the guess in `x`; with `single`, the same operator in single precision, the work is done there.
+///
 pub fn solve<R: Real<Total = f64>, S: Real<Total = f64>>(
     a: &dyn LinearOperator<R>,
     single: Option<&dyn LinearOperator<S>>,
@@ -54,8 +56,50 @@ pub fn solve<R: Real<Total = f64>, S: Real<Total = f64>>(
     x: &mut Vector<R>,
     params: SolveParams,
 ) -> Result<SolveInfo> {
+    solve_with(a, single, method, Beside::default(), b, x, params)
+}
+
+/// What a solve may know beside its system.
+pub struct Beside<'a, R> {
+    /// Low modes, taken out of the residual at every restart.
+    pub low: Option<&'a Deflation<R>>,
+    /// Squares that residuals are measured against where they are smaller than |b|^2.
+    pub scales: Option<Vec<f64>>,
+}
+
+impl<R> Default for Beside<'_, R> {
+    fn default() -> Self {
+        Self { low: None, scales: None }
+    }
+}
+
+/// The same with what is known beside it.
+pub fn solve_with<R: Real<Total = f64>, S: Real<Total = f64>>(
+    a: &dyn LinearOperator<R>,
+    single: Option<&dyn LinearOperator<S>>,
+    method: Method,
+    beside: Beside<'_, R>,
+    b: &Vector<R>,
+    x: &mut Vector<R>,
+    params: SolveParams,
+) -> Result<SolveInfo> {
+    field::inside_for::<R, _, _>(&b.values, b.space.width(), || refine(a, single, method, beside, b, x, params))
+}
+
+fn refine<R: Real<Total = f64>, S: Real<Total = f64>>(
+    a: &dyn LinearOperator<R>,
+    single: Option<&dyn LinearOperator<S>>,
+    method: Method,
+    beside: Beside<'_, R>,
+    b: &Vector<R>,
+    x: &mut Vector<R>,
+    params: SolveParams,
+) -> Result<SolveInfo> {
     let mut info = SolveInfo::default();
-    let scales = norms(b);
+    let mut scales = norms(b);
+    if let Some(bounds) = beside.scales {
+        scales.iter_mut().zip(bounds).for_each(|(scale, bound)| *scale = scale.min(bound));
+    }
     if let Some(bad) = scales.iter().find(|scale| !scale.is_finite()) {
         return Err(Error::value(format!("the source has norm {bad}; it must be finite")));
     }
@@ -96,6 +140,17 @@ pub fn solve<R: Real<Total = f64>, S: Real<Total = f64>>(
             return Err(not_converged(method.name(), why, params, info));
         }
         before = info.residual;
+        // Columns that are done stay where they are: each has the bits of a solve of its own.
+        let goals: Vec<f64> = squares
+            .iter()
+            .zip(&goals)
+            .map(|(&square, &goal)| if square <= goal { f64::INFINITY } else { goal })
+            .collect();
+        if let Some(low) = beside.low {
+            low.improve(x, &r, &goals);
+            residual(a, b, x, &mut r);
+            info.applications += 1;
+        }
         let left = params.max_iterations - info.iterations;
         info.add(match single {
             Some(single) => {
@@ -146,7 +201,11 @@ fn inner<R: Real<Total = f64>>(
             a.apply_adjoint(r, &mut normal);
             let (squares, own) = (norms(r), norms(&normal));
             let goals: Vec<f64> = (0..own.len())
-                .map(|n| if squares[n] > 0.0 { own[n] * (0.1 * goals[n] / squares[n]).min(1.0) } else { 0.0 })
+                .map(|n| match squares[n] {
+                    _ if goals[n].is_infinite() => goals[n],
+                    0.0 => 0.0,
+                    square => own[n] * (0.1 * goals[n] / square).min(1.0),
+                })
                 .collect();
             let mut info = cg::iterate(&Normal::new(a), &mut normal, x, &goals, &own, max_iterations)?;
             info.applications = 2 * info.iterations + 1;
@@ -178,7 +237,7 @@ impl<R: Real> Value<'_, R> {
 }
 
 impl<R: Real> LinearOperator<R::Value> for Value<'_, R> {
-    fn space(&self) -> &crate::field::Space {
+    fn space(&self) -> &field::Space {
         self.0.space()
     }
     fn apply(&self, x: &Vector<R::Value>, out: &mut Vector<R::Value>) {
@@ -196,7 +255,7 @@ impl<R: Real> LinearOperator<R::Value> for Value<'_, R> {
 struct Shifted<'a, R>(&'a dyn LinearOperator<R>, f64);
 
 impl<R: Real> LinearOperator<R> for Shifted<'_, R> {
-    fn space(&self) -> &crate::field::Space {
+    fn space(&self) -> &field::Space {
         self.0.space()
     }
     fn apply(&self, x: &Vector<R>, out: &mut Vector<R>) {

@@ -290,6 +290,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "even_odd": True,
         "deflate": None,
     }
+    shifted = {"shifts": [0.1, 0.2], "tol": 1e-8, "max_iterations": 100}
     modes = {"k": 2, "which": "smallest", "of": "normal", "vectors": False, "tol": 1e-8, "degree": None}
     masses = {"csw": 0.0, "mu": 0.0, "boundary": None, "nu": 1.0, "xi": 1.0}
     table: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
@@ -737,6 +738,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
             edges.smear,
             {"psi": edges.source(), "alpha": 0.25, "steps": 2, "links": None, "kind": "gaussian"},
         ),
+        "dirac.DomainWallOperator.solve_shifted": (edges.solve_shifted, {"b": np.ones(edges.shape), **shifted}),
         "dirac.DomainWallOperator.solve": (edges.solve, {"b": np.ones(edges.shape), **solve}),
         "dirac.DomainWallOperator.source": (
             edges.source,
@@ -758,6 +760,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
         "dirac.Adjoint": (pq.dirac.Adjoint, {"operator": D}),
         "dirac.Operator": (pq.dirac.Operator, {"family": wilson, "U": pq.GaugeField.hot((2, 2), "U(1)", rng=1)}),
         "dirac.Operator.propagator": (D.propagator, {"source": "point", "at": None}),
+        "dirac.Operator.solve_shifted": (D.solve_shifted, {"b": D.source(), **shifted}),
         "dirac.Operator.solve": (D.solve, {"b": D.source(), **solve}),
         "dirac.Operator.source": (D.source, {"kind": "wall", "at": None, "spin": 0, "color": 0, "momentum": None}),
         "dirac.Operator.sources": (D.sources, {"kind": "wall", "at": None, "momentum": (1,)}),

@@ -97,6 +97,80 @@ def test_low_modes_make_solves_cheaper():
     assert after.iterations < 0.9 * before.iterations
 
 
+def test_low_modes_stay_out_of_every_restart():
+    """Restarts of mixed precision bring low modes back to a guess that was free of them; deflation does not."""
+    U = pq.datasets.gauge("lat.sample.l4444.ildg")
+    D = Staggered(mass=0.0002).on(U)
+    low = D.eigenvalues(48, vectors=True)
+    b = D.source()
+    v = low.vectors.reshape(len(low.values), -1)
+    guess = ((v.conj() @ (D.H @ b).reshape(-1)) / low.values) @ v
+    options = {"method": "cgnr", "even_odd": False, "tol": 1e-11}
+    guessed = D.solve(b, guess=guess.reshape(b.shape), **options)[1]
+    x, deflated = D.solve(b, deflate=low, **options)
+    assert np.linalg.norm(b - D @ x) <= 1e-11 * np.linalg.norm(b)
+    assert deflated.iterations < 0.7 * guessed.iterations, (deflated.iterations, guessed.iterations)
+
+
+DEFLATED = {
+    "staggered": (Staggered(mass=0.01), {}),
+    "staggered, all sites": (Staggered(mass=0.01), {"even_odd": False, "method": "cgnr"}),
+    "Wilson": (Wilson(kappa=0.135), {"method": "cgnr"}),
+    "Wilson, bicgstab": (Wilson(kappa=0.135), {"method": "bicgstab", "precision": "double"}),
+    "clover, all sites": (Wilson(kappa=0.13, csw=1.0), {"even_odd": False, "method": "cgnr"}),
+    "domain wall": (pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4), {}),
+}
+
+
+@pytest.mark.parametrize("name", DEFLATED)
+def test_deflated_solves_are_solves(name):
+    """Also where the vectors are no eigenvectors of what is solved, for several sources and with a guess."""
+    family, options = DEFLATED[name]
+    D = family.on(pq.datasets.gauge("lat.sample.l4444.ildg"))
+    low = D.eigenvalues(6, vectors=True, tol=1e-6)
+    b = np.random.default_rng(4).normal(size=(2, *D.shape)) * np.array([1.0, 1e-3j]).reshape(2, *[1] * len(D.shape))
+    x, info = D.solve(b, deflate=low, **options)
+    plain, before = D.solve(b, **options)
+    rest = (b - D @ x).reshape(len(b), -1)
+    assert (np.linalg.norm(rest, axis=1) <= 1e-10 * np.linalg.norm(b.reshape(len(b), -1), axis=1)).all()
+    assert info.iterations <= before.iterations
+    again, _ = D.solve(b, deflate=low, guess=plain, **options)
+    assert np.allclose(again, x, atol=1e-6 * np.abs(x).max())
+    alone = [D.solve(one, deflate=low, **options)[0] for one in b]
+    assert np.array_equal(np.stack(alone), x)
+
+
+SHIFTED = {
+    "Wilson 2D": (Wilson(mass=0.1), pq.GaugeField.hot((4, 6), "U(1)", rng=2)),
+    "clover": (Wilson(kappa=0.12, csw=1.0), pq.GaugeField.hot((4, 4, 2, 2), "SU(3)", rng=2)),
+    "twisted": (Wilson(mass=0.3, mu=0.2), pq.GaugeField.hot((2, 2, 2, 4), "SU(2)", rng=2)),
+    "staggered": (Staggered(mass=0.1), pq.GaugeField.hot((4, 4, 4, 8), "SU(3)", rng=2)),
+    "domain wall": (pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4), pq.GaugeField.hot((4, 4), "U(1)", rng=2)),
+}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_shifted_systems_are_solved(name):
+    family, U = SHIFTED[name]
+    D = family.on(U)
+    rng = np.random.default_rng(3)
+    b = rng.normal(size=(2, *D.shape)) + 1j * rng.normal(size=(2, *D.shape))
+    b[1] *= 1e-9
+    shifts = np.array([0.3, 0.0, 20.0, 0.001])
+    x, info = D.solve_shifted(b, shifts, tol=1e-11)
+    assert x.shape == (4, *b.shape)
+    rest = b - (D.H @ (D @ x) + shifts.reshape(-1, *[1] * b.ndim) * x)
+    sizes = np.linalg.norm(rest.reshape(4, 2, -1), axis=2) / np.linalg.norm(b.reshape(2, -1), axis=1)
+    assert sizes.max() <= 1.001e-11
+    assert sizes.max() == pytest.approx(info.residual, rel=1e-3)
+    assert info.method == "multi-shift cg"
+    # A source has the bits of a solve of its own; one shift costs about as much as four.
+    assert np.array_equal(D.solve_shifted(b[1], shifts, tol=1e-11)[0], x[:, 1])
+    alone = D.solve_shifted(b, [0.0], tol=1e-11)[1]
+    assert info.applications < 1.3 * alone.applications + 16
+    assert not D.solve_shifted(np.zeros(D.shape), shifts)[0].any()
+
+
 FREE = pq.GaugeField.cold((4, 4, 4, 4))
 PERIODIC = (1, 1, 1, 1)
 
@@ -221,7 +295,14 @@ BAD = {
     "S.eigenvalues(65, of='staggered')": (ValueError, "has 64 dimensions"),
     "D.solve(D.source(), deflate=D.eigenvalues(2))": (ValueError, "vectors=True"),
     "D.solve(D.source(), deflate=3)": (TypeError, "Spectrum"),
-    "D.solve(D.source(), guess=D.source(), deflate=D.eigenvalues(2, vectors=True))": (ValueError, "one of the two"),
+    "D.solve_shifted(D.source(), 0.1)": (ValueError, "shape"),
+    "D.solve_shifted(D.source(), [])": (ValueError, "shape"),
+    "D.solve_shifted(D.source(), [0.1, -0.1])": (ValueError, "at least 0"),
+    "D.solve_shifted(D.source(), [np.nan])": (ValueError, "NaN"),
+    "D.solve_shifted(np.full(D.shape, np.nan), [0.1])": (ValueError, "finite"),
+    "D.solve_shifted(D.source()[0], [0.1])": (ValueError, "leading axes"),
+    "D.solve_shifted(D.source(), [0.1], tol=1e-20)": (ValueError, "below rounding"),
+    "D.solve_shifted(D.source(), [0.1], max_iterations=2)": (pq.ConvergenceError, "no iterations left"),
     "D.propagator(np.zeros((3, 2)))": (ValueError, "D.sources"),
     "D.source(momentum=(1,))": (ValueError, "wall"),
     "D.source('wall', momentum=(1, 1))": (ValueError, "1 whole numbers"),

@@ -13,7 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.concepts import DiracFamily
 from plaq.fields.gauge import GaugeField
-from plaq.ground.arguments import aligned, instance, number, one_of, require_memory, shown, whole_number, whole_numbers
+from plaq.ground.arguments import (
+    aligned,
+    array,
+    instance,
+    number,
+    one_of,
+    require_memory,
+    shown,
+    whole_number,
+    whole_numbers,
+)
 from plaq.ground.extras import require
 from plaq.ground.names import Explained
 from plaq.ground.progress import said_when_long
@@ -65,6 +75,11 @@ class SolveInfo(metaclass=Explained):
     seconds: float
     history: NDArray[np.float64] = field(repr=False)
 
+    @classmethod
+    def since(cls, began: float, info: dict[str, Any]) -> SolveInfo:
+        """From the numbers of the core."""
+        return cls(seconds=time.perf_counter() - began, history=np.asarray(info.pop("history")), **info)
+
 
 @dataclass(frozen=True)
 class Spectrum(metaclass=Explained):
@@ -105,6 +120,14 @@ class Spectrum(metaclass=Explained):
     applications: int
     seconds: float
     vectors: Spinors | None = field(default=None, repr=False)
+
+
+def tolerance(tol: float) -> float:
+    """A relative residual that rounding allows."""
+    tol = number("tol", tol, above=0.0)
+    if tol < ROUNDING:
+        raise ValueError(f"tol = {tol:g} is below rounding: at least {ROUNDING:g} can be asked for")
+    return tol
 
 
 class Applied(metaclass=Explained):
@@ -210,15 +233,15 @@ class Operator(Applied, Rebuilt):
     def _vectors(self, name: str, psi: Any, one: tuple[int, ...]) -> tuple[Spinors, tuple[int, ...]]:
         """A vector or several of shape `one` as ``[column, *one]``, and the leading axes."""
         try:
-            array = np.asarray(psi)
+            given = np.asarray(psi)
         except ValueError:
             raise ValueError(f"{name} is an array of shape {one}; got rows of different lengths") from None
-        if array.dtype.kind not in "biufc":
+        if given.dtype.kind not in "biufc":
             raise TypeError(f"{name} is an array of complex numbers; got {shown(psi)}")
-        leading = array.shape[: array.ndim - len(one)]
-        if array.shape[array.ndim - len(one) :] != one or array.size == 0:
-            raise ValueError(f"{name} has shape {array.shape}; {one} is needed, with any leading axes")
-        return aligned(array, np.complex128).reshape(-1, *one), leading
+        leading = given.shape[: given.ndim - len(one)]
+        if given.shape[given.ndim - len(one) :] != one or given.size == 0:
+            raise ValueError(f"{name} has shape {given.shape}; {one} is needed, with any leading axes")
+        return aligned(given, np.complex128).reshape(-1, *one), leading
 
     def _columns(self, name: str, psi: Any) -> tuple[Spinors, tuple[int, ...]]:
         """A vector or several as the core takes them, ``[column, x.., spin, colour]``, and the leading axes."""
@@ -299,8 +322,9 @@ class Operator(Applied, Rebuilt):
         even_odd : bool
             Solve the even-odd form where even and odd sites can be told apart by site vectors (extents 4, 8, 12, ...).
         deflate : Spectrum, optional
-            Low modes of ``D.eigenvalues(k, vectors=True)`` (of ``"normal"``): the guess solves the system in their
-            space. For many sources on one field, with ``method="cgnr", even_odd=False`` or staggered fermions.
+            Low modes of ``D.eigenvalues(k, vectors=True)`` (of ``"normal"``): the system is solved in their space
+            first, and again at every restart. For many sources on one field, with ``method="cgnr", even_odd=False`` or
+            staggered fermions; what it costs beforehand is one application for each.
 
         Returns
         -------
@@ -332,13 +356,8 @@ class Operator(Applied, Rebuilt):
             start, _ = self._columns("guess", guess)
             if start.shape != columns.shape:
                 raise ValueError(f"guess has shape {start.shape}, b {columns.shape}; they must agree")
-        if deflate is not None:
-            if start is not None:
-                raise ValueError("give a guess or deflate, one of the two")
-            start = self._low_modes(columns, deflate)
-        tol = number("tol", tol, above=0.0)
-        if tol < ROUNDING:
-            raise ValueError(f"tol = {tol:g} is below rounding: at least {ROUNDING:g} can be asked for")
+        low = None if deflate is None else self._low_modes(deflate)
+        tol = tolerance(tol)
         one_of("method", method, METHODS)
         one_of("precision", precision, PRECISIONS)
         most = whole_number("max_iterations", max_iterations, 0)
@@ -346,16 +365,66 @@ class Operator(Applied, Rebuilt):
         chosen = None if method == "auto" else method
         try:
             with said_when_long(lambda seconds: self._long_solve(seconds, len(columns), most)):
-                x, info = self._core.solve(columns, start, chosen, precision == "mixed", bool(even_odd), tol, most)
+                mixed = precision == "mixed"
+                x, info = self._core.solve(columns, start, low, chosen, mixed, bool(even_odd), tol, most)
         except _plaq.ConvergenceError as error:
             failure: Any = error
             if failure.best is not None:
                 failure.best = self._returned(np.reshape(failure.best, columns.shape), leading)
             failure.history = np.asarray(failure.history)
             raise
-        history = np.asarray(info.pop("history"))
-        found = SolveInfo(seconds=time.perf_counter() - began, history=history, **info)
-        return self._returned(x, leading), found
+        return self._returned(x, leading), SolveInfo.since(began, info)
+
+    def solve_shifted(
+        self, b: ArrayLike, shifts: ArrayLike, *, tol: float = 1e-10, max_iterations: int = 10_000
+    ) -> tuple[Spinors, SolveInfo]:
+        r"""The solutions of :math:`(D^\dagger D + \sigma_k)\, x_k = b` for all shifts, at the cost of the smallest.
+
+        Multi-shift conjugate gradients (B. Jegerlehner, hep-lat/9612014) in double precision; where the recursion has
+        drifted away from the true residual, that system is polished by conjugate gradients of its own. What a rational
+        function of :math:`D^\dagger D` needs: an overlap operator, a root, a density of eigenvalues.
+
+        Parameters
+        ----------
+        b : array_like, shape (.., x.., spin, colour)
+            Right-hand sides, one after the other.
+        shifts : array_like, shape (n,)
+            Not negative, in any order.
+        tol : float
+            ``|b - (D.H D + shift) x| <= tol |b|`` for each; checked on the solutions.
+        max_iterations : int
+            Most iterations for each right-hand side.
+
+        Returns
+        -------
+        x : ndarray, shape (n, .., x.., spin, colour)
+        info : SolveInfo
+
+        Raises
+        ------
+        TypeError, ValueError
+            Wrong shapes or types; negative shifts; a tolerance below rounding.
+        plaq.ConvergenceError
+            No convergence; ``.history`` holds the residuals.
+
+        Examples
+        --------
+        >>> import plaq as pq
+        >>> D = pq.dirac.Wilson(kappa=0.12).on(pq.GaugeField.hot((4, 4, 4, 4), rng=1))
+        >>> b = D.source("point")
+        >>> x, info = D.solve_shifted(b, [0.01, 0.1, 1.0])
+        >>> bool(np.allclose(D.H @ (D @ x[1]) + 0.1 * x[1], b))
+        True
+        """
+        columns, leading = self._columns("b", b)
+        sigma = array("shifts", shifts, shape=(None,), least=0.0)
+        tol = tolerance(tol)
+        most = whole_number("max_iterations", max_iterations, 0)
+        began = time.perf_counter()
+        with said_when_long(lambda seconds: self._long_solve(seconds, len(columns), most)):
+            x, info = self._core.solve_shifted(columns, sigma.tolist(), tol, most)
+        x = x.reshape(-1, *columns.shape[1:])
+        return self._returned(x, (len(sigma), *leading)), SolveInfo.since(began, info)
 
     def _long_solve(self, seconds: float, columns: int, most: int) -> str:
         return (
@@ -365,16 +434,14 @@ class Operator(Applied, Rebuilt):
             "fewer max_iterations, a larger tol, or D.eigenvalues(4) to see how near to zero the operator comes"
         )
 
-    def _low_modes(self, columns: Spinors, deflate: Any) -> Spinors:
-        """sum over v of v <v, D^dagger b> / value."""
+    def _low_modes(self, deflate: Any) -> Spinors:
+        """The vectors of a spectrum of this operator."""
         instance("deflate", deflate, Spectrum, "a Spectrum of D.eigenvalues(k, vectors=True)")
         if deflate.vectors is None or deflate.of != "normal" or deflate.vectors.shape[1:] != self.shape:
             raise ValueError('deflate needs D.eigenvalues(k, of="normal", vectors=True) of this operator')
         if not (deflate.values > 0).all():
             raise ValueError("deflate has eigenvalues that are zero: the operator is singular")
-        v = self._columns("deflate.vectors", deflate.vectors)[0].reshape(len(deflate.values), -1)
-        image: Spinors = self._core.apply(columns, True).reshape(len(columns), -1)
-        return np.asarray(((image @ v.conj().T) / deflate.values) @ v).reshape(columns.shape)
+        return self._columns("deflate.vectors", deflate.vectors)[0]
 
     def eigenvalues(
         self,
@@ -434,9 +501,7 @@ class Operator(Applied, Rebuilt):
         k = whole_number("k", k)
         one_of("which", which, ENDS)
         one_of("operator", of, SPECTRA)
-        tol = number("tol", tol, above=0.0, most=1.0)
-        if tol < ROUNDING:
-            raise ValueError(f"tol = {tol:g} is below rounding: at least {ROUNDING:g} can be asked for")
+        tol = tolerance(number("tol", tol, above=0.0, most=1.0))
         most = whole_number("max_applications", max_applications)
         if degree is not None:
             degree = whole_number("degree", degree, 0, 10_000)
