@@ -86,7 +86,7 @@ def proposals():
         kind = (network, "yes" if factor == "True" else "no", len(row["parameters"]))
         found.setdefault(kind, {}).setdefault(mass, []).append(row)
     rows = []
-    for kind, values in found.items():
+    for kind, values in sorted(found.items(), key=lambda each: ("attention" in each[0][0], each[0])):
         cells = []
         for mass in masses:
             each = values.get(mass, [])
@@ -127,6 +127,35 @@ def dynamical_quarks():
             rows.append([f"{lattice}, {name}", row["trajectories"], *facts])
     head = ["SU(3), beta 5.7, m 0.5", "trajectories", "plaquette", "reference", "sigma"]
     return table([*head, "acceptance", "<exp(-dH)>", "solver iterations"], rows)
+
+
+def eight_flavours():
+    """SU(2) with eight light staggered flavours from two starts, and both together."""
+    stored, rows = read("dynamical_quarks.json").get("eight", {}), []
+    names = ("plaquette", "condensate", "polyakov")
+    both = {name: [row[name][:2] for row in stored.values()] for name in names}
+    averages = {name: {each: row[each][:2] for each in names} for name, row in stored.items()}
+    averages["both"] = {
+        name: [sum(mean for mean, _ in each) / len(each), math.hypot(*(error for _, error in each)) / len(each)]
+        for name, each in both.items()
+    }
+    reference = next(iter(stored.values()))["reference"]
+    rows.append(["reference", 9491, *(cell for name in names for cell in (short(*reference[name]), "")), "", ""])
+    for name, found in averages.items():
+        cells = []
+        for each in names:
+            (mean, error), (wanted, theirs) = found[each], reference[each]
+            cells += [short(mean, error), f"{(mean - wanted) / math.hypot(error, theirs):+.1f}"]
+        row = stored.get(name)
+        count = (
+            row["trajectories"] - row["left_out"]
+            if row
+            else sum(each["trajectories"] - each["left_out"] for each in stored.values())
+        )
+        facts = [f"{row['acceptance']:.3f}", short(*row["exp_minus_delta_h"][:2])] if row else ["", ""]
+        rows.append([name, count, *cells, *facts])
+    head = ["", "trajectories", "plaquette", "sigma", "tr D^-1/V", "sigma", "abs Polyakov", "sigma"]
+    return table([*head, "acceptance", "<exp(-dH)>"], rows)
 
 
 def pays():
@@ -349,6 +378,7 @@ TABLES = {
     "bounds": bounds,
     "dynamical_quarks": dynamical_quarks,
     "pays": pays,
+    "eight_flavours": eight_flavours,
     "spin_fermion": spin_fermion,
     "tunnelling": tunnelling,
     "networks": lambda: tunnelling("u1_networks.json"),

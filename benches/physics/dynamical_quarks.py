@@ -30,6 +30,8 @@ TWO_FLAVOURS = [0.5683, 0.0010]
 EIGHT = {"plaquette": [0.54238, 0.00006], "condensate": [0.06417, 0.00012], "polyakov": [0.0503, 0.0009]}
 MASSES = {0.3: (1.1,), 0.05: (1.25,)}
 """Masses of the quarks, and how much heavier those of the proposals are."""
+BLOCK = 100
+"""Trajectories whose averages show whether a chain still wanders."""
 PUBLISHED = ["plaquette", "polyakov_t", "polyakov_s"]
 
 
@@ -68,7 +70,8 @@ class Run:
             return
         kept = {name: values[self.skip :] for name, values in self.kept.items()}
         row = {name: estimate(kept[name]) for name in (*self.observables, "exp_minus_delta_h")}
-        row |= {"trajectories": count, "left_out": self.skip}
+        blocks = np.asarray(kept["plaquette"][: (count - self.skip) // BLOCK * BLOCK]).reshape(-1, BLOCK)
+        row |= {"trajectories": count, "left_out": self.skip, "blocks": blocks.mean(axis=1).tolist()}
         row["acceptance"] = float(np.mean(kept["accepted"]))
         row["solver_iterations"] = float(np.mean(kept["solver_iterations"]))
         row["seconds"] = self.processor / count
@@ -177,21 +180,25 @@ class Condensate:
 
 
 def eight(table, until, save, seed=8):
-    """From a quenched field of about the same plaquette."""
+    """From a quenched field of about the same plaquette and from a cold one, with more steps at first."""
     wilson, mass = pq.actions.Wilson(1.65), 0.015
     quarks = pq.actions.Pseudofermion(pq.dirac.Staggered(mass=mass), n_flavors=8, hasenbusch=[0.12])
     _, heavy = quarks.terms()
-    hmc = pq.HMC(wilson + quarks, steps=12, length=1.0, levels=[(heavy, 2), (wilson, 2)])
+    fine, hmc = (pq.HMC(wilson + quarks, steps=steps, levels=[(heavy, 2), (wilson, 2)]) for steps in (8, 4))
     hot = pq.GaugeField.hot((8, 8, 8, 8), "SU(2)", rng=seed)
     quenched = pq.Heatbath(pq.actions.Wilson(2.12)).run(hot, 1, warmup=60, rng=seed, progress=False).state
-    measured = {
-        "plaquette": pq.observables.plaquette,
-        "polyakov": lambda U: abs(pq.observables.polyakov(U)),
-        "condensate": Condensate(mass),
-    }
-    facts = {"reference": EIGHT, "hasenbusch": [0.12], "steps": [12, 2, 2]}
-    run = Run(table, "quenched start", hmc, quenched, seed, facts, skip=20, observables=measured, least=15)
-    together([run], 1000, 5, until, save)
+    begin = {"quenched": quenched, "cold": pq.GaugeField.cold((8, 8, 8, 8), "SU(2)")}
+    facts = {"reference": EIGHT, "hasenbusch": [0.12], "steps": [4, 2, 2], "first": 30}
+    runs = []
+    for n, (name, field) in enumerate(begin.items()):
+        measured = {
+            "plaquette": pq.observables.plaquette,
+            "polyakov": lambda U: abs(pq.observables.polyakov(U)),
+            "condensate": Condensate(mass),
+        }
+        field = fine.run(field, 1, warmup=facts["first"] - 1, rng=seed + n, progress=False).state
+        runs.append(Run(table, f"{name} start", hmc, field, seed + n, facts, skip=100, observables=measured))
+    together(runs, 2000, 10, until, save)
 
 
 PARTS = {"starts": starts, "two_flavours": two_flavours, "pays": pays, "light": light, "eight": eight}

@@ -172,6 +172,8 @@ TABLE = {
     "pq.HMC(A.Wilson(1), levels=[(A.Wilson(2), 3)])": (ValueError, ["Wilson(beta=2.0)", "not a term"]),
     "pq.HMC(A.Wilson(1), levels=[(A.Wilson(1), 3)])": (ValueError, ["leave the slowest out"]),
     "pq.HMC(TWO, levels=[(A.Wilson(1), 0)])": (ValueError, ["= 0", "1 to"]),
+    "pq.HMC(TWO, levels=[(A.Wilson(1), 2, 'omelyan3')])": (ValueError, ["omelyan3", "did you mean"]),
+    "pq.HMC(TWO, levels=[(A.Wilson(1), 2, 'leapfrog', 3)])": (TypeError, ["(action, steps, integrator)"]),
     "pq.HMC(TWO, levels=[('x', 2)])": (TypeError, ["'x'", "(action, steps)"]),
     "pq.HMC(TWO, levels=[(A.Wilson(1), 2), (A.Wilson(1), 2)])": (ValueError, ["named twice"]),
     # runs

@@ -54,6 +54,16 @@ PAIRS = {
         + Mapped(Quark(DiracWilson(mass=0.3), n_flavors=2), net(0.05, 0.02, loops=("plaquette", "polyakov_t"))),
         U1,
     ),
+    "clover": (
+        Wilson(2.0) + Quark(DiracWilson(mass=0.2, csw=1.2), n_flavors=2),
+        Wilson(2.0) + Scaled(Mapped(Quark(DiracWilson(mass=0.3, csw=1.0), n_flavors=2), net(0.05)), 1.1),
+        U1,
+    ),
+    "split SU(3), staggered 2": (
+        Wilson(5.7) + staggered(0.3, 2, hasenbusch=[0.8]),
+        sum((Mapped(term, net(0.05)) for term in staggered(0.4, 2, hasenbusch=[0.9]).terms()), Wilson(5.7)),
+        pq.GaugeField.hot((2, 2, 2, 4), "SU(3)", rng=3),
+    ),
 }
 PAIRED = pytest.mark.parametrize("name", PAIRS)
 
@@ -285,8 +295,13 @@ def test_steps_are_those_of_the_proposal():
 
 
 def test_a_stuck_chain_hears_of_its_proposal():
-    with pytest.warns(pq.StatisticsWarning, match="too far from the target"):
-        pq.SelfLearningHMC(Wilson(60.0), Wilson(0.5), steps=3).run(U1, 120, rng=1, progress=False)
+    """It is told the acceptance of a Gaussian delta_h of the mean that was seen in the rejected trajectories."""
+    with pytest.warns(pq.StatisticsWarning, match="too far from the target") as told:
+        chain = pq.SelfLearningHMC(Wilson(60.0), Wilson(0.5), steps=3).run(U1, 120, rng=1, progress=False)
+    last = int(np.flatnonzero(chain.info["accepted"])[-1]) + 1
+    mean = chain.info["delta_h"][last : last + 50].mean()
+    words = f"delta_h = {mean:.3g} on average, at which a Gaussian one is accepted with {math.erfc(mean**0.5 / 2):.2g}"
+    assert words in str(told[0].message)
 
 
 def test_failed_solves_reject_or_raise():
@@ -369,6 +384,13 @@ BAD = {
         lambda: pq.SelfLearningHMC(target(), Quark(Staggered(mass=0.4, boundary=(1, 1, 1, 1)), n_flavors=4)),
         ValueError,
         "boundary",
+    ),
+    "a split determinant under one map": (
+        lambda: pq.SelfLearningHMC(
+            Wilson(2.7) + staggered(0.3, hasenbusch=[0.8]), Mapped(staggered(0.4, hasenbusch=[0.8]), net(0.0))
+        ),
+        ValueError,
+        "map the parts of a split determinant one by one",
     ),
     "levels of the target": (
         lambda: pq.SelfLearningHMC(target(), Wilson(2.5) + staggered(0.4), levels=[(Wilson(2.7), 2)]),

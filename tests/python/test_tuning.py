@@ -23,7 +23,7 @@ def test_the_scan_finds_parts_that_are_there_and_the_fewest_steps(order):
         return state, {"delta_h": float((scale / np.cumprod(steps)) ** order @ parts[:, number % 400])}
 
     aim = width_at(0.8)
-    best, scan, seen, _ = scanned(advance, None, (6, 2, 1), order, 400, aim, 10_000)
+    best, scan, seen, _ = scanned(advance, None, (6, 2, 1), [order] * 3, 400, aim, 10_000)
     assert scan.errors(scan.base) == pytest.approx(
         np.sqrt(np.mean(parts**2, axis=1)) * (scale / np.cumprod(scan.base)) ** order, rel=0.1
     )
@@ -38,6 +38,48 @@ def test_the_scan_finds_parts_that_are_there_and_the_fewest_steps(order):
             assert scan.errors(fewer)[level] > SHARE * scan.errors(fewer)[0]
 
 
+def test_the_scan_knows_an_order_for_every_level():
+    parts = np.random.default_rng(5).normal(size=(2, 400)) * [[0.5], [2.0]]
+    orders = [2, 4]
+
+    def advance(steps, state, number):
+        return state, {"delta_h": float((5 / np.cumprod(steps)) ** orders @ parts[:, number % 400])}
+
+    best, scan, seen, _ = scanned(advance, None, (5, 1), orders, 400, width_at(0.8), 10_000)
+    sizes = np.sqrt(np.mean(parts**2, axis=1))
+    assert scan.errors(scan.base) == pytest.approx(sizes * (5 / np.cumprod(scan.base)) ** orders, rel=0.1)
+    assert np.sqrt(np.mean(seen**2)) <= width_at(0.8)
+    assert scan.errors(best)[1] <= SHARE * scan.errors(best)[0]
+
+
+INNER = [("omelyan4", "omelyan4", 16), ("omelyan4", "leapfrog", 4), ("leapfrog", "force_gradient", 4)]
+
+
+@pytest.mark.parametrize(("outer", "inner", "ratio"), INNER)
+def test_levels_have_integrators_of_their_own(outer, inner, ratio):
+    """delta_h falls with the lowest order among the levels where all step sizes are halved; trajectories come back."""
+    slow, fast = Wilson(0.7), Quark(pq.dirac.Wilson(mass=0.5))
+    hmc = pq.HMC(slow + fast, steps=4, integrator=outer, levels=[(fast, 1, inner)])
+    ratios = []
+    for n in range(6):
+        coarse, fine = (hmc._with_steps([steps, 1]).advance(U1, 5, n)[1]["delta_h"] for steps in (8, 16))
+        ratios.append(coarse / fine)
+    assert np.median(ratios) == pytest.approx(ratio, rel=0.2)
+    assert hmc.check(U1, rng=1)["distance"] < 1e-10
+    assert hmc._with_steps([8, 2]).levels == [(fast, 2, inner)]
+
+
+def test_the_integrator_of_a_level_is_that_of_the_outermost_one_unless_named():
+    slow, fast = Wilson(0.7), Quark(pq.dirac.Wilson(mass=0.5))
+    one, same, other = (
+        pq.HMC(slow + fast, steps=4, levels=[(fast, 2, *name)]) for name in ((), ("omelyan2",), ("leapfrog",))
+    )
+    assert one.advance(U1, 3, 1)[1]["delta_h"] == same.advance(U1, 3, 1)[1]["delta_h"]
+    assert one.fingerprint() == same.fingerprint() != other.fingerprint()
+    proposal = pq.SelfLearningHMC(slow + fast, Wilson(0.8) + fast, steps=4, levels=[(fast, 2, "leapfrog")])
+    assert proposal.tune(U1, trajectories=2, rng=1).sampler.levels[0][2] == "leapfrog"
+
+
 def test_widths_are_those_of_gaussian_energies():
     for acceptance in (0.1, 0.5, 0.8, 0.99):
         assert math.erfc(width_at(acceptance) / math.sqrt(8)) == pytest.approx(acceptance, rel=1e-12)
@@ -47,9 +89,10 @@ def test_widths_are_those_of_gaussian_energies():
 
 
 def test_step_size_times_force_starts_equal():
-    assert first_inner([1.0, 8.0, 16.0], 0.5) == [4, 1]
-    assert first_inner([5.0, 1.0], 1.0) == [1]
-    assert first_inner([0.0, 1.0], 1.0) == [64]
+    assert first_inner([1.0, 8.0, 16.0], [0.5] * 3) == [4, 1]
+    assert first_inner([5.0, 1.0], [1.0] * 2) == [1]
+    assert first_inner([0.0, 1.0], [1.0] * 2) == [64]
+    assert first_inner([1.0, 8.0, 16.0], [1.0, 0.5, 1.0]) == [8, 1]
 
 
 def test_scans_repeat_the_same_trajectory_with_other_steps():

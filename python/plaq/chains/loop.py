@@ -69,7 +69,8 @@ class Run:
         self._tuned = record.tuned if record.sweep else sampler.tuning(record.state, record.seed)
         self._committed = (record.state, record.sweep, self._count, self._tuned)
         self._end, self._longest = time.monotonic() + (math.inf if max_seconds is None else max_seconds), 0.0
-        self._rejected, self._warned = 0, False
+        self._warned = False
+        self._rejected: list[float] = []
         self._saved = (record.sweep, time.monotonic())
         self._columns = {name: self._grown(values) for name, values in record.draws.items()}
         self._info = {name: self._grown(values) for name, values in record.info.items()}
@@ -145,10 +146,20 @@ class Run:
 
     def _count_rejections(self, info: Mapping[str, Any]) -> None:
         """A word on the screen once a run is stuck, and not after the last hour."""
-        self._rejected = 0 if info.get("accepted", True) else self._rejected + 1
-        if self._rejected * self._record.thin >= STUCK and not self._warned:
+        if info.get("accepted", True):
+            self._rejected = []
+            return
+        self._rejected.append(float(info.get("delta_h", math.nan)))
+        if len(self._rejected) * self._record.thin >= STUCK and not self._warned:
             self._warned = True
+            mean = (
+                math.fsum(self._rejected) / len(self._rejected) if all(map(math.isfinite, self._rejected)) else math.inf
+            )
             size = f" (delta_h = {info['delta_h']:.3g} now)" if "delta_h" in info else ""
+            if 0 < mean < math.inf:
+                # <exp(-delta_h)> = 1 makes the width of a Gaussian sqrt(2 mean).
+                rate = math.erfc(math.sqrt(mean) / 2)
+                size = f" (delta_h = {mean:.3g} on average, at which a Gaussian one is accepted with {rate:.2g})"
             warnings.warn(
                 f"none of the last {STUCK} updates was accepted{size}: {self._sampler._remedy}",
                 StatisticsWarning,

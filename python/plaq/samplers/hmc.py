@@ -34,6 +34,8 @@ ON_FAILURE = ["raise", "reject"]
 SPREAD = {2: 0.507, 4: 0.251}
 """Standard deviation of delta_h that is aimed at, by the order of the integrator."""
 
+Level = tuple[Action, int] | tuple[Action, int, str]
+
 LARGEST_MOVE = 0.7
 """Largest change of log(steps) that one update speaks for."""
 
@@ -57,9 +59,9 @@ class HMC(FieldSampler):
         the trial counts, which is generous from a cold start.
     integrator : str
         ``"leapfrog"``, ``"omelyan2"`` (order 2), ``"omelyan4"``, ``"force_gradient"`` (order 4).
-    levels : sequence of (Action, int), optional
+    levels : sequence of (Action, int) or (Action, int, str), optional
         Faster time scales, outermost first: each action (a term of `action`) is integrated with that many steps per
-        drift of the level outside it.
+        drift of the level outside it, by the integrator that is named third (left out: `integrator`).
     on_failure : {"raise", "reject"}
         What a solve that does not converge inside a trajectory does: end the run, or reject that trajectory (counted as
         ``info["failed"]``).
@@ -94,7 +96,7 @@ class HMC(FieldSampler):
         length: float = 1.0,
         steps: int | None = None,
         integrator: str = "omelyan2",
-        levels: Sequence[tuple[Action, int]] | None = None,
+        levels: Sequence[Level] | None = None,
         on_failure: str = "raise",
     ) -> None:
         super().__init__(action)
@@ -103,7 +105,7 @@ class HMC(FieldSampler):
         self.length: float = number("length", length, above=0.0)
         self.steps: int | None = None if steps is None else count("steps", steps, 1)
         self.integrator: str = integrator
-        self.levels: list[tuple[Action, int]] = _checked_levels(levels)
+        self.levels: list[Level] = _checked_levels(levels)
         self.on_failure: str = one_of("on_failure", on_failure, ON_FAILURE)
         self._scales: list[tuple[list[int], int | None, str]] = self._time_scales()
         self._rebuild()
@@ -155,7 +157,7 @@ class HMC(FieldSampler):
         """The same sampler with other steps, outermost level first."""
         twin = copy.copy(self)
         twin.steps, twin._chosen = steps[0], None
-        twin.levels = [(action, own) for (action, _), own in zip(self.levels, steps[1:], strict=True)]
+        twin.levels = [(level[0], own, *level[2:]) for level, own in zip(self.levels, steps[1:], strict=True)]
         twin._scales = [(terms, own, name) for (terms, _, name), own in zip(self._scales, steps, strict=True)]
         twin._rebuild()
         return twin
@@ -182,8 +184,8 @@ class HMC(FieldSampler):
         1. A few trajectories measure the force of every term. Inner levels start with steps at which step size times
            force is the same on all levels (C. Urbach et al., hep-lat/0506011).
         2. A scan: `trajectories` trajectories, and the same ones (field, momenta, pseudofermions) with the steps of one
-           level doubled, for each level. At small steps :math:`\delta H = \sum_l x_l \epsilon_l^p` with p the order of
-           the integrator, so that the scan finds what each level adds to :math:`\delta H`.
+           level doubled, for each level. At small steps :math:`\delta H = \sum_l x_l \epsilon_l^{p_l}` with p_l the
+           order of the integrator of level l, so that the scan finds what each level adds to :math:`\delta H`.
         3. Proposed: inner levels with the fewest steps at which they add at most half of what the outermost one adds;
            outermost steps such that :math:`\mathrm{erfc}(\sigma/\sqrt8)` is the acceptance asked for, with the
            measured :math:`\sigma` of :math:`\delta H` scaled to these steps. If that is more than a factor of two
@@ -226,8 +228,8 @@ class HMC(FieldSampler):
         >>> chain = found.sampler.run(U, 20, rng=3, progress=False)
         """
         most = whole_number("trajectories", trajectories, 2, 1000)
-        order = ORDER[self.integrator]
-        aim = {2: 0.8, 4: 0.9}[order] if acceptance is None else number("acceptance", acceptance, above=0.0)
+        orders = [ORDER[name] for _, _, name in self._scales]
+        aim = {2: 0.8, 4: 0.9}[orders[0]] if acceptance is None else number("acceptance", acceptance, above=0.0)
         if not 0 < aim < 1:
             raise ValueError(f"acceptance = {aim:g}; it lies between 0 and 1")
         seed = seed_of(rng)
@@ -245,8 +247,8 @@ class HMC(FieldSampler):
             state, info = advance(tuple(before), state, LAST_TRIAL + n)
             reports.append(info)
         forces = [math.hypot(*(_rms(reports, f"force_{n}") for n in terms)) for terms, _, _ in self._scales]
-        start = (before[0], *first_inner(forces, DRIFT[self.integrator]))
-        steps, scan, delta_h, infos = scanned(advance, state, start, order, most, width_at(aim), LAST_TRIAL)
+        start = (before[0], *first_inner(forces, [DRIFT[name] for _, _, name in self._scales]))
+        steps, scan, delta_h, infos = scanned(advance, state, start, orders, most, width_at(aim), LAST_TRIAL)
         errors, names = scan.errors(steps), self._term_names()
         terms = [
             TunedTerm(
@@ -323,7 +325,7 @@ class HMC(FieldSampler):
         terms = action.terms()
         left = list(range(len(terms)))
         inner: list[tuple[list[int], int | None, str]] = []
-        for part, steps in self.levels:
+        for part, steps, *named in self.levels:
             indices = []
             for term in part.terms():
                 index = next((n for n in left if terms[n] == term), None)
@@ -331,7 +333,7 @@ class HMC(FieldSampler):
                     raise ValueError(f"level {term!r} is not a term of the action, or is named twice; terms: {terms}")
                 left.remove(index)
                 indices.append(index)
-            inner.append((indices, steps, self.integrator))
+            inner.append((indices, steps, named[0] if named else self.integrator))
         if not left:
             raise ValueError(
                 "levels name every term of the action; leave the slowest out: it is integrated with `steps`"
@@ -340,7 +342,10 @@ class HMC(FieldSampler):
 
     def fingerprint(self) -> dict[str, Any]:
         """The physics input."""
-        scales = [[indices, steps] for indices, steps, _ in self._scales]
+        scales = [
+            [indices, steps] if name == self.integrator else [indices, steps, name]
+            for indices, steps, name in self._scales
+        ]
         return {
             "action": self.action.spec(),
             "length": self.length,
@@ -353,12 +358,20 @@ def _rms(infos: Sequence[Info], key: str) -> float:
     return float(np.sqrt(np.mean(np.square([info[key] for info in infos]))))
 
 
-def _checked_levels(levels: Sequence[tuple[Action, int]] | None) -> list[tuple[Action, int]]:
+def _checked_levels(levels: Sequence[Level] | None) -> list[Level]:
     try:
-        pairs = [(action, steps) for action, steps in levels or ()]
-    except (TypeError, ValueError):
+        rows: list[tuple[Any, ...]] = [tuple(level) for level in levels or ()]
+    except TypeError:
         raise TypeError(f"levels is a list of (action, steps); got {levels!r}") from None
-    for action, _ in pairs:
+    checked: list[Level] = []
+    for row in rows:
+        if len(row) not in (2, 3):
+            raise TypeError(f"levels is a list of (action, steps) or (action, steps, integrator); got {row!r}")
+        action, steps, *named = row
         if not isinstance(action, Action):
             raise TypeError(f"levels is a list of (action, steps); got {action!r} as an action")
-    return [(action, count("steps of a level", steps, 1)) for action, steps in pairs]
+        for name in named:
+            if name not in _plaq.INTEGRATORS:
+                raise ValueError(unknown("integrator", name, _plaq.INTEGRATORS))
+        checked.append((action, count("steps of a level", steps, 1), *named))
+    return checked

@@ -17,7 +17,7 @@ from plaq.concepts import Action, Sum, Vector, checked_action
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import one_of, sequence, whole_number
 from plaq.ground.rng import Rng, seed_of
-from plaq.samplers.hmc import HMC
+from plaq.samplers.hmc import HMC, Level
 from plaq.samplers.tuning import Tuning
 from plaq.training.batches import batch_size, held_back
 from plaq.training.checkpoint import checkpoint_path
@@ -62,7 +62,7 @@ class SelfLearningHMC(HMC):
     steps : int, optional
         Steps of the outermost level. None takes the number at which a trial trajectory of the proposal alone keeps its
         own energy to 1.
-    levels : sequence of (Action, int), optional
+    levels : sequence of (Action, int) or (Action, int, str), optional
         As of :class:`plaq.HMC`, of terms of the proposal.
 
     Raises
@@ -103,7 +103,7 @@ class SelfLearningHMC(HMC):
         length: float = 1.0,
         steps: int | None = None,
         integrator: str = "omelyan2",
-        levels: Sequence[tuple[Action, int]] | None = None,
+        levels: Sequence[Level] | None = None,
         on_failure: str = "raise",
     ) -> None:
         checked_action("target", target)
@@ -194,7 +194,7 @@ class SelfLearningHMC(HMC):
         """The proposal by itself, with the same levels."""
         terms = self.proposal.terms()
         back = {number: terms[n] for n, number in enumerate(self._numbers)}
-        levels = [(Sum(tuple(back[n] for n in numbers)), steps or 1) for numbers, steps, _ in self._scales[1:]]
+        levels = [(Sum(tuple(back[n] for n in numbers)), steps or 1, name) for numbers, steps, name in self._scales[1:]]
         return HMC(
             self.proposal,
             length=self.length,
@@ -495,7 +495,8 @@ def _check_partner(term: Action, partner: Action) -> None:
     ours, theirs = _operators(term.spec()), _operators(partner.spec())
     if len(ours) != len(theirs):
         raise ValueError(
-            f"the proposal has {len(ours)} pseudofermions in {term!r}; its partner {partner!r} has {len(theirs)}"
+            f"the proposal has {len(ours)} pseudofermions in {term!r}; its partner {partner!r} has {len(theirs)}: map "
+            "the parts of a split determinant one by one, as in sum((Mapped(t, net) for t in quarks.terms()), gauge)"
         )
     for mine, other in zip(ours, theirs, strict=True):
         for name, what in (("kind", "operators"), ("boundary", "boundary conditions")):

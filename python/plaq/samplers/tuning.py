@@ -130,12 +130,12 @@ class Scan:
     r"""Trajectories from the same fields with the same momenta at several steps, so that their delta_h differ by the
     steps alone.
 
-    At small steps :math:`\delta H = \sum_l x_l (\epsilon_l/\epsilon_l^0)^p` with one number for each level and
-    trajectory: of the energy that a symmetric integrator conserves, H + sum_l eps_l^p C_l, the difference of C_l
-    between the ends.
+    At small steps :math:`\delta H = \sum_l x_l (\epsilon_l/\epsilon_l^0)^{p_l}`, p_l the order of the level's
+    integrator, with one number for each level and trajectory: of the energy that a symmetric integrator conserves,
+    H + sum_l eps_l^p C_l, the difference of C_l between the ends.
     """
 
-    order: int
+    orders: Sequence[int]
     base: Steps
     parts: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     """x_l, ``[level][trajectory]``."""
@@ -149,7 +149,8 @@ class Scan:
 
     def scales(self, steps: Steps) -> NDArray[np.float64]:
         """What each level's part is multiplied by at other steps."""
-        return (np.cumprod(self.base) / np.cumprod(steps)) ** float(self.order)
+        found: NDArray[np.float64] = (np.cumprod(self.base) / np.cumprod(steps)) ** np.array(self.orders, float)
+        return found
 
     def fit(self, delta_h: NDArray[np.float64]) -> None:
         """Find the parts from delta_h, ``[setting][trajectory]``."""
@@ -178,24 +179,25 @@ class Scan:
                 MOST_INNER,
             )
             chosen.append(trial)
-        outer = self.base[0] * (self.width(tuple(chosen)) / aim) ** (1 / self.order)
+        outer = self.base[0] * (self.width(tuple(chosen)) / aim) ** (1 / min(self.orders))
         return (max(1, math.ceil(outer - 1e-6)), *chosen[1:])
 
 
-def first_inner(forces: Sequence[float], drift: float) -> list[int]:
+def first_inner(forces: Sequence[float], drifts: Sequence[float]) -> list[int]:
     """Steps of the inner levels such that step size times force is the same on all of them (hep-lat/0506011)."""
-    ratios = [drift * inner / max(outer, 1e-300) for outer, inner in itertools.pairwise(forces)]
+    pairs = zip(drifts, itertools.pairwise(forces), strict=False)
+    ratios = [drift * inner / max(outer, 1e-300) for drift, (outer, inner) in pairs]
     return [min(max(1, math.ceil(ratio - 0.1)), MOST_INNER) for ratio in ratios]
 
 
 def scanned(
-    advance: Advance, state: Any, start: Steps, order: int, trajectories: int, aim: float, most: int
+    advance: Advance, state: Any, start: Steps, orders: Sequence[int], trajectories: int, aim: float, most: int
 ) -> tuple[Steps, Scan, NDArray[np.float64], list[Info]]:
     """The best steps, the scan that found them, delta_h of trajectories with them, and reports on the base ones."""
     base, number = start, 0
     infos: list[Info] = []
     while True:
-        scan, starts = Scan(order, base), []
+        scan, starts = Scan(orders, base), []
         rows: list[list[float]] = []
         while len(rows) < trajectories:
             end, info = advance(base, state, number)
@@ -228,5 +230,5 @@ def scanned(
         if width <= LENIENCE * aim or best[0] >= most:
             return best, scan, np.array(seen), infos
         # Steps this coarse are beyond the law: what is seen there decides.
-        more = min(CAREFUL, (width / aim) ** (1 / order))
+        more = min(CAREFUL, (width / aim) ** (1 / min(orders)))
         best = (min(max(best[0] + 1, math.ceil(more * best[0])), most), *best[1:])
