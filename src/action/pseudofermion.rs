@@ -380,18 +380,17 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         Ok(())
     }
 
-    /// The operators on a field; those of the last field are kept, since value and force are asked for one after the other.
+    /// The operators on a field; those of the last field are kept, since value and force are asked for one after the other. They are made
+    /// without the lock: a thread of the pool that waits takes up other work, which may ask for it.
     fn bind(&self, q: &GaugeField<R, N>) -> Result<Arc<Quarks<R, N>>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((stamp, quarks)) = &*kept
-            && *stamp == q.stamp()
-        {
-            return Ok(quarks.clone());
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *kept() {
+            Some((stamp, quarks)) if *stamp == q.stamp() => return Ok(quarks.clone()),
+            other => *other = None,
         }
-        *kept = None;
         let heavy = self.over.as_ref().map(|over| over.family.on(q)).transpose()?;
         let quarks = Arc::new(Quarks { light: self.family.on(q)?, heavy });
-        *kept = Some((q.stamp(), quarks.clone()));
+        *kept() = Some((q.stamp(), quarks.clone()));
         Ok(quarks)
     }
 }

@@ -40,12 +40,13 @@ impl AnySampler {
     /// One update of a gauge field.
     pub fn step(&self, field: &AnyGauge, draws: Draws) -> Result<(AnyGauge, Info)> {
         with_gauge!(field, field => {
-            let (field, info) = self.on_pool(field, || self.links(field, draws))?;
+            let (field, info) = self.links(field, draws)?;
             Ok((field.into(), info))
         })
     }
 
-    /// Supplied functions are called on the thread of the caller, whose settings (of torch or JAX, say) they may count on.
+    /// Supplied functions are called on the thread of the caller, whose settings (of torch or JAX, say) they may count on. Nothing is
+    /// compiled in there: a thread of the pool that waits takes up other work, which must not ask for a lock that the thread holds.
     fn on_pool<R: Real, const N: usize, T: Send>(
         &self,
         field: &GaugeField<R, N>,
@@ -63,26 +64,21 @@ impl AnySampler {
         draws: Draws,
     ) -> Result<(GaugeField<R, N>, Info)> {
         let SamplerSpec::Heatbath { action, overrelaxation } = &self.spec else {
-            return self.trajectory(field, draws);
+            let hmc = self.hmc(field)?;
+            let (field, info) = self.on_pool(field, || hmc.step(field, draws))?;
+            return Ok((field, Info::Hmc(info)));
         };
         let lattice = field.lattice();
         let heatbath = self.compiled.get(lattice, || {
             let action = LoopAction::new(lattice, all_loops(action, lattice.extents())?);
             Heatbath::new(action, lattice, *overrelaxation)
         })?;
-        let (field, info) = heatbath.step(field, draws.seed, draws.sweep)?;
+        let (field, info) = self.on_pool(field, || heatbath.step(field, draws.seed, draws.sweep))?;
         Ok((field, Info::Colors(info.colors)))
     }
 
     /// One update of a scalar field.
     pub fn step_scalar(&self, field: &ScalarField<f64>, draws: Draws) -> Result<(ScalarField<f64>, Info)> {
-        self.trajectory(field, draws)
-    }
-
-    fn trajectory<Q: Described>(&self, field: &Q, draws: Draws) -> Result<(Q, Info)>
-    where
-        Q::Scalar: Real<Total = f64>,
-    {
         let (field, info) = self.hmc(field)?.step(field, draws)?;
         Ok((field, Info::Hmc(info)))
     }
@@ -106,8 +102,8 @@ impl AnySampler {
         lesson: Lesson,
     ) -> Result<(AnyGauge, HmcInfo, Vec<Objective<f64>>)> {
         with_gauge!(field, field => {
-            let step = || self.hmc(field)?.with_parameters(theta)?.step_and_learn(field, draws, lesson);
-            let (field, info, lessons) = self.on_pool(field, step)?;
+            let hmc = self.hmc(field)?.with_parameters(theta)?;
+            let (field, info, lessons) = self.on_pool(field, || hmc.step_and_learn(field, draws, lesson))?;
             Ok((field.into(), info, lessons))
         })
     }
@@ -115,7 +111,8 @@ impl AnySampler {
     /// A trajectory and the way back.
     pub fn there_and_back(&self, field: &AnyGauge, draws: Draws) -> Result<(AnyGauge, [f64; 2])> {
         with_gauge!(field, field => {
-            let (end, energies) = self.on_pool(field, || self.hmc(field)?.there_and_back(field, draws))?;
+            let hmc = self.hmc(field)?;
+            let (end, energies) = self.on_pool(field, || hmc.there_and_back(field, draws))?;
             Ok((end.into(), energies))
         })
     }

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 
 import numpy as np
 import plaq as pq
@@ -210,6 +211,31 @@ def test_two_python_threads_sample_two_chains_at_once():
     for thread in threads:
         thread.join()
     assert all(same(found[name], chain) for (name, _), chain in zip(jobs, expected, strict=True))
+
+
+def test_python_threads_share_one_sampler_with_quarks():
+    """Their trajectories run on the pool, whose threads take up each other's work while they wait: no lock stops them."""
+    quarks = pq.actions.Pseudofermion(pq.dirac.Staggered(0.5), n_flavors=4)
+    sampler = pq.HMC(pq.actions.Wilson(5.5) + quarks, length=0.1, steps=2)
+    U = pq.GaugeField.hot((8, 8, 8, 4), rng=1)
+
+    def chain(seed, one):
+        return one.run(U, 3, rng=seed, progress=False)
+
+    pq.set_num_threads(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = [chain(seed, pq.HMC(sampler.action, length=0.1, steps=2)) for seed in range(4)]
+        found = {}
+        threads = [
+            threading.Thread(target=lambda seed=seed: found.update({seed: chain(seed, sampler)}), daemon=True)
+            for seed in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    assert all(same(found[seed], expected[seed]) for seed in range(4))
 
 
 def ticks_during(call):

@@ -75,11 +75,6 @@ class SolveInfo(metaclass=Explained):
     seconds: float
     history: NDArray[np.float64] = field(repr=False)
 
-    @classmethod
-    def since(cls, began: float, info: dict[str, Any]) -> SolveInfo:
-        """From the numbers of the core."""
-        return cls(seconds=time.perf_counter() - began, history=np.asarray(info.pop("history")), **info)
-
 
 @dataclass(frozen=True)
 class Spectrum(metaclass=Explained):
@@ -120,6 +115,11 @@ class Spectrum(metaclass=Explained):
     applications: int
     seconds: float
     vectors: Spinors | None = field(default=None, repr=False)
+
+
+def since(began: float, info: dict[str, Any]) -> SolveInfo:
+    """What a solve cost, from the numbers of the core."""
+    return SolveInfo(seconds=time.perf_counter() - began, history=np.asarray(info.pop("history")), **info)
 
 
 def tolerance(tol: float) -> float:
@@ -373,7 +373,7 @@ class Operator(Applied, Rebuilt):
                 failure.best = self._returned(np.reshape(failure.best, columns.shape), leading)
             failure.history = np.asarray(failure.history)
             raise
-        return self._returned(x, leading), SolveInfo.since(began, info)
+        return self._returned(x, leading), since(began, info)
 
     def solve_shifted(
         self, b: ArrayLike, shifts: ArrayLike, *, tol: float = 1e-10, max_iterations: int = 10_000
@@ -424,7 +424,7 @@ class Operator(Applied, Rebuilt):
         with said_when_long(lambda seconds: self._long_solve(seconds, len(columns), most)):
             x, info = self._core.solve_shifted(columns, sigma.tolist(), tol, most)
         x = x.reshape(-1, *columns.shape[1:])
-        return self._returned(x, (len(sigma), *leading)), SolveInfo.since(began, info)
+        return self._returned(x, (len(sigma), *leading)), since(began, info)
 
     def _long_solve(self, seconds: float, columns: int, most: int) -> str:
         return (
