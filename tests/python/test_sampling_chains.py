@@ -214,7 +214,7 @@ def test_two_python_threads_sample_two_chains_at_once():
 
 
 def test_python_threads_share_one_sampler_with_quarks():
-    """Their trajectories run on the pool, whose threads take up each other's work while they wait: no lock stops them."""
+    """Trajectories on the pool: its threads take up each other's work while they wait, and no lock stops them."""
     quarks = pq.actions.Pseudofermion(pq.dirac.Staggered(0.5), n_flavors=4)
     sampler = pq.HMC(pq.actions.Wilson(5.5) + quarks, length=0.1, steps=2)
     U = pq.GaugeField.hot((8, 8, 8, 4), rng=1)
