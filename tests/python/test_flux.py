@@ -352,9 +352,12 @@ def test_figure_of_fluxes_and_demo(tmp_path):
     from plaq.cli.demos.flux import flux
 
     lines = []
-    found = flux(lines.append, draws=20, thin=2, mus=(0.0, 1.1), figure=tmp_path / "flux.png")
+    figure = tmp_path / "flux.png"
+    found = flux(lines.append, draws=20, thin=2, mus=(0.0, 1.1), train=20, epochs=1, figure=figure)
     assert len(found) == 4
-    assert "mass" in lines[-2]
+    assert any("mass from the propagator" in line for line in lines)
+    assert [line[:2] for line in lines if "validation loss" in line] == ["EQ", "ST"]
+    assert sum("  EQ " in line and "  ST " in line for line in lines) == 2
     assert (tmp_path / "flux.png").stat().st_size > 10_000
     with pytest.raises(TypeError, match="integers"):
         pq.plot.fluxes(np.zeros((2, 3, 3)))

@@ -1,4 +1,4 @@
-"""Complex scalar field at chemical potential: the Silver Blaze plateau, the transition, worms beside exact values."""
+"""Complex scalar field at chemical potential: plateau and transition by worms, exactly, and as networks see them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plaq import datasets
 from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.flux.exact import transfer_matrix
+from plaq.nn.zoo import zoo
 from plaq.plot.figure import dress, new_figure
 from plaq.plot.fluxes import fluxes
 from plaq.plot.style import COLORS, GREY
 from plaq.samplers.ensemble import FluxEnsemble
 from plaq.samplers.worm import Worm
 from plaq.statistics import Estimate
+from plaq.training.optimizers import Adam
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +28,8 @@ Array = NDArray[np.float64]
 ETA, LAM = 4.01, 1.0
 MUS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2)
 SHAPES = ((2, 40), (10, 40))
+TRAINED_AT = 1.05
+NETWORKS = {"EQ": ("equivariant", COLORS[2], "x"), "ST": ("strided", COLORS[3], "+")}
 
 
 @demonstration
@@ -34,10 +39,15 @@ def flux(
     draws: int = 400,
     thin: int = 10,
     mus: Sequence[float] = MUS,
+    train: int = 400,
+    epochs: int = 12,
     seed: int = 1,
     figure: str | Path = OWN,
 ) -> dict[tuple[tuple[int, ...], float], FluxEnsemble]:
     """eta = 4.01, lambda = 1 in two dimensions: n and the mean of abs(phi)^2 against mu, with the exact narrow lattice.
+
+    An equivariant and a strided network of arXiv 2103.14686 (task 1) learn both numbers of a configuration on the wide
+    lattice at mu = 1.05, and predict them at all mu.
 
     Parameters
     ----------
@@ -45,6 +55,8 @@ def flux(
         Configurations of each ensemble, updates between them, seed.
     mus : sequence of float
         Chemical potentials, the first one 0: its propagator has the mass at which the plateau ends.
+    train, epochs : int
+        Configurations that the networks learn from (a fifth of them for validation), and how often they see them.
 
     Returns
     -------
@@ -63,10 +75,40 @@ def flux(
         say(f"  {shape[0]}x{shape[1]}, mu = {mu:<4g}  n = {_text(n)}, |phi|^2 = {_text(phi2)}{exact}")
     mass = found[wide, mus[0]].effective_mass(wide[-1] // 12)
     say(f"mass from the propagator at mu = {mus[0]:g} on {wide[0]}x{wide[1]}: {mass}; n rises from 0 beyond it")
-    drawing = _draw(found, matrix, mus, mass.mean)
+    predicted = _predictions(say, found, mus, train, epochs, seed)
+    drawing = _draw(found, matrix, mus, mass.mean, predicted)
     drawing.savefig(figure, dpi=150)
+    say(f"the networks saw mu = {TRAINED_AT} alone: elsewhere they extrapolate")
     say(f"figure: {figure}")
     return found
+
+
+def _predictions(say: Say, found: Any, mus: Sequence[float], train: int, epochs: int, seed: int) -> dict[str, Array]:
+    """n and the mean of abs(phi)^2 at all mu on the wide lattice, ``[mu, number]``, of either network."""
+    wide = SHAPES[1]
+    data = datasets.flux_regression(train, wide, mu=TRAINED_AT, eta=ETA, lam=LAM, progress=False, rng=seed + 100)
+    held, predicted = max(1, train // 5), {}
+    for name, (kind, *_) in NETWORKS.items():
+        net = zoo.build(f"task1/{name}", dtype="float32", rng=seed)
+        history = net.fit(
+            data.x[held:],
+            data.y[held:],
+            validation=(data.x[:held], data.y[:held]),
+            epochs=epochs,
+            batch=min(50, train - held),
+            optimizer=Adam(3e-3),
+            rng=seed,
+            progress=False,
+        )
+        loss = history.validation.min()
+        say(f"{name} ({kind}) learns {train - held} configurations at mu = {TRAINED_AT}: validation loss {loss:.1e}")
+        inputs = [np.concatenate([found[wide, mu].k, found[wide, mu].l], axis=1) for mu in mus]
+        predicted[name] = np.array([net(x.astype(np.float32)).mean(axis=0) for x in inputs])
+    for j, mu in enumerate(mus):
+        n, phi2 = (_text(_estimate(found[wide, mu], observable)) for observable in ("density", "phi2"))
+        each = "".join(f"  {name} {means[j][0]:.4f}, {means[j][1]:.4f}" for name, means in predicted.items())
+        say(f"  mu = {mu:<4g} worm {n}, {phi2}{each}")
+    return predicted
 
 
 def _estimate(ensemble: FluxEnsemble, name: str) -> Estimate:
@@ -79,19 +121,22 @@ def _text(estimate: Estimate) -> str:
     return f"{estimate.mean:.5f}" if estimate.error == 0 else str(estimate)
 
 
-def _draw(found: Any, matrix: Any, mus: Sequence[float], mass: float) -> "Figure":
+def _draw(found: Any, matrix: Any, mus: Sequence[float], mass: float, predicted: dict[str, Array]) -> "Figure":
     drawing = new_figure((10.5, 3.6))
     panels = drawing.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
     fine = np.linspace(min(mus), max(mus), 200)
-    for ax, name, exact, label in (
-        (panels[0], "density", matrix.density, "$n$"),
-        (panels[1], "phi2", matrix.phi_squared, r"$\langle|\phi|^2\rangle$"),
+    for ax, name, exact, label, number in (
+        (panels[0], "density", matrix.density, "$n$", 0),
+        (panels[1], "phi2", matrix.phi_squared, r"$\langle|\phi|^2\rangle$", 1),
     ):
         ax.plot(fine, [exact(mu) for mu in fine], color=COLORS[0], lw=1, label=f"exact, {_size(SHAPES[0])}")
         for shape, color in zip(SHAPES, COLORS, strict=False):
             estimates = [_estimate(found[shape, mu], name) for mu in mus]
             values, errors = ([getattr(each, part) for each in estimates] for part in ("mean", "error"))
             ax.errorbar(mus, values, errors, fmt="o", ms=3.5, color=color, label=f"worm, {_size(shape)}", capsize=2)
+        for network, (kind, color, marker) in NETWORKS.items():
+            means = predicted[network][:, number]
+            ax.plot(mus, means, marker, ms=8, mew=1.2, color=color, label=f"{kind} network, {_size(SHAPES[1])}")
         ax.axvline(mass, color=GREY, lw=0.8, ls="--")
         ax.set(xlabel=r"$\mu$", ylabel=label)
         dress(ax)
