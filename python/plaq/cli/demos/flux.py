@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaq import datasets
+import plaq.datasets as datasets
 from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.flux.exact import transfer_matrix
 from plaq.nn.zoo import zoo
