@@ -200,6 +200,7 @@ fn products<R: Real, const W: usize, const M: usize, const P: usize>(
     sums
 }
 
+// Blocks have at most four positions: longer loops stay loops (`.cargo/config.toml`), with their sums in memory.
 struct Forward<'a, R, const W: usize> {
     layer: &'a Linear,
     weights: &'a Weights<R>,
@@ -253,8 +254,8 @@ impl<R: Real, const W: usize> Work for Forward<'_, R, W> {
     fn run(self) {
         match (self.layer.windows.outputs, R::REGISTERS) {
             (1, _) => self.blocks::<1, 1>(),
-            (_, 1) => self.blocks::<6, 2>(),
-            (_, 2) => self.blocks::<6, 1>(),
+            (_, 1) => self.blocks::<4, 2>(),
+            (_, 2) => self.blocks::<4, 1>(),
             _ => self.blocks::<3, 1>(),
         }
     }
@@ -309,8 +310,8 @@ impl<R: Real, const W: usize> Work for Pull<'_, R, W> {
     fn run(self) {
         match (self.layer.windows.outputs, R::REGISTERS) {
             (1, _) => self.blocks::<1, 1>(),
-            (_, 1) => self.blocks::<6, 2>(),
-            (_, 2) => self.blocks::<6, 1>(),
+            (_, 1) => self.blocks::<4, 2>(),
+            (_, 2) => self.blocks::<4, 1>(),
             _ => self.blocks::<3, 1>(),
         }
     }
@@ -378,7 +379,7 @@ impl<R: Real, const W: usize> Work for Differentiate<'_, R, W> {
     #[inline(always)]
     fn run(self) {
         match R::REGISTERS {
-            1 => self.blocks::<8, 2>(),
+            1 => self.blocks::<4, 2>(),
             2 => self.blocks::<4, 1>(),
             _ => self.blocks::<2, 1>(),
         }
