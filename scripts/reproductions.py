@@ -131,28 +131,28 @@ def dynamical_quarks():
 
 def eight_flavours():
     """SU(2) with eight light staggered flavours from two starts, and both together."""
-    stored, rows = read("dynamical_quarks.json").get("eight", {}), []
-    names = ("plaquette", "condensate", "polyakov")
-    both = {name: [row[name][:2] for row in stored.values()] for name in names}
-    averages = {name: {each: row[each][:2] for each in names} for name, row in stored.items()}
-    averages["both"] = {
-        name: [sum(mean for mean, _ in each) / len(each), math.hypot(*(error for _, error in each)) / len(each)]
-        for name, each in both.items()
-    }
-    reference = next(iter(stored.values()))["reference"]
-    rows.append(["reference", 9491, *(cell for name in names for cell in (short(*reference[name]), "")), "", ""])
-    for name, found in averages.items():
+    stored, names = read("dynamical_quarks.json").get("eight", {}), ("plaquette", "condensate", "polyakov")
+    starts = list(stored.values())
+    reference = starts[0]["reference"]
+    counts = [row["trajectories"] - row["left_out"] for row in starts]
+    lines = [
+        (
+            name,
+            count,
+            {each: row[each][:2] for each in names},
+            [f"{row['acceptance']:.3f}", short(*row["exp_minus_delta_h"][:2])],
+        )
+        for (name, row), count in zip(stored.items(), counts, strict=True)
+    ]
+    means = {name: math.fsum(row[name][0] for row in starts) / len(starts) for name in names}
+    errors = {name: math.hypot(*(row[name][1] for row in starts)) / len(starts) for name in names}
+    lines.append(("both", sum(counts), {name: (means[name], errors[name]) for name in names}, ["", ""]))
+    rows = [["reference", 9491, *(cell for name in names for cell in (short(*reference[name]), "")), "", ""]]
+    for name, count, found, facts in lines:
         cells = []
         for each in names:
             (mean, error), (wanted, theirs) = found[each], reference[each]
             cells += [short(mean, error), f"{(mean - wanted) / math.hypot(error, theirs):+.1f}"]
-        row = stored.get(name)
-        count = (
-            row["trajectories"] - row["left_out"]
-            if row
-            else sum(each["trajectories"] - each["left_out"] for each in stored.values())
-        )
-        facts = [f"{row['acceptance']:.3f}", short(*row["exp_minus_delta_h"][:2])] if row else ["", ""]
         rows.append([name, count, *cells, *facts])
     head = ["", "trajectories", "plaquette", "sigma", "tr D^-1/V", "sigma", "abs Polyakov", "sigma"]
     return table([*head, "acceptance", "<exp(-dH)>"], rows)

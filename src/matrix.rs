@@ -13,6 +13,12 @@ pub struct Complex<R> {
     pub im: R,
 }
 
+impl From<Complex<f64>> for num_complex::Complex64 {
+    fn from(z: Complex<f64>) -> Self {
+        Self::new(z.re, z.im)
+    }
+}
+
 impl<R: Real> Complex<R> {
     /// `re + i im`.
     #[inline(always)]

@@ -571,11 +571,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
             })??;
         }
         match self.form {
-            Form::Even => {
-                let mut even = Vector::zero(&space);
-                even.copy_part(&phi);
-                Ok(Drawn { fields: vec![even], value: None })
-            }
+            Form::Even => Ok(Drawn { fields: vec![phi.part(Sites::Even)], value: None }),
             Form::Masked => {
                 phi.keep_even();
                 Ok(Drawn { fields: vec![phi], value: None })

@@ -13,6 +13,7 @@ use crate::memory;
 use crate::number::Real;
 use crate::solver::{
     Beside, Deflation, Eigen, EigenParams, Method, SolveInfo, SolveParams, eigenvalues, multishift_through, solve_with,
+    worst,
 };
 use num_complex::Complex64;
 use std::any::Any;
@@ -200,7 +201,7 @@ where
         if !even_odd {
             let (whole, small) = (Whole(quark), single.map(|quark| Whole(quark)));
             let small = small.as_ref().map(|small| small as &dyn LinearOperator<R::Single>);
-            let low = deflation(&whole, method, low.to_vec())?;
+            let low = deflation(&whole, method, low.iter().cloned())?;
             let beside = Beside { low: low.as_ref(), scales: None };
             return Ok((solve_with(&whole, small, method, beside, b, x, options.params)?, small.is_some()));
         }
@@ -210,17 +211,10 @@ where
         interrupt::poll()?;
         let source = reduced.reduce(b);
         interrupt::poll()?;
-        let mut even = Vector::zero(&source.space);
-        even.copy_part(x);
-        let low = low.iter().map(|v| {
-            let mut part = Vector::zero(&v.space.on(Sites::Even));
-            part.copy_part(v);
-            part
-        });
-        let low = deflation(reduced_operator(&reduced), method, low.collect())?;
+        let mut even = x.part(Sites::Even);
+        let low = deflation(reduced_operator(&reduced), method, low.iter().map(|v| v.part(Sites::Even)))?;
         // The residual of the whole system is that of the even sites; its size is measured against the whole source.
-        let scales = b.inner_each(b).into_iter().map(|z| z.re).collect();
-        let beside = Beside { low: low.as_ref(), scales: Some(scales) };
+        let beside = Beside { low: low.as_ref(), scales: Some(b.norms()) };
         let result = solve_with(reduced_operator(&reduced), small, method, beside, &source, &mut even, options.params);
         *x = reduced.complete(&even, b);
         let mut info = result?;
@@ -232,9 +226,9 @@ where
 fn deflation<R: Real<Total = f64>>(
     a: &dyn LinearOperator<R>,
     method: Method,
-    low: Vec<Vector<R>>,
+    low: impl ExactSizeIterator<Item = Vector<R>>,
 ) -> Result<Option<Deflation<R>>> {
-    if low.is_empty() { Ok(None) } else { Deflation::new(a, method == Method::Cg, low).map(Some) }
+    (low.len() > 0).then(|| Deflation::new(a, method == Method::Cg, low)).transpose()
 }
 
 fn reduced_operator<'a, R: Real>(reduced: &'a EvenOdd<'_, R>) -> &'a dyn LinearOperator<R> {
@@ -272,7 +266,8 @@ where
         columns: usize,
         options: &SolveOptions,
     ) -> Result<Solved> {
-        let bytes = memory::product(&[b.len() + low.len() / 5, 16], size_of::<Complex64>());
+        let vectors = |count: usize, length: usize| memory::product(&[count, length], size_of::<Complex64>());
+        let bytes = vectors(16, b.len()).saturating_add(vectors(3, low.len()));
         memory::require("a solve (16 vectors for each source, 3 for each low mode)", bytes)?;
         let b = self.vector(b, columns)?;
         interrupt::poll()?;
@@ -415,9 +410,5 @@ fn true_residual<R: Real<Total = f64>>(d: &dyn LinearOperator<R>, b: &Vector<R>,
     let mut r = Vector::zero(&b.space);
     d.apply(x, &mut r);
     r.axpy(-1.0, b);
-    let (left, scales) = (r.inner_each(&r), b.inner_each(b));
-    let ratio = |(r, b): (&crate::matrix::Complex<f64>, &crate::matrix::Complex<f64>)| {
-        if b.re > 0.0 { (r.re / b.re).sqrt() } else { 0.0 }
-    };
-    left.iter().zip(&scales).map(ratio).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a })
+    worst(&r.norms(), &b.norms())
 }

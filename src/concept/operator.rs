@@ -14,12 +14,12 @@ pub trait LinearOperator<R: Real>: Send + Sync {
     /// `out = A x`, and Re <x, out> of every column, without another pass over memory where the operator knows how.
     fn apply_and_inner(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
         self.apply(x, out);
-        x.inner_each(out).into_iter().map(|z| z.re).collect()
+        x.real_inner_each(out)
     }
     /// `out = A x`, and |out|^2 of every column.
     fn apply_and_norms(&self, x: &Vector<R>, out: &mut Vector<R>) -> Vec<R::Total> {
         self.apply(x, out);
-        out.inner_each(out).into_iter().map(|z| z.re).collect()
+        out.norms()
     }
     /// Whether A is Hermitian and positive, so that conjugate gradients solve it as it is.
     fn is_positive(&self) -> bool {

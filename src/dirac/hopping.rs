@@ -75,12 +75,11 @@ pub enum Sums<'a, R> {
 impl<R: Real> Sums<'_, R> {
     /// By a pass of its own.
     pub fn of(self, out: &Vector<R>) -> Vec<R::Total> {
-        let with = match self {
-            Self::Nothing => return Vec::new(),
-            Self::Norms => out,
-            Self::With(y) => y,
-        };
-        with.inner_each(out).into_iter().map(|z| z.re).collect()
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Norms => out.norms(),
+            Self::With(y) => y.real_inner_each(out),
+        }
     }
 }
 

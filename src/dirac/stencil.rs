@@ -271,9 +271,7 @@ impl<'a, R: Real> EvenOdd<'a, R> {
 
     /// b_e - H_eo A_oo^-1 b_o.
     pub fn reduce(&self, b: &Vector<R>) -> Vector<R> {
-        let (mut even, mut odd) = (Vector::zero(&b.space.on(Sites::Even)), Vector::zero(&b.space.on(Sites::Odd)));
-        even.copy_part(b);
-        odd.copy_part(b);
+        let (mut even, odd) = (b.part(Sites::Even), b.part(Sites::Odd));
         self.with_spare(&b.space, |spare| {
             self.quark.diagonal(&odd, false, true, spare);
             self.quark.hop(spare, Onto::Output(1.0), -1.0, false, &mut even);
@@ -283,8 +281,7 @@ impl<'a, R: Real> EvenOdd<'a, R> {
 
     /// The solution on all sites from the one on the even sites: x_o = A_oo^-1 (b_o - H_oe x_e).
     pub fn complete(&self, even: &Vector<R>, b: &Vector<R>) -> Vector<R> {
-        let mut odd = Vector::zero(&b.space.on(Sites::Odd));
-        odd.copy_part(b);
+        let mut odd = b.part(Sites::Odd);
         self.quark.hop(even, Onto::Output(1.0), -1.0, false, &mut odd);
         let mut whole = Vector::zero(&b.space);
         self.with_spare(&b.space, |spare| {

@@ -148,7 +148,7 @@ where
 {
     let size = size_of_val(items[0]) + size_of_val(items[1]);
     let [first, second] = items.map(|items| items.chunks_mut(CHUNK * per_site));
-    by_pieces::<R, _, _>(first.zip(second), size, &|start, (first, second)| {
+    in_chunks::<R, _, _>(first.zip(second), size, &|start, (first, second)| {
         R::vectorize(PairChunk { kernel, start, per_site, items: [first, second] });
     });
 }
@@ -161,11 +161,11 @@ where
     T: Send,
 {
     let size = size_of_val(items);
-    by_pieces::<R, _, _>(items.chunks_mut(CHUNK * per_site), size, &|start, items| work(start, items))
+    in_chunks::<R, _, _>(items.chunks_mut(CHUNK * per_site), size, &|start, items| work(start, items))
 }
 
 /// The same for pieces of any kind, one for each chunk, of `size` bytes together.
-fn by_pieces<R: Real, P: Send, T: Send>(
+fn in_chunks<R: Real, P: Send, T: Send>(
     pieces: impl Iterator<Item = P>,
     size: usize,
     work: &(dyn Fn(usize, &mut P) -> T + Sync),

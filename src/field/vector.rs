@@ -88,10 +88,12 @@ impl<R: Real> Vector<R> {
         self.store(&mut data);
         data
     }
-    /// Copies the part of a vector on all sites that lives here.
-    pub fn copy_part(&mut self, whole: &Self) {
-        let (start, length) = (self.space.range().0 * self.space.width(), self.values.len());
-        self.values.copy_from_slice(&whole.values[start..start + length]);
+    /// The part of a vector on all sites that lives on some.
+    pub fn part(&self, sites: Sites) -> Self {
+        let mut part = Self::zero(&self.space.on(sites));
+        let (start, length) = (part.space.range().0 * part.space.width(), part.values.len());
+        part.values.copy_from_slice(&self.values[start..start + length]);
+        part
     }
     /// Puts this part of a vector on all sites into it.
     pub fn put_into(&self, whole: &mut Self) {
@@ -114,17 +116,14 @@ impl<R: Real> Vector<R> {
     /// `self = a self + b x` with factors of their own for each column, or one for all; `x` may have one column for all.
     pub fn combine(&mut self, a: &[Complex64], b: &[Complex64], x: &Self) {
         let real = a.iter().chain(b).all(|z| z.im == 0.0);
-        let of = |factors: &[Complex64], column: usize| factors[column.min(factors.len() - 1)];
-        let both = |column| (of(a, column), of(b, column));
-        let factors: Vec<_> = (0..self.space.columns).map(both).collect();
+        let factors: Vec<_> = (0..self.space.columns).map(|n| [a, b].map(|factors| of_column(factors, n))).collect();
         let (components, shared) = (self.space.components, x.space.columns < self.space.columns);
         let kernel = Combine { factors: &factors, real, x: &x.values, components, shared };
         super::for_each::<R, _, _>(&kernel, self.space.width(), &mut self.values);
     }
     /// `self = a self + b x + c y` in one pass.
     pub fn combine_two(&mut self, a: &[Complex64], (b, x): (&[Complex64], &Self), (c, y): (&[Complex64], &Self)) {
-        let of = |factors: &[Complex64], column: usize| factors[column.min(factors.len() - 1)];
-        let factors: Vec<_> = (0..self.space.columns).map(|n| [of(a, n), of(b, n), of(c, n)]).collect();
+        let factors: Vec<_> = (0..self.space.columns).map(|n| [a, b, c].map(|factors| of_column(factors, n))).collect();
         let kernel = CombineTwo { factors: &factors, x: [&x.values, &y.values], components: self.space.components };
         super::for_each::<R, _, _>(&kernel, self.space.width(), &mut self.values);
     }
@@ -138,6 +137,14 @@ impl<R: Real> Vector<R> {
         let mut sum = Complex::zero();
         self.inner_each(other).into_iter().for_each(|x| sum += x);
         sum
+    }
+    /// Re sum conj(x) y of every column of y.
+    pub fn real_inner_each(&self, other: &Self) -> Vec<R::Total> {
+        self.inner_each(other).into_iter().map(|z| z.re).collect()
+    }
+    /// sum |x|^2 of every column.
+    pub fn norms(&self) -> Vec<R::Total> {
+        self.real_inner_each(self)
     }
     /// sum conj(x) y of every column of y; x may have one column for all.
     pub fn inner_each(&self, other: &Self) -> Vec<Complex<R::Total>> {
@@ -254,8 +261,13 @@ impl<R: Real> ItemKernel<Complex<R>> for KeepEven<'_> {
     }
 }
 
+/// The factor of a column, or the one for all.
+fn of_column(factors: &[Complex64], column: usize) -> Complex64 {
+    factors[column.min(factors.len() - 1)]
+}
+
 struct Combine<'a, R> {
-    factors: &'a [(Complex64, Complex64)],
+    factors: &'a [[Complex64; 2]],
     real: bool,
     x: &'a [Complex<R>],
     components: usize,
@@ -270,7 +282,7 @@ impl<R: Real> super::SiteKernel<R, Complex<R>> for Combine<'_, R> {
     fn at(&self, (): &mut (), vector: usize, items: &mut [Complex<R>]) -> R {
         let width = if self.shared { self.components } else { items.len() };
         let x = &self.x[vector * width..(vector + 1) * width];
-        for (n, (y, &(a, b))) in items.chunks_exact_mut(self.components).zip(self.factors).enumerate() {
+        for (n, (y, &[a, b])) in items.chunks_exact_mut(self.components).zip(self.factors).enumerate() {
             let first = if self.shared { 0 } else { n * self.components };
             let x = &x[first..first + self.components];
             let (a_re, a_im, b_re, b_im) = (R::splat(a.re), R::splat(a.im), R::splat(b.re), R::splat(b.im));
@@ -493,8 +505,7 @@ mod tests {
         let mut again = Vector::<R>::zero(&x.space);
         let mut total = 0.0;
         for sites in [Sites::Even, Sites::Odd] {
-            let mut part = Vector::<R>::zero(&x.space.on(sites));
-            part.copy_part(x);
+            let part = x.part(sites);
             let odd = usize::from(sites == Sites::Odd);
             let is_here = |n: usize| x.space.lattice.coordinates(n / 3).iter().sum::<usize>() % 2 == odd;
             let wanted: Vec<_> =
@@ -529,7 +540,7 @@ mod tests {
         let numbers: Vec<_> = (0..96).map(|n| Complex64::new(f64::from(n), 0.5)).collect();
         let mut x = Vector::<f64>::from_array(&two, &numbers);
         let norms: Vec<f64> = (0..2).map(|k| x.column(k).norm2()).collect();
-        assert_eq!(x.inner_each(&x).iter().map(|z| z.re).collect::<Vec<_>>(), norms);
+        assert_eq!(x.norms(), norms);
         let y = x.clone();
         x.combine(&[Complex64::ONE], &[Complex64::new(-1.0, 0.0), Complex64::ONE], &y);
         assert_eq!(x.column(0).norm2(), 0.0);

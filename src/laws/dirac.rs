@@ -83,11 +83,7 @@ fn adjoints_and_even_odd_forms() {
             let (x, y) = (noise(quark.space(), 5), noise(quark.space(), 6));
             assert!(check_adjoint(&whole, &x, &y) < 1e-13, "N={N} {extents:?} {spec:?}");
             let reduced = EvenOdd::new(quark).unwrap();
-            let even = |v: &Vector<f64>| {
-                let mut part = Vector::zero(&v.space.on(Sites::Even));
-                part.copy_part(v);
-                part
-            };
+            let even = |v: &Vector<f64>| v.part(Sites::Even);
             assert!(check_adjoint(&reduced, &even(&x), &even(&y)) < 1e-13);
             // D x = b has the even-odd equations as its consequence.
             let mut b = Vector::zero(quark.space());
@@ -451,7 +447,7 @@ fn dense(a: &dyn LinearOperator<f64>) -> Vec<Vec<Complex64>> {
         let (mut x, mut image) = (Vector::zero(a.space()), Vector::zero(a.space()));
         x.values[n] = crate::matrix::Complex::real(1.0);
         a.apply(&x, &mut image);
-        image.values.iter().map(|z| Complex64::new(z.re, z.im)).collect()
+        image.values.iter().map(|&z| z.into()).collect()
     };
     (0..count).map(column).collect()
 }

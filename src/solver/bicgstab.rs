@@ -1,6 +1,6 @@
 //! BiCGStab (van der Vorst 1992) for operators that are not Hermitian, any number of columns at once.
 
-use super::cg::{norms, worst};
+use super::cg::worst;
 use super::info::SolveInfo;
 use crate::concept::LinearOperator;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use num_complex::Complex64;
 
 /// sum conj(x) y of every column of some pairs.
 fn inners<R: Real<Total = f64>, const K: usize>(pairs: [[&Vector<R>; 2]; K]) -> [Vec<Complex64>; K] {
-    Vector::inners(pairs).map(|sums| sums.into_iter().map(|z| Complex64::new(z.re, z.im)).collect())
+    Vector::inners(pairs).map(|sums| sums.into_iter().map(Complex64::from).collect())
 }
 
 /// a / b, zero where that says nothing.
@@ -37,7 +37,7 @@ pub(super) fn iterate<R: Real<Total = f64>>(
     let shadow = r.clone();
     let (mut p, mut v, mut t) = (r.clone(), Vector::zero(&r.space), Vector::zero(&r.space));
     let [mut rho] = inners([[&shadow, r]]);
-    let mut rr = norms(r);
+    let mut rr = r.norms();
     let one = [Complex64::ONE];
     while rr.iter().zip(goals).any(|(rr, goal)| rr > goal) && info.iterations < max_iterations {
         interrupt::poll()?;

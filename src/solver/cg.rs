@@ -8,11 +8,6 @@ use crate::field::{self, Vector};
 use crate::interrupt;
 use crate::number::Real;
 
-/// |x|^2 of every column.
-pub(super) fn norms<R: Real<Total = f64>>(x: &Vector<R>) -> Vec<f64> {
-    x.inner_each(x).into_iter().map(|z| z.re).collect()
-}
-
 /// Improves `x` from its residual `r` until the recursion has |r|^2 <= `goals` in every column; `r` is used up.
 ///
 /// Ends early, without an error, where the iterations are used up, or where the operator turns out not to be positive.
@@ -26,7 +21,7 @@ pub(super) fn iterate<R: Real<Total = f64>>(
 ) -> Result<SolveInfo> {
     let mut info = SolveInfo::default();
     let (mut p, mut ap) = (r.clone(), Vector::zero(&r.space));
-    let mut rr = norms(r);
+    let mut rr = r.norms();
     let open = |rr: &[f64]| rr.iter().zip(goals).any(|(rr, goal)| rr > goal);
     while open(&rr) && info.iterations < max_iterations {
         interrupt::poll()?;
@@ -49,7 +44,7 @@ pub(super) fn iterate<R: Real<Total = f64>>(
 }
 
 /// The largest relative residual; NaN if one is.
-pub(super) fn worst(squares: &[f64], scales: &[f64]) -> f64 {
+pub fn worst(squares: &[f64], scales: &[f64]) -> f64 {
     let ratio = |(square, scale): (&f64, &f64)| if *scale > 0.0 { (square / scale).sqrt() } else { 0.0 };
     squares.iter().zip(scales).map(ratio).fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a })
 }

@@ -1,5 +1,6 @@
 //! Low modes taken out of a residual: the Galerkin solution of a system in the space of some vectors, which need not be eigenvectors.
 
+use super::lanczos::orthonormal;
 use crate::concept::LinearOperator;
 use crate::error::{Error, Result};
 use crate::field::Vector;
@@ -9,8 +10,8 @@ use faer::prelude::Solve;
 use faer::{Mat, Side};
 use num_complex::Complex64;
 
-/// Norms of what is left of a vector beside the others, below which it says nothing new.
-const NOTHING_NEW: f64 = 1e-4;
+/// Part of |v|^2 that is left of a vector beside the others, below which it says nothing new.
+const NOTHING_NEW: f64 = 1e-8;
 
 /// A space W with its images: `x += W (L^dagger A W)^-1 L^dagger r`, L = W where A is positive and solved as it is, else L = A W, which
 /// makes the new residual orthogonal to L.
@@ -22,23 +23,8 @@ pub struct Deflation<R> {
 
 impl<R: Real<Total = f64>> Deflation<R> {
     /// Of an operator, positive and solved as it is or not; vectors that depend on the others are left out.
-    pub fn new(a: &dyn LinearOperator<R>, positive: bool, candidates: Vec<Vector<R>>) -> Result<Self> {
-        let mut vectors: Vec<Vector<R>> = Vec::new();
-        for mut v in candidates {
-            interrupt::poll()?;
-            let norm = v.norm2().sqrt();
-            // Twice is enough (Parlett).
-            for _ in 0..2 {
-                for w in &vectors {
-                    v.combine(&[Complex64::ONE], &[-complex(w.inner(&v))], w);
-                }
-            }
-            let left = v.norm2().sqrt();
-            if left > NOTHING_NEW * norm.max(f64::MIN_POSITIVE) {
-                v.scale(1.0 / left);
-                vectors.push(v);
-            }
-        }
+    pub fn new(a: &dyn LinearOperator<R>, positive: bool, candidates: impl Iterator<Item = Vector<R>>) -> Result<Self> {
+        let vectors = orthonormal(candidates, NOTHING_NEW)?;
         let mut images = Vec::with_capacity(vectors.len());
         for v in &vectors {
             interrupt::poll()?;
@@ -48,7 +34,7 @@ impl<R: Real<Total = f64>> Deflation<R> {
         }
         let left = if positive { &vectors } else { &images };
         let count = vectors.len();
-        let matrix = Mat::from_fn(count, count, |i, j| complex(left[i].inner(&images[j])));
+        let matrix = Mat::from_fn(count, count, |i, j| Complex64::from(left[i].inner(&images[j])));
         let Ok(factors) = matrix.llt(Side::Lower) else {
             return Err(Error::value("the operator is singular in the space of the vectors of deflate"));
         };
@@ -61,7 +47,7 @@ impl<R: Real<Total = f64>> Deflation<R> {
     pub(super) fn improve(&self, x: &mut Vector<R>, r: &Vector<R>, goals: &[f64]) {
         let left = self.left.as_ref().unwrap_or(&self.vectors);
         let along: Vec<Vec<Complex64>> =
-            left.iter().map(|v| v.inner_each(r).into_iter().map(complex).collect()).collect();
+            left.iter().map(|v| v.inner_each(r).into_iter().map(Complex64::from).collect()).collect();
         for (j, w) in self.vectors.iter().enumerate() {
             let step: Vec<_> = (0..r.space.columns)
                 .map(|column| match goals[column].is_infinite() {
@@ -72,8 +58,4 @@ impl<R: Real<Total = f64>> Deflation<R> {
             x.combine(&[Complex64::ONE], &step, w);
         }
     }
-}
-
-fn complex(z: crate::matrix::Complex<f64>) -> Complex64 {
-    Complex64::new(z.re, z.im)
 }

@@ -390,8 +390,7 @@ impl<R: Real<Total = f64>> Basis<'_, R> {
 
 /// Subtracts from `v` what it has of `u`.
 fn take_out<R: Real<Total = f64>>(u: &Vector<R>, v: &mut Vector<R>) -> Complex64 {
-    let z = u.inner(v);
-    let z = Complex64::new(z.re, z.im);
+    let z = Complex64::from(u.inner(v));
     v.combine(&[Complex64::ONE], &[-z], u);
     z
 }
@@ -414,42 +413,50 @@ fn eigen(matrix: &Mat<Complex64>, m: usize) -> Result<(Vec<f64>, Mat<Complex64>)
     Ok((values, found.U().to_owned()))
 }
 
+/// Orthonormal vectors of the space of some, orthogonalised twice; those of which the others leave less than a part of |v|^2 are left out.
+pub(super) fn orthonormal<R: Real<Total = f64>>(
+    vectors: impl Iterator<Item = Vector<R>>,
+    least: f64,
+) -> Result<Vec<Vector<R>>> {
+    let mut basis: Basis<'_, R> =
+        Basis { locked: &[], vectors: Vec::new(), matrix: Mat::zeros(0, 0), next: None, scale: 0.0 };
+    for mut v in vectors {
+        interrupt::poll()?;
+        let before = v.norm2();
+        basis.orthogonalize(&mut v);
+        let norm = v.norm2();
+        // What the others have already adds nothing.
+        if norm > least * before {
+            v.scale(1.0 / norm.sqrt());
+            basis.vectors.push(v);
+        }
+    }
+    Ok(basis.vectors)
+}
+
 /// Eigenvalues, vectors and residuals of a Hermitian operator in the space of some vectors, ascending.
 pub fn rayleigh_ritz<'b, R: Real<Total = f64> + 'b>(
     a: &dyn LinearOperator<R>,
     vectors: impl Iterator<Item = &'b Vector<R>>,
 ) -> Result<Eigen<R>> {
-    let mut basis: Basis<'_, R> =
-        Basis { locked: &[], vectors: Vec::new(), matrix: Mat::zeros(0, 0), next: None, scale: 0.0 };
-    for v in vectors {
-        interrupt::poll()?;
-        let mut v = v.clone();
-        let before = v.norm2();
-        basis.orthogonalize(&mut v);
-        let norm = v.norm2();
-        // What the others have already adds nothing.
-        if norm > 1e-12 * before {
-            v.scale(1.0 / norm.sqrt());
-            basis.vectors.push(v);
-        }
-    }
-    let m = basis.vectors.len();
+    let basis = orthonormal(vectors.cloned(), 1e-12)?;
+    let m = basis.len();
     let mut image = Vector::zero(a.space());
     let mut matrix = Mat::zeros(m, m);
     for j in 0..m {
         interrupt::poll()?;
-        a.apply(&basis.vectors[j], &mut image);
+        a.apply(&basis[j], &mut image);
         for i in 0..m {
-            let z = basis.vectors[i].inner(&image);
-            matrix[(i, j)] += Complex64::new(z.re, z.im) * 0.5;
-            matrix[(j, i)] += Complex64::new(z.re, -z.im) * 0.5;
+            let z = Complex64::from(basis[i].inner(&image));
+            matrix[(i, j)] += z * 0.5;
+            matrix[(j, i)] += z.conj() * 0.5;
         }
     }
     let (values, turned) = eigen(&matrix, m)?;
     let (mut vectors, mut residuals) = (Vec::with_capacity(m), Vec::with_capacity(m));
     for (n, &value) in values.iter().enumerate() {
         let coefficients: Vec<_> = (0..m).map(|row| turned[(row, n)]).collect();
-        let v = sum(&basis.vectors, &coefficients);
+        let v = sum(&basis, &coefficients);
         a.apply(&v, &mut image);
         image.axpy(-value, &v);
         residuals.push(image.norm2().sqrt());

@@ -8,7 +8,7 @@ mod lanczos;
 mod rational;
 mod solve;
 
-pub use cg::multishift;
+pub use cg::{multishift, worst};
 pub use deflation::Deflation;
 pub use info::{SolveInfo, SolveParams};
 pub use lanczos::{Eigen, EigenParams, eigenvalues};

@@ -1,7 +1,7 @@
 //! Solves whose true residual is checked: the recursion of a method is restarted from b - A x until that is small enough. With an inner
 //! operator in single precision this is iterative refinement (mixed precision).
 
-use super::cg::{norms, worst};
+use super::cg::worst;
 use super::deflation::Deflation;
 use super::info::{SolveInfo, SolveParams, not_converged};
 use super::{bicgstab, cg};
@@ -96,7 +96,7 @@ fn refine<R: Real<Total = f64>, S: Real<Total = f64>>(
     params: SolveParams,
 ) -> Result<SolveInfo> {
     let mut info = SolveInfo::default();
-    let mut scales = norms(b);
+    let mut scales = b.norms();
     if let Some(bounds) = beside.scales {
         scales.iter_mut().zip(bounds).for_each(|(scale, bound)| *scale = scale.min(bound));
     }
@@ -118,7 +118,7 @@ fn refine<R: Real<Total = f64>, S: Real<Total = f64>>(
         residual(a, b, x, &mut r);
         interrupt::poll()?;
         info.applications += 1;
-        let squares = norms(&r);
+        let squares = r.norms();
         info.residual = worst(&squares, &scales);
         if squares.iter().any(|square| !square.is_finite()) {
             let why = "numbers that are not finite appeared: look at the links, the mass and the first guess";
@@ -156,7 +156,7 @@ fn refine<R: Real<Total = f64>, S: Real<Total = f64>>(
             Some(single) => {
                 let mut small = r.convert::<S>(&single.space().lattice)?;
                 let mut step = Vector::zero(&small.space);
-                let own = norms(&small);
+                let own = small.norms();
                 let goals: Vec<f64> =
                     own.iter().zip(&goals).map(|(own, goal)| (own * SINGLE * SINGLE).max(0.8 * goal)).collect();
                 let part = inner(single, method, &mut small, &mut step, &goals, &scales, left)?;
@@ -168,7 +168,7 @@ fn refine<R: Real<Total = f64>, S: Real<Total = f64>>(
                 inner(a, method, &mut r, &mut change, &goals, &scales, left)?
             }
         });
-        if norms(&change).iter().any(|square| !square.is_finite()) {
+        if change.norms().iter().any(|square| !square.is_finite()) {
             let why = "it broke down: numbers that are not finite appeared";
             return Err(not_converged(method.name(), why, params, info));
         }
@@ -199,7 +199,7 @@ fn inner<R: Real<Total = f64>>(
             // |A^dagger r| <= goal does not bound |r|: the outer loop looks, and the goal follows what it saw.
             let mut normal = Vector::zero(&r.space);
             a.apply_adjoint(r, &mut normal);
-            let (squares, own) = (norms(r), norms(&normal));
+            let (squares, own) = (r.norms(), normal.norms());
             let goals: Vec<f64> = (0..own.len())
                 .map(|n| match squares[n] {
                     _ if goals[n].is_infinite() => goals[n],

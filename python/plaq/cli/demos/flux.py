@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import plaq.datasets as datasets
 from plaq.cli.demos.demonstration import OWN, Say, demonstration
 from plaq.flux.exact import transfer_matrix
+from plaq.nn.sequential import Sequential
 from plaq.nn.zoo import zoo
 from plaq.plot.figure import dress, new_figure
 from plaq.plot.fluxes import fluxes
@@ -65,17 +66,24 @@ def flux(
     narrow, wide = SHAPES
     matrix = transfer_matrix(narrow, ETA, LAM, nodes=6, charges=8, spread=5)
     say(f"eta = {ETA}, lambda = {LAM}; exact values by the transfer matrix on {narrow[0]}x{narrow[1]}")
+    networks = _trained(say, train, epochs, seed)
+    predicted: dict[str, list[Array]] = {name: [] for name in networks}
     found: dict[tuple[tuple[int, ...], float], FluxEnsemble] = {}
     for j, (shape, mu) in enumerate((shape, mu) for shape in SHAPES for mu in mus):
         worm = Worm(shape, eta=ETA, lam=LAM, mu=mu)
         ensemble = worm.sample(draws, thin=thin, warmup=100, chains=2, progress=False, rng=seed + j)
         found[shape, mu] = ensemble
         n, phi2 = (_estimate(ensemble, name) for name in ("density", "phi2"))
-        exact = f"  exact {matrix.density(mu):.5f}, {matrix.phi_squared(mu):.5f}" if shape == narrow else ""
-        say(f"  {shape[0]}x{shape[1]}, mu = {mu:<4g}  n = {_text(n)}, |phi|^2 = {_text(phi2)}{exact}")
+        beside: dict[str, Any] = {"exact": (matrix.density(mu), matrix.phi_squared(mu))} if shape == narrow else {}
+        if shape == wide:
+            x = np.concatenate([ensemble.k, ensemble.l], axis=1).astype(np.float32)
+            for name, net in networks.items():
+                predicted[name].append(net(x).mean(axis=0))
+                beside[name] = predicted[name][-1]
+        words = "".join(f"  {name} {one:.5f}, {two:.5f}" for name, (one, two) in beside.items())
+        say(f"  {shape[0]}x{shape[1]}, mu = {mu:<4g}  n = {_text(n)}, |phi|^2 = {_text(phi2)}{words}")
     mass = found[wide, mus[0]].effective_mass(wide[-1] // 12)
     say(f"mass from the propagator at mu = {mus[0]:g} on {wide[0]}x{wide[1]}: {mass}; n rises from 0 beyond it")
-    predicted = _predictions(say, found, mus, train, epochs, seed)
     drawing = _draw(found, matrix, mus, mass.mean, predicted)
     drawing.savefig(figure, dpi=150)
     say(f"the networks saw mu = {TRAINED_AT} alone: elsewhere they extrapolate")
@@ -83,13 +91,12 @@ def flux(
     return found
 
 
-def _predictions(say: Say, found: Any, mus: Sequence[float], train: int, epochs: int, seed: int) -> dict[str, Array]:
-    """n and the mean of abs(phi)^2 at all mu on the wide lattice, ``[mu, number]``, of either network."""
-    wide = SHAPES[1]
-    data = datasets.flux_regression(train, wide, mu=TRAINED_AT, eta=ETA, lam=LAM, progress=False, rng=seed + 100)
-    held, predicted = max(1, train // 5), {}
+def _trained(say: Say, train: int, epochs: int, seed: int) -> dict[str, Sequential]:
+    """Either network, trained on n and the mean of abs(phi)^2 of configurations of the wide lattice."""
+    data = datasets.flux_regression(train, SHAPES[1], mu=TRAINED_AT, eta=ETA, lam=LAM, progress=False, rng=seed + 100)
+    held, networks = max(1, train // 5), {}
     for name, (kind, *_) in NETWORKS.items():
-        net = zoo.build(f"task1/{name}", dtype="float32", rng=seed)
+        net = networks[name] = zoo.build(f"task1/{name}", dtype="float32", rng=seed)
         history = net.fit(
             data.x[held:],
             data.y[held:],
@@ -102,13 +109,7 @@ def _predictions(say: Say, found: Any, mus: Sequence[float], train: int, epochs:
         )
         loss = history.validation.min()
         say(f"{name} ({kind}) learns {train - held} configurations at mu = {TRAINED_AT}: validation loss {loss:.1e}")
-        inputs = [np.concatenate([found[wide, mu].k, found[wide, mu].l], axis=1) for mu in mus]
-        predicted[name] = np.array([net(x.astype(np.float32)).mean(axis=0) for x in inputs])
-    for j, mu in enumerate(mus):
-        n, phi2 = (_text(_estimate(found[wide, mu], observable)) for observable in ("density", "phi2"))
-        each = "".join(f"  {name} {means[j][0]:.4f}, {means[j][1]:.4f}" for name, means in predicted.items())
-        say(f"  mu = {mu:<4g} worm {n}, {phi2}{each}")
-    return predicted
+    return networks
 
 
 def _estimate(ensemble: FluxEnsemble, name: str) -> Estimate:
@@ -121,7 +122,7 @@ def _text(estimate: Estimate) -> str:
     return f"{estimate.mean:.5f}" if estimate.error == 0 else str(estimate)
 
 
-def _draw(found: Any, matrix: Any, mus: Sequence[float], mass: float, predicted: dict[str, Array]) -> "Figure":
+def _draw(found: Any, matrix: Any, mus: Sequence[float], mass: float, predicted: dict[str, list[Array]]) -> "Figure":
     drawing = new_figure((10.5, 3.6))
     panels = drawing.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
     fine = np.linspace(min(mus), max(mus), 200)
@@ -135,7 +136,7 @@ def _draw(found: Any, matrix: Any, mus: Sequence[float], mass: float, predicted:
             values, errors = ([getattr(each, part) for each in estimates] for part in ("mean", "error"))
             ax.errorbar(mus, values, errors, fmt="o", ms=3.5, color=color, label=f"worm, {_size(shape)}", capsize=2)
         for network, (kind, color, marker) in NETWORKS.items():
-            means = predicted[network][:, number]
+            means = [each[number] for each in predicted[network]]
             ax.plot(mus, means, marker, ms=8, mew=1.2, color=color, label=f"{kind} network, {_size(SHAPES[1])}")
         ax.axvline(mass, color=GREY, lw=0.8, ls="--")
         ax.set(xlabel=r"$\mu$", ylabel=label)
