@@ -50,10 +50,11 @@ OWN = {
 """Beyond the study: reflections and rotations too, fluxes as vector fields."""
 INSTANCES = 10
 BATCH = 50
-STEPS = {"regression": 500, "violation": 4800, "counting": 24000}
+STEPS = {"regression": 500, "violation": 4800, "counting": 24000, "sizes": 4000}
 TRIALS = {
     "regression": {"0.003": (3e-3, 0)},
     "violation": {"0.003": (3e-3, 0)},
+    "sizes": {"0.003": (3e-3, 0)},
     "counting": {"0.01": (1e-2, 0), "0.003": (3e-3, 0), "0.01 after a warm-up": (1e-2, 2000)},
 }
 """Learning rate, and steps in which it rises to its value before it falls as a cosine."""
@@ -202,7 +203,7 @@ def sizes():
     tests = {"60x4": pq.datasets.flux_regression(400, (4, 60), mu=1.05, rng=SEED + 101, **options)}
     tests["60x4 mu 1.2"] = pq.datasets.flux_regression(400, (4, 60), mu=1.2, rng=SEED + 102, **options)
     validation = data.x[count:], data.y[count:]
-    origin, entries = head("regression", SIZES, HELD, tests, "mse"), {}
+    origin, entries = head("sizes", SIZES, HELD, tests, "mse"), {}
     origin["settings"]["instances"] = FEWER
     for count in SIZES:
         for name, moved in (("EQ", False), ("ST", False), ("FL", False), ("ST", True), ("FL", True)):
@@ -210,7 +211,7 @@ def sizes():
             train = data.x[:count], data.y[:count]
             nets = [network(1, name, seed) for seed in range(FEWER)]
             rows = [
-                one("regression", "0.003", net, n, train, validation, tests, "mse", moved) for n, net in enumerate(nets)
+                one("sizes", "0.003", net, n, train, validation, tests, "mse", moved) for n, net in enumerate(nets)
             ]
             found = entries.setdefault(label, {})[str(count)] = summary(rows)
             print(label, count, {key: f"{v:.3g}" for key, v in found["medians"].items()}, flush=True)
