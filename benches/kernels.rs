@@ -619,7 +619,8 @@ fn force_beyond_solve<R: Real<Total = f64, Value = R>, const N: usize>(
     threads: usize,
 ) {
     let flavors = if matches!(spec, DiracSpec::Staggered { .. }) { 4 } else { 2 };
-    let accuracy = Accuracy { tolerances: [0.03; 2], max_iterations: 1000, range: None };
+    let accuracy =
+        Accuracy { tolerances: [0.03; 2], max_iterations: 1000, range: None, mixed: false, chronological: 0 };
     let action = Pseudofermion::<R, N>::new(spec, None, flavors, u.lattice(), accuracy).expect("an action");
     let mut effort = Effort::default();
     let phi = action.draw(u, Draws::new(1, 0), &mut effort).expect("a field").fields;

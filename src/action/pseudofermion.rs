@@ -17,7 +17,9 @@ use crate::lattice::{Lattice, Sites};
 use crate::matrix::Complex;
 use crate::number::Real;
 use crate::random::{Draws, Purpose, Stream};
-use crate::solver::{BEST_ACCURACY, Method, Rational, SolveInfo, SolveParams, multishift_through, solve_through};
+use crate::solver::{
+    BEST_ACCURACY, Method, Rational, Single, SolveInfo, SolveParams, multishift_through, solve_through,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the pseudofermion lives and what K is.
@@ -32,6 +34,26 @@ enum Form {
     /// The same with a vector on all sites that vanishes on the odd ones.
     Masked,
 }
+
+impl Form {
+    /// `work` with A and s such that K = s A.
+    fn with_operator<R: Real, T>(
+        self,
+        quark: &dyn Quark<R>,
+        work: impl FnOnce(&dyn LinearOperator<R>, f64) -> Result<T>,
+    ) -> Result<T> {
+        match self {
+            Self::Whole | Self::Masked => work(&Normal::new(&Whole(quark)), 1.0),
+            Self::Reduced => work(&Normal::new(&EvenOdd::new(quark)?), 1.0),
+            // m - H_eo H_oe / m.
+            Self::Even => work(&EvenOdd::new(quark)?, quark.constant().unwrap_or(1.0)),
+        }
+    }
+}
+
+/// Which of the tolerances: of the Metropolis test, and of molecular dynamics.
+const ENERGY: usize = 0;
+const FORCE: usize = 1;
 
 /// A rational approximation with its partial fractions.
 struct Fractions {
@@ -65,6 +87,10 @@ pub struct Accuracy {
     pub max_iterations: usize,
     /// Between which numbers the eigenvalues of K lie, for rational approximations.
     pub range: Option<[f64; 2]>,
+    /// Iterations in single precision, restarted from the true residual; for K^-1 alone.
+    pub mixed: bool,
+    /// Of how many solutions before it in a trajectory a solve for a force knows; for K^-1 alone.
+    pub chronological: usize,
 }
 
 /// The heavier quark of a ratio.
@@ -103,6 +129,8 @@ pub struct Pseudofermion<R: Real, const N: usize> {
     csw: f64,
     accuracy: Accuracy,
     fraction: Option<Fraction>,
+    /// The operator in single precision.
+    single: Option<Family<Single<R>>>,
     kept: Mutex<Option<(u64, Arc<Quarks<R, N>>)>>,
 }
 
@@ -144,7 +172,7 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         }
         let regulator = spec.regulator();
         let over = over.or(regulator.as_ref());
-        let Kind { power, tastes } = kind(spec, over, n_flavors)?;
+        let Kind { power, tastes } = kind(spec, over, n_flavors, accuracy.mixed || accuracy.chronological > 0)?;
         let form = match (tastes, lattice.order().has_halves()) {
             (Some(8), _) | (None, false) => Form::Whole,
             (Some(_), true) => Form::Even,
@@ -173,8 +201,14 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
             true => Some(Fraction::new([0.5 * power, -power], range(spec)?, &accuracy)?),
             false => None,
         };
+        // Where the lattice cannot be cut for more lanes, double precision does it.
+        let smaller = Lattice::new(lattice.extents(), <Single<R> as Real>::LANES).ok().filter(|smaller| {
+            accuracy.mixed && !R::DUAL && smaller.order().has_halves() == lattice.order().has_halves()
+        });
+        let single = smaller.map(|smaller| Family::new(spec, &smaller)).transpose()?;
         Ok(Self {
             family: Family::new(spec, lattice)?,
+            single,
             over,
             form,
             power,
@@ -203,46 +237,49 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         ))
     }
 
-    /// `work` with A and s such that K = s A.
-    fn with_operator<T>(
-        &self,
-        quark: &dyn LinkQuark<R, N>,
-        work: impl FnOnce(&dyn LinearOperator<R>, f64) -> Result<T>,
-    ) -> Result<T> {
-        let quark: &dyn Quark<R> = quark;
-        match self.form {
-            Form::Whole | Form::Masked => work(&Normal::new(&Whole(quark)), 1.0),
-            Form::Reduced => work(&Normal::new(&EvenOdd::new(quark)?), 1.0),
-            // m - H_eo H_oe / m.
-            Form::Even => work(&EvenOdd::new(quark)?, quark.constant().unwrap_or(1.0)),
-        }
-    }
-
-    /// K^-1 phi, or r(K) phi.
+    /// r(K) phi.
     fn solve(
         &self,
         quark: &dyn LinkQuark<R, N>,
         phi: &Vector<R>,
-        (tolerance, fractions): (f64, Option<&Fractions>),
+        (tolerance, fractions): (f64, &Fractions),
         effort: &mut Effort,
     ) -> Result<Solution<R>> {
         let params = SolveParams { tolerance, max_iterations: self.accuracy.max_iterations };
-        let mut note = |info: SolveInfo| count(effort, &info);
-        self.with_operator(quark, |a, scale| {
-            let Some(Fractions { rational, constant, terms }) = fractions else {
-                let (mut x, info) = solve_through(a, Method::Cg, phi, params)?;
-                note(info);
-                x.scale(1.0 / scale);
-                return Ok(Solution { constant: 0.0, terms: vec![(1.0, x)] });
-            };
+        let Fractions { rational, constant, terms } = fractions;
+        self.form.with_operator(quark, |a, scale| {
             // 1 / (K + b) = (1/s) / (A + b/s).
             let shifts: Vec<f64> = terms.iter().map(|(_, pole)| pole / scale).collect();
             let (mut x, info) = multishift_through(a, phi, &shifts, params)?;
             check_range(&info, scale, rational)?;
-            note(info);
+            count(effort, &info);
             x.iter_mut().for_each(|x| x.scale(1.0 / scale));
             Ok(Solution { constant: *constant, terms: terms.iter().map(|(residue, _)| *residue).zip(x).collect() })
         })
+    }
+
+    /// K^-1 b of the light quark, near to what `near` spans.
+    fn invert(
+        &self,
+        quarks: &Quarks<R, N>,
+        b: &Vector<R>,
+        (tolerance, near): (f64, &[Vector<R::Value>]),
+        effort: &mut Effort,
+    ) -> Result<Vector<R>> {
+        let params = SolveParams { tolerance, max_iterations: self.accuracy.max_iterations };
+        let (mut x, scale) = self.form.with_operator(&*quarks.light, |a, scale| {
+            let mut solve = |single: Option<&dyn LinearOperator<Single<R>>>| {
+                let (x, info) = solve_through(a, single, Method::Cg, near, b, params)?;
+                count(effort, &info);
+                Ok((x, scale))
+            };
+            match &quarks.single {
+                Some(single) => self.form.with_operator(&**single, |single, _| solve(Some(single))),
+                None => solve(None),
+            }
+        })?;
+        x.scale(1.0 / scale);
+        Ok(x)
     }
 
     /// Left and right with Re <left, dD right> = Re <D x, dD y> (of D_hat where it is the form): with x = y = (K + b)^-1 phi it is
@@ -281,8 +318,7 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
 
     /// The solution that value and force are made of: r(K) of what the heavier quark makes of phi.
     fn solution(&self, quarks: &Quarks<R, N>, phi: &Vector<R>, which: usize, effort: &mut Effort) -> Result<Solved<R>> {
-        let settings =
-            (self.accuracy.tolerances[which], self.fraction.as_ref().map(|fraction| &fraction.action[which]));
+        let tolerance = self.accuracy.tolerances[which];
         let source = match (&quarks.heavy, &self.over) {
             (Some(heavy), Some(Heavier { way: Way::Adjoint, .. })) => {
                 let mut source = Vector::zero(&phi.space);
@@ -290,12 +326,31 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
                 Source::Adjoint(source)
             }
             (Some(heavy), Some(Heavier { way: Way::Root(root), .. })) => {
-                let parts = self.solve(&**heavy, phi, (settings.0, Some(&root.action[which])), effort)?;
+                let parts = self.solve(&**heavy, phi, (tolerance, &root.action[which]), effort)?;
                 Source::Root(parts.sum(phi), parts)
             }
             _ => Source::Phi,
         };
-        let mut solution = self.solve(&*quarks.light, source.vector(phi), settings, effort)?;
+        let b = source.vector(phi);
+        let mut solution = match &self.fraction {
+            Some(fraction) => self.solve(&*quarks.light, b, (tolerance, &fraction.action[which]), effort)?,
+            None => {
+                let mut near = Vec::new();
+                // The Metropolis test starts from zero.
+                let chronological = if which == FORCE { self.accuracy.chronological } else { 0 };
+                let kept = effort.recall.of::<Vec<Vector<R::Value>>, _, _>(self, phi).filter(|_| chronological > 0);
+                if let Some(kept) = kept {
+                    near = std::mem::take(kept);
+                }
+                let x = self.invert(quarks, b, (tolerance, &near), effort)?;
+                if let Some(kept) = effort.recall.of(self, phi).filter(|_| chronological > 0) {
+                    near.push(x.split()[0].clone());
+                    near.drain(..near.len().saturating_sub(chronological));
+                    *kept = near;
+                }
+                Solution { constant: 0.0, terms: vec![(1.0, x)] }
+            }
+        };
         if let Some(Heavier { way: Way::Difference(difference), .. }) = &self.over {
             solution.constant = 1.0;
             solution.terms.iter_mut().for_each(|(weight, _)| *weight *= difference);
@@ -361,7 +416,7 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
                 // With y = r(K) source, u = (K_W + b)^-1 y and v = (K_W + b)^-1 phi: 2 Re <y, d(source)> is the sum of
                 // -2 weight Re (<W v, dW u> + <W u, dW v>).
                 let y = solved.solution.sum(source);
-                let settings = (self.accuracy.tolerances[solved.which], Some(&root.action[solved.which]));
+                let settings = (self.accuracy.tolerances[solved.which], &root.action[solved.which]);
                 let others = self.solve(&**heavy, &y, settings, effort)?;
                 for ((weight, v), (_, u)) in parts.terms.iter().zip(&others.terms) {
                     add(&**heavy, self.sides(&**heavy, [v, u])?, 2.0 * step * weight);
@@ -389,7 +444,8 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
             other => *other = None,
         }
         let heavy = self.over.as_ref().map(|over| over.family.on(q)).transpose()?;
-        let quarks = Arc::new(Quarks { light: self.family.on(q)?, heavy });
+        let single = self.single.as_ref().map(|single| single.on(q)).transpose()?;
+        let quarks = Arc::new(Quarks { light: self.family.on(q)?, single, heavy });
         *kept() = Some((q.stamp(), quarks.clone()));
         Ok(quarks)
     }
@@ -398,6 +454,8 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
 /// The operator of an action on a field, and W of a ratio.
 struct Quarks<R: Real, const N: usize> {
     light: Box<dyn LinkQuark<R, N>>,
+    /// The light one in single precision.
+    single: Option<Box<dyn LinkQuark<Single<R>, N>>>,
     heavy: Option<Box<dyn LinkQuark<R, N>>>,
 }
 
@@ -426,7 +484,7 @@ struct Kind {
 }
 
 /// An error says which numbers of flavours the operator can do, or what differs between the quarks of a ratio.
-fn kind(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32) -> Result<Kind> {
+fn kind(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32, one_solve: bool) -> Result<Kind> {
     if matches!(spec, DiracSpec::Staggered { long: true, .. }) {
         return Err(Error::value(
             "fat and long links are for propagators: the force through the fattening is not there",
@@ -456,12 +514,20 @@ fn kind(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32) -> Result<Ki
         true => (0.25 * f64::from(n_flavors)).min(1.0),
         false => 0.5 * f64::from(n_flavors),
     };
+    if one_solve && power < 1.0 {
+        return Err(Error::value(format!(
+            "n_flavors = {n_flavors} of {} fermions is a rational approximation, whose poles are solved for together, from zero and in \
+             double precision: precision=\"mixed\" and chronological are for {}",
+            spec.name(),
+            if staggered { "4 and 8 flavours" } else { "2 flavours" },
+        )));
+    }
     Ok(Kind { power, tastes: staggered.then_some(n_flavors) })
 }
 
-/// What is wrong with the quarks of an action, as far as it is known without a lattice.
-pub fn check_quarks(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32) -> Result<()> {
-    kind(spec, over, n_flavors).map(|_| ())
+/// What is wrong with the quarks of an action, as far as it is known without a lattice; whether it asks for what needs K^-1 alone.
+pub fn check_quarks(spec: &DiracSpec, over: Option<&DiracSpec>, n_flavors: u32, one_solve: bool) -> Result<()> {
+    kind(spec, over, n_flavors, one_solve).map(|_| ())
 }
 
 impl Fraction {
@@ -544,9 +610,9 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
             if self.form == Form::Masked {
                 eta.keep_even();
             }
-            let mut phi = self.solve(quark, &eta, (self.accuracy.tolerances[0], Some(draw)), effort)?.sum(&eta);
+            let mut phi = self.solve(quark, &eta, (self.accuracy.tolerances[ENERGY], draw), effort)?.sum(&eta);
             if let (Some(heavy), Some(Heavier { way: Way::Root(root), .. })) = (&quarks.heavy, &self.over) {
-                let settings = (self.accuracy.tolerances[0], Some(&root.draw));
+                let settings = (self.accuracy.tolerances[ENERGY], &root.draw);
                 phi = self.solve(&**heavy, &phi, settings, effort)?.sum(&phi);
             }
             return Ok(Drawn { fields: vec![phi], value: Some(eta.norm2() - log_det) });
@@ -560,10 +626,10 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
             phi = self.with_root(&**heavy, |w| -> Result<_> {
                 // W^-dagger = W (W^dagger W)^-1
                 let params = SolveParams {
-                    tolerance: self.accuracy.tolerances[0],
+                    tolerance: self.accuracy.tolerances[ENERGY],
                     max_iterations: self.accuracy.max_iterations,
                 };
-                let (x, info) = solve_through(&Normal::new(w), Method::Cg, &phi, params)?;
+                let (x, info) = solve_through(&Normal::new(w), None, Method::Cg, &[], &phi, params)?;
                 count(effort, &info);
                 let mut image = Vector::zero(&x.space);
                 w.apply(&x, &mut image);
@@ -588,7 +654,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
     ) -> Result<Number<GaugeField<R, N>>> {
         let quarks = self.bind(q)?;
         self.check(phi, &self.space(&*quarks.light))?;
-        let solved = self.solution(&quarks, &phi[0], 0, effort)?;
+        let solved = self.solution(&quarks, &phi[0], ENERGY, effort)?;
         Ok(self.energy(&quarks, &phi[0], &solved))
     }
 
@@ -602,7 +668,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
     ) -> Result<()> {
         let quarks = self.bind(q)?;
         self.check(phi, &self.space(&*quarks.light))?;
-        let solved = self.solution(&quarks, &phi[0], 1, effort)?;
+        let solved = self.solution(&quarks, &phi[0], FORCE, effort)?;
         self.push(q, &quarks, (&phi[0], &solved), step, p, effort)
     }
 
@@ -615,7 +681,7 @@ impl<R: Real, const N: usize> Action<GaugeField<R, N>> for Pseudofermion<R, N> {
     ) -> Result<(Number<GaugeField<R, N>>, LinkAlgebra<R, N>)> {
         let quarks = self.bind(q)?;
         self.check(phi, &self.space(&*quarks.light))?;
-        let solved = self.solution(&quarks, &phi[0], 0, effort)?;
+        let solved = self.solution(&quarks, &phi[0], ENERGY, effort)?;
         let mut force = q.zero();
         self.push(q, &quarks, (&phi[0], &solved), -1.0, &mut force, effort)?;
         Ok((self.energy(&quarks, &phi[0], &solved), force))

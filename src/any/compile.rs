@@ -78,7 +78,17 @@ impl<R: Real, const N: usize> Described for GaugeField<R, N> {
                 let weights = network.sum_of_channel(lattice, *channel, *coefficient)?.into();
                 Box::new(ReadoutAction { readout: Arc::new(network), theta: theta.as_slice().into(), weights })
             }
-            ActionSpec::Pseudofermion { dirac, over, n_flavors, tolerance, force_tolerance, max_iterations, range } => {
+            ActionSpec::Pseudofermion {
+                dirac,
+                over,
+                n_flavors,
+                tolerance,
+                force_tolerance,
+                max_iterations,
+                range,
+                mixed,
+                chronological,
+            } => {
                 if const { N > MOST_COLORS } {
                     let name = group::name(N);
                     return Err(Error::value(format!("fermions are known up to SU({MOST_COLORS}); this is {name}")));
@@ -86,8 +96,13 @@ impl<R: Real, const N: usize> Described for GaugeField<R, N> {
                 if const { R::DUAL } {
                     return Err(Error::value("derivatives of forces exist for actions without quarks"));
                 }
-                let (tolerances, max_iterations, range) = ([*tolerance, *force_tolerance], *max_iterations, *range);
-                let accuracy = Accuracy { tolerances, max_iterations, range };
+                let accuracy = Accuracy {
+                    tolerances: [*tolerance, *force_tolerance],
+                    max_iterations: *max_iterations,
+                    range: *range,
+                    mixed: *mixed,
+                    chronological: *chronological,
+                };
                 Box::new(Pseudofermion::<R, N>::new(dirac, over.as_ref(), *n_flavors, lattice, accuracy)?)
             }
             ActionSpec::Scalar { .. } => return Err(wrong_field("gauge", spec)),

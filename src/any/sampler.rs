@@ -17,7 +17,7 @@ use crate::scalar::ScalarField;
 use std::sync::Arc;
 
 /// What an update did.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Info {
     /// Colours per direction of a heatbath.
     Colors(f64),

@@ -214,6 +214,12 @@ pub enum ActionSpec {
         /// Ends of the spectrum of D^dagger D, for numbers of flavours that need a rational approximation.
         #[serde(default)]
         range: Option<[f64; 2]>,
+        /// Iterations in single precision.
+        #[serde(default)]
+        mixed: bool,
+        /// How many solutions of a trajectory solves for forces start from.
+        #[serde(default)]
+        chronological: usize,
     },
     /// A scalar field with quartic self-interaction.
     Scalar {

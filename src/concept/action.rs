@@ -5,6 +5,8 @@ use crate::error::{Error, Result};
 use crate::field::Vector;
 use crate::number::Real;
 use crate::random::Draws;
+use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// An auxiliary field of one trajectory, such as a pseudofermion.
@@ -18,8 +20,8 @@ pub struct Drawn<Q: Configuration> {
     pub value: Option<Number<Q>>,
 }
 
-/// What the solves of a trajectory cost.
-#[derive(Debug, Default, Clone, Copy, PartialEq)]
+/// What the solves of a trajectory cost, and what later ones may start from.
+#[derive(Debug, Default)]
 pub struct Effort {
     /// Linear systems solved.
     pub solves: u64,
@@ -27,6 +29,20 @@ pub struct Effort {
     pub iterations: u64,
     /// Largest relative residual that a solve ended with.
     pub worst_residual: f64,
+    /// Solutions of this trajectory.
+    pub recall: Recall,
+}
+
+/// What an action remembers of a trajectory: it lives as long as that, and belongs to it alone.
+#[derive(Debug, Default)]
+pub struct Recall(HashMap<[usize; 2], Box<dyn Any + Send>>);
+
+impl Recall {
+    /// What `action` keeps beside one of its auxiliary fields; both stay where they are during a trajectory.
+    pub fn of<T: Default + Send + 'static, A, P>(&mut self, action: &A, phi: &P) -> Option<&mut T> {
+        let key = [std::ptr::from_ref(action).addr(), std::ptr::from_ref(phi).addr()];
+        self.0.entry(key).or_insert_with(|| Box::new(T::default())).downcast_mut()
+    }
 }
 
 /// A number and its derivative with respect to the parameters of what gave it.

@@ -4,7 +4,7 @@ use crate::action::{Accuracy, Mapped, Pseudofermion, check_quarks};
 use crate::concept::{Action, Configuration, Effort, LinearOperator, Normal, Sum, Tangent, check_adjoint};
 use crate::dirac::{DiracSpec, EvenOdd, Family, Hermitian, LinkQuark, MinusSquare, Quark, Whole};
 use crate::field::{Space, Vector};
-use crate::gauge::GaugeField;
+use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::{Lattice, Sites};
 use crate::map::{BlockedLayer, displaced};
 use crate::number::{Dual, Real};
@@ -571,7 +571,7 @@ fn ratios_are_of_one_kind() {
     let lattice = Lattice::new(&[4, 4], 1).unwrap();
     let all = specs(2);
     let refused = |light: &DiracSpec, heavy: Option<&DiracSpec>, flavors| {
-        let found = check_quarks(light, heavy, flavors).err().unwrap().to_string();
+        let found = check_quarks(light, heavy, flavors, false).err().unwrap().to_string();
         let built = Pseudofermion::<f64, 1>::new(light, heavy, flavors, &lattice, accuracy(1e-10));
         assert_eq!(found, built.err().unwrap().to_string());
         found
@@ -630,7 +630,13 @@ fn fields_of_nested_sums_differ() {
 
 /// Settings of a pseudofermion; the range is that of rational approximations for hot fields of `specs`.
 fn accuracy(tolerance: f64) -> Accuracy {
-    Accuracy { tolerances: [tolerance; 2], max_iterations: 5000, range: Some([5e-3, 200.0]) }
+    Accuracy {
+        tolerances: [tolerance; 2],
+        max_iterations: 5000,
+        range: Some([5e-3, 200.0]),
+        mixed: false,
+        chronological: 0,
+    }
 }
 
 /// Settings for any operator; domain walls take the range that they have by default, and end at larger residuals by rounding.
@@ -695,6 +701,75 @@ fn a_range_that_is_too_narrow_is_an_error() {
         let error = action.draw(&u, Draws::new(1, 1), &mut Effort::default()).err().unwrap().to_string();
         assert!(error.contains("spectral_range"), "{error}");
     }
+}
+
+/// Along a path of fields a mixed or a chronological solve gives the force of a plain one to the residual that was asked for, in fewer
+/// iterations where it knows solutions; the value knows none, and no other trajectory does.
+#[test]
+fn forces_are_the_same_in_mixed_precision_and_from_earlier_solutions() {
+    fn law<const N: usize>(extents: &[usize]) -> usize {
+        let lattice = Lattice::new(extents, 1).unwrap();
+        let start = GaugeField::<f64, N>::hot(lattice.clone(), 3);
+        let noise = start.noise(Draws::new(12, 0));
+        let mut tested = 0;
+        for (spec, over, flavors) in pseudofermions(extents.len()) {
+            let plain = accuracy_of(&spec, 1e-9);
+            let settings = [plain, Accuracy { mixed: true, ..plain }, Accuracy { chronological: 4, ..plain }];
+            let new = |settings| Pseudofermion::<f64, N>::new(&spec, over.as_ref(), flavors, &lattice, settings);
+            if new(plain).is_err() {
+                continue;
+            }
+            let staggered = matches!(spec, DiracSpec::Staggered { .. });
+            if flavors < if staggered { 4 } else { 2 } {
+                for settings in &settings[1..] {
+                    assert!(new(*settings).err().unwrap().to_string().contains("rational approximation"));
+                }
+                continue;
+            }
+            let phi = new(plain).unwrap().draw(&start, Draws::new(7, 1), &mut Effort::default()).unwrap().fields;
+            let mut plainly: Vec<LinkAlgebra<f64, N>> = Vec::new();
+            let mut spent = Vec::new();
+            for settings in settings {
+                let (action, mut effort, mut u) = (new(settings).unwrap(), Effort::default(), start.clone());
+                for step in 0..6 {
+                    let mut force = u.zero();
+                    action.kick(&u, &phi, -1.0, &mut force, &mut effort).unwrap();
+                    match plainly.get(step) {
+                        None => plainly.push(force),
+                        Some(expected) => {
+                            let scale = expected.inner(expected);
+                            force.axpy(-1.0, expected);
+                            let error = (force.inner(&force) / scale).sqrt();
+                            assert!(error < 1e-6, "{settings:?} {spec:?} {over:?} {flavors}: {error:e}");
+                        }
+                    }
+                    u.drift(0.01, &mut noise.clone());
+                }
+                let mut others = [Effort::default(), Effort::default()];
+                let before = action.value(&start, &phi, &mut others[0]).unwrap();
+                let after = action.value(&start, &phi, &mut effort).unwrap();
+                assert_eq!(before.to_bits(), after.to_bits(), "{settings:?} {spec:?}");
+                spent.push(effort.iterations);
+                let kicks = [effort, std::mem::take(&mut others[1])].map(|mut effort| {
+                    let mut force = u.zero();
+                    action.kick(&u, &phi, -1.0, &mut force, &mut effort).unwrap();
+                    force.inner(&force)
+                });
+                assert_eq!(
+                    kicks[0].to_bits() == kicks[1].to_bits(),
+                    settings.chronological == 0,
+                    "{settings:?} {spec:?}"
+                );
+            }
+            assert!(spent[2] < spent[0], "{spec:?} {over:?} {flavors}: {spent:?}");
+            tested += 1;
+        }
+        tested
+    }
+    // With and without a ratio: 4 and 8 of staggered fermions, Wilson and clover, two with a twist, three domain walls.
+    assert_eq!(law::<1>(&[8, 4]), 2 * (2 + 2 + 2 + 3));
+    law::<3>(&[2, 2, 2, 4]);
+    law::<2>(&[3, 4]);
 }
 
 /// S of a fresh phi is |eta|^2 (and the log det of a clover operator) on average, and exactly where it is known from the draw.

@@ -98,7 +98,7 @@ pub trait Real:
     /// What a sum over sites is: `f64`, or a `Dual` of it.
     type Total: Real;
     /// The same kind of number in single precision.
-    type Single: Real;
+    type Single: Real<Total = Self::Total>;
     /// The number without its derivative.
     type Value: Real<Total = f64, Value = Self::Value>;
     /// Integers of 64 bits, as many as there are lanes.

@@ -159,10 +159,10 @@ fn gamma_matrices(py: Python<'_>, spins: usize) -> PyResult<Bound<'_, PyArrayDyn
 
 /// What is wrong with the quarks of an action, as far as it is known without a field.
 #[pyfunction]
-#[pyo3(signature = (dirac, n_flavors, over=None))]
-fn check_quarks(dirac: &str, n_flavors: u32, over: Option<&str>) -> PyResult<()> {
+#[pyo3(signature = (dirac, n_flavors, over, one_solve))]
+fn check_quarks(dirac: &str, n_flavors: u32, over: Option<&str>, one_solve: bool) -> PyResult<()> {
     let over: Option<DiracSpec> = over.map(parse).transpose()?;
-    Ok(action::check_quarks(&parse(dirac)?, over.as_ref(), n_flavors)?)
+    Ok(action::check_quarks(&parse(dirac)?, over.as_ref(), n_flavors, one_solve)?)
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

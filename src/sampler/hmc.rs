@@ -4,7 +4,7 @@
 //! which of them the Metropolis test uses. Self-learning HMC moves with one action and tests another.
 
 use super::integrator::{Dynamics, Level};
-use crate::concept::{Action, Auxiliary, Configuration, Effort, Number, Objective, Tangent, kinetic, unused};
+use crate::concept::{Action, Auxiliary, Configuration, Effort, Number, Objective, Recall, Tangent, kinetic, unused};
 use crate::error::{Error, Result};
 use crate::number::Real;
 use crate::random::{Draws, Purpose};
@@ -81,7 +81,7 @@ pub enum Lesson {
 const DISPLACEMENT: f64 = 3e-3;
 
 /// What happened in one trajectory.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct HmcInfo {
     /// Whether the proposal was accepted.
     pub accepted: bool,
@@ -225,6 +225,8 @@ where
                 let mut turned = field.zero();
                 turned.axpy(-1.0, &p);
                 p = turned;
+                // A trajectory from the end would know nothing of this one.
+                effort.recall = Recall::default();
             }
         }
         Ok((field, [energies[2] - energies[0], energies[1] - energies[0]]))

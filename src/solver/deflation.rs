@@ -10,8 +10,9 @@ use faer::prelude::Solve;
 use faer::{Mat, Side};
 use num_complex::Complex64;
 
-/// Part of |v|^2 that is left of a vector beside the others, below which it says nothing new.
-const NOTHING_NEW: f64 = 1e-8;
+/// Part of |v|^2 that is left of a vector beside the others, below which it says nothing new: solutions one after another of a
+/// trajectory differ by little.
+const NOTHING_NEW: f64 = 1e-14;
 
 /// A space W with its images: `x += W (L^dagger A W)^-1 L^dagger r`, L = W where A is positive and solved as it is, else L = A W, which
 /// makes the new residual orthogonal to L.
@@ -56,6 +57,61 @@ impl<R: Real<Total = f64>> Deflation<R> {
                 })
                 .collect();
             x.combine(&[Complex64::ONE], &step, w);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::concept::Normal;
+    use crate::dirac::{DiracSpec, Family, Whole};
+    use crate::gauge::GaugeField;
+    use crate::lattice::Lattice;
+    use crate::random::{Draws, Purpose};
+
+    /// A Galerkin solution leaves a residual that is orthogonal to the space on the left, in every column.
+    #[test]
+    fn the_residual_is_orthogonal_to_the_space() {
+        let lattice = Lattice::new(&[4, 6], 1).unwrap();
+        let u = GaugeField::<f64, 2>::hot(lattice.clone(), 3);
+        let spec =
+            DiracSpec::Wilson { mass: Some(0.1), kappa: None, csw: 0.0, mu: 0.0, boundary: Vec::new(), spatial: 1.0 };
+        let quark = Family::<f64>::new(&spec, &lattice).unwrap().on(&u).unwrap();
+        let whole = Whole(&*quark as &dyn crate::dirac::Quark<f64>);
+        let normal = Normal::new(&whole);
+        let random = |seed: u64, columns: usize| {
+            let space = quark.space().with_columns(columns);
+            let stream = Draws::new(seed, 0).stream(Purpose::Pseudofermion);
+            let values = (0..lattice.volume() * space.width()).map(|n| {
+                let (re, im) = stream.normals::<f64>(|_| n as u32, 0);
+                Complex64::new(re, im)
+            });
+            Vector::<f64>::from_array(&space, &values.collect::<Vec<_>>())
+        };
+        let b = random(1, 2);
+        for (a, positive) in [(&normal as &dyn LinearOperator<f64>, true), (&whole, false)] {
+            // The last one is made of two others.
+            let mut vectors: Vec<_> = (2..6).map(|seed| random(seed, 1)).collect();
+            let mut sum = vectors[0].clone();
+            sum.axpy(0.5, &vectors[2]);
+            vectors.push(sum);
+            let low = Deflation::new(a, positive, vectors.into_iter()).unwrap();
+            assert_eq!(low.vectors.len(), 4);
+            let mut x = Vector::zero(&b.space);
+            low.improve(&mut x, &b, &[0.0, 0.0]);
+            let mut r = Vector::zero(&b.space);
+            a.apply(&x, &mut r);
+            r.axpy(-1.0, &b);
+            for v in low.left.as_ref().unwrap_or(&low.vectors) {
+                let scale = (v.norm2() * b.norm2()).sqrt();
+                for product in v.inner_each(&r) {
+                    assert!(Complex64::from(product).norm() < 1e-12 * scale, "positive: {positive}, {product:?}");
+                }
+            }
+            let before = x.norms();
+            low.improve(&mut x, &b, &[f64::INFINITY, 0.0]);
+            assert_eq!(x.norms()[0], before[0], "a column that is done has moved");
         }
     }
 }

@@ -13,4 +13,4 @@ pub use deflation::Deflation;
 pub use info::{SolveInfo, SolveParams};
 pub use lanczos::{Eigen, EigenParams, eigenvalues};
 pub use rational::{BEST_ACCURACY, Rational};
-pub use solve::{Beside, Method, multishift_through, solve, solve_through, solve_with};
+pub use solve::{Beside, Method, Single, multishift_through, solve, solve_through, solve_with};

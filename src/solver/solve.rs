@@ -271,16 +271,29 @@ impl<R: Real> LinearOperator<R> for Shifted<'_, R> {
     }
 }
 
-/// A x = b from zero for numbers with or without a derivative: A_0 x_0 = b_0 and A_0 x_1 = (b - A x_0)_1.
+/// Numbers in single precision beside others that may have a derivative.
+pub type Single<R> = <<R as Real>::Value as Real>::Single;
+
+/// A x = b for numbers with or without a derivative: A_0 x_0 = b_0 and A_0 x_1 = (b - A x_0)_1.
+///
+/// With `single` in mixed precision. It starts from what the vectors in `near` say of the solution: for a positive A the best one of
+/// their space (R. C. Brower et al., hep-lat/9509012), else from zero.
 pub fn solve_through<R: Real>(
     a: &dyn LinearOperator<R>,
+    single: Option<&dyn LinearOperator<Single<R>>>,
     method: Method,
+    near: &[Vector<R::Value>],
     b: &Vector<R>,
     params: SolveParams,
 ) -> Result<(Vector<R>, SolveInfo)> {
     let [b0, _] = b.split();
     let mut x0 = Vector::zero(&b0.space);
-    let mut info = solve::<R::Value, R::Value>(&Value(a), None, method, &b0, &mut x0, params)?;
+    let own = Value(a);
+    let positive = method == Method::Cg;
+    let low = (!near.is_empty()).then(|| Deflation::new(&own, positive, near.iter().rev().cloned())).transpose()?;
+    let beside = Beside { low: low.as_ref(), scales: None };
+    let mut info = solve_with(&own, single, method, beside, &b0, &mut x0, params)?;
+    info.applications += near.len();
     let x = with_slope(a, method, b, &x0, params, &mut info)?;
     Ok((x, info))
 }

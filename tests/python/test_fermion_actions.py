@@ -24,6 +24,18 @@ QUARKS = {
     "clover, SU(4)": (Quark(Wilson(mass=0.3, csw=1.2)), [((4, 4), "SU(4)")]),
     "clover, twisted, anisotropic": (Quark(Wilson(mass=0.3, csw=1.2, mu=0.2, nu=1.1, xi=1.4)), [((4, 4, 4), "SU(3)")]),
     "clover, one flavour": (Quark(Wilson(mass=0.3, csw=0.8), 1, **WIDE), [((4, 4, 4), "SU(2)")]),
+    "clover ratio in mixed precision": (
+        Quark(Wilson(mass=0.1, csw=1.0), hasenbusch=[0.5], precision="mixed"),
+        [((4, 4, 4, 4), "SU(2)"), ((3, 4), "U(1)"), ((4, 4, 4), "SU(4)")],
+    ),
+    "four tastes in mixed precision": (
+        Quark(Staggered(mass=0.1), 4, precision="mixed"),
+        [((4, 4, 4, 4), "SU(3)"), ((6, 6), "U(1)"), ((2, 6, 6), "SU(2)")],
+    ),
+    "domain walls in mixed precision": (
+        Quark(Wall(mass=0.1, m5=1.4, ls=4), precision="mixed"),
+        [((4, 4), "U(1)"), ((4, 4, 2, 2), "SU(3)")],
+    ),
     "twisted": (Quark(Wilson(mass=0.1, mu=0.3)), [((4, 4), "U(1)"), ((3, 4), "SU(2)")]),
     "Wilson ratio": (Quark(Wilson(mass=0.1), hasenbusch=[0.5]), [((4, 4), "U(1)"), ((4, 4, 4, 4), "SU(3)")]),
     "kappa, three masses": (
@@ -311,6 +323,63 @@ def test_quarks_of_a_split_determinant_grow_heavier(masses):
         Quark(Wilson(mass=0.1), hasenbusch=masses)
 
 
+@pytest.mark.parametrize("name", ["Wilson", "clover ratio", "four tastes", "eight tastes", "domain walls"])
+def test_mixed_precision_and_earlier_solutions_leave_chains_where_they_are(name, tmp_path):
+    """Every decision is that of plain solves and delta_h nearly so; forces from earlier solutions cost fewer iterations
+    and are reversible to their residual, mixed ones to rounding; chains resume to the same bits on any thread count.
+    """
+    family, n, split = {
+        "Wilson": (Wilson(mass=0.05), 2, ()),
+        "clover ratio": (Wilson(mass=0.05, csw=1.0), 2, (0.4,)),
+        "four tastes": (Staggered(mass=0.05), 4, ()),
+        "eight tastes": (Staggered(mass=0.05), 8, (0.4,)),
+        "domain walls": (Wall(mass=0.05, m5=1.4, ls=4), 2, ()),
+    }[name]
+    shape, group = ((8, 8), "U(1)") if name == "domain walls" else ((4, 4, 4, 4), "SU(2)")
+    gauge, options = Gauge(2.0), {"progress": False, "rng": 5}
+    start = pq.HMC(gauge, steps=8).run(pq.GaugeField.hot(shape, group, rng=1), 20, **options).state
+
+    def sampler(**how):
+        quark = Quark(family, n, tol=1e-11, force_tol=1e-10, hasenbusch=split, **how)
+        return pq.HMC(gauge + quark, steps=10)
+
+    plain = sampler().run(start, 8, **options)
+    assert plain.acceptance > 0
+    for how in ({"precision": "mixed"}, {"chronological": 3}, {"precision": "mixed", "chronological": 3}):
+        hmc = sampler(**how)
+        chain = hmc.run(start, 8, **options)
+        np.testing.assert_array_equal(chain.info["accepted"], plain.info["accepted"])
+        np.testing.assert_allclose(chain.info["delta_h"], plain.info["delta_h"], atol=1e-6)
+        assert chain.info["worst_residual"].max() < 1e-10
+        found = hmc.check(start, rng=3)
+        if "chronological" not in how:
+            assert found["distance"] < 1e-10, found
+            continue
+        assert 1e-13 < found["distance"] < 1e-7, found
+        if "precision" not in how:
+            assert chain.info["solver_iterations"].sum() < 0.98 * plain.info["solver_iterations"].sum()
+        pq.set_num_threads(2)
+        hmc.run(start, 3, checkpoint=tmp_path / "chain", **options)
+        pq.set_num_threads(1)
+        again = hmc.run(start, 8, checkpoint=tmp_path / "chain", **options)
+        np.testing.assert_array_equal(again.state, chain.state)
+        (tmp_path / "chain").unlink()
+
+
+def test_the_test_of_self_learning_knows_no_guesses():
+    """A proposal whose forces start from earlier solutions ends where a plain one does, and is tested alike."""
+    U = pq.GaugeField.hot((4, 4, 4, 4), "SU(2)", rng=1)
+    target = Gauge(2.7) + Quark(Staggered(mass=0.3), 4)
+
+    def chain(**how):
+        proposal = Gauge(2.7) + Quark(Staggered(mass=0.4), 4, force_tol=1e-10, **how)
+        return pq.SelfLearningHMC(target, proposal, steps=6).run(U, 6, rng=2, progress=False)
+
+    plain, fast = chain(), chain(chronological=4, precision="mixed")
+    np.testing.assert_array_equal(plain.info["accepted"], fast.info["accepted"])
+    np.testing.assert_allclose(plain.info["delta_h"], fast.info["delta_h"], atol=1e-6)
+
+
 BAD = {
     "text": (lambda: Quark(Wilson(mass=0.1), hasenbusch="0.5"), TypeError, "hasenbusch"),
     "one number": (lambda: Quark(Wilson(mass=0.1), hasenbusch=0.5), TypeError, "hasenbusch"),
@@ -319,6 +388,20 @@ BAD = {
     "three of Wilson": (lambda: Quark(Wilson(mass=0.1), 3), ValueError, "Wilson fermions; 1 or 2"),
     "five staggered": (lambda: Quark(Staggered(0.1), 5), ValueError, "1, 2, 3, 4 or 8"),
     "three domain walls": (lambda: Quark(Wall(0.1, m5=1.4, ls=4), 3), ValueError, "DomainWall fermions; 1 or 2"),
+    "one flavour in mixed precision": (
+        lambda: Quark(Wilson(mass=0.1), 1, precision="mixed"),
+        ValueError,
+        "rational approximation.*2 flavours",
+    ),
+    "two tastes from earlier solutions": (
+        lambda: Quark(Staggered(0.1), 2, chronological=3),
+        ValueError,
+        "rational approximation.*4 and 8 flavours",
+    ),
+    "half precision": (lambda: Quark(Wilson(mass=0.1), precision="half"), ValueError, "known: double, mixed"),
+    "precision as bits": (lambda: Quark(Wilson(mass=0.1), precision=32), ValueError, "known: double, mixed"),
+    "minus one solution": (lambda: Quark(Wilson(mass=0.1), chronological=-1), ValueError, "chronological"),
+    "some solutions": (lambda: Quark(Wilson(mass=0.1), chronological=True), TypeError, "chronological"),
     "no flavour": (lambda: Quark(Wilson(mass=0.1), 0), ValueError, "n_flavors"),
     "fat links": (
         lambda: Quark(Staggered(0.1, fat=np.asarray(U1), long=np.asarray(U1)), 4),

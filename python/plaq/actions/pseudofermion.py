@@ -10,7 +10,7 @@ from typing import Any
 
 from plaq import _plaq
 from plaq.concepts import Action, DiracFamily, Sum
-from plaq.ground.arguments import array, number, sequence, shown, whole_number
+from plaq.ground.arguments import array, number, one_of, sequence, shown, whole_number
 
 __all__ = ["Pseudofermion"]
 
@@ -56,8 +56,8 @@ class Pseudofermion(Action):
         actions have more. Of staggered fermions the weight is det D to the power n/4 in every dimension; a field has
         four tastes in four dimensions, two in two.
     tol, force_tol : float
-        Relative residuals of the solves for the action in the Metropolis test and for the forces. Both start from zero,
-        so that trajectories are reversible to rounding whatever `force_tol` is.
+        Relative residuals of the solves for the action in the Metropolis test and for the forces. Both start from zero
+        unless `chronological` says otherwise, so that trajectories are reversible to rounding whatever `force_tol` is.
     max_iterations : int
         Most iterations of a solve.
     spectral_range : (float, float), optional
@@ -69,6 +69,16 @@ class Pseudofermion(Action):
     hasenbusch : sequence of float or plaq.dirac.Family, optional
         Heavier quarks, lightest first: the number that makes `dirac` heavier (``mu`` if it has a twisted mass, else
         ``mass`` or ``kappa``, whichever it was given) or an operator that differs in its masses alone.
+    precision : {"double", "mixed"}
+        With ``"mixed"`` the solves for :math:`K^{-1}` iterate in single precision and start again from the true
+        residual in double precision: the residuals asked for are the same. Faster on lattices that do not fit the
+        caches. Not for numbers of flavours that take a rational approximation.
+    chronological : int
+        From how many of its last solutions in the trajectory a force solve starts: from the best one that they span
+        (R. C. Brower, T. Ivanenko, A. R. Levi and K. N. Orginos, hep-lat/9509012), at the price of an application of K
+        for each. The way back then meets other guesses: a trajectory is reversible only to the residual of the forces,
+        not to rounding, so take a `force_tol` of 1e-10 or smaller with it and look at ``hmc.check(U)``. 0, the default,
+        knows none. The Metropolis test never does. Not for rational approximations.
     over : plaq.dirac.Family, optional
         The operator W: this action is the ratio :math:`\det K/\det W^\dagger W`. By default the Pauli-Villars field of
         domain walls, else none.
@@ -112,6 +122,8 @@ class Pseudofermion(Action):
     spectral_range: tuple[float, float] | None = None
     hasenbusch: Sequence[float | DiracFamily] = ()
     over: DiracFamily | None = None
+    precision: str = "double"
+    chronological: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.dirac, DiracFamily):
@@ -125,6 +137,8 @@ class Pseudofermion(Action):
                 raise ValueError(f"{name} = {value:g}; a relative residual lies between 1e-15 and 1")
             object.__setattr__(self, name, value)
         whole_number("max_iterations", self.max_iterations)
+        one_of("precision", self.precision, ("double", "mixed"))
+        whole_number("chronological", self.chronological, 0, 64)
         if self.spectral_range is not None:
             low, high = array("spectral_range", self.spectral_range, shape=(2,))
             if not 0 < low < high <= 1e14 * low:
@@ -140,9 +154,10 @@ class Pseudofermion(Action):
         masses = [getattr(family, "mass", None) for family in (self.dirac, *self.hasenbusch)]
         if any(a is not None and b is not None and a > b for a, b in pairwise(masses)):
             raise ValueError(f"hasenbusch = {shown(masses[1:])}: masses rise from {masses[0]:g} on, lightest first")
+        one_solve = self.precision == "mixed" or self.chronological > 0
         for light, heavy in self._pairs():
             over = None if heavy is None else json.dumps(heavy.spec())
-            _plaq.check_quarks(json.dumps(light.spec()), self.n_flavors, over)
+            _plaq.check_quarks(json.dumps(light.spec()), self.n_flavors, over, one_solve)
 
     def _pairs(self) -> list[tuple[DiracFamily, DiracFamily | None]]:
         """Every operator with the heavier one of its ratio."""
@@ -195,4 +210,6 @@ class Pseudofermion(Action):
             "force_tolerance": self.force_tol,
             "max_iterations": self.max_iterations,
             "range": self.spectral_range,
+            "mixed": self.precision == "mixed",
+            "chronological": self.chronological,
         } | ratio

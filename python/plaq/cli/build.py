@@ -144,7 +144,7 @@ def _action(settings: Any) -> Any:
 def _quarks(section: str, settings: Any, **changed: Any) -> Any:
     """The quarks of [quarks], with other masses those of [proposal]."""
     options = _options(settings) | changed
-    about = {name: options.pop(name) for name in ("n_flavors", "hasenbusch")}
+    about = {name: options.pop(name) for name in ("n_flavors", "hasenbusch", "precision", "chronological")}
     operator: Any = OPERATORS[options.pop("dirac")]
     try:
         return actions.Pseudofermion(operator(**options), **about)

@@ -41,6 +41,16 @@ def split() -> Any:
     return key("heavier masses that the determinant is split by, lightest first", [])
 
 
+def precision() -> Any:
+    """How the quarks are solved for."""
+    return key("of the solves; mixed is for one power of K", "double", choices=("double", "mixed"))
+
+
+def chronological() -> Any:
+    """What forces know of those before."""
+    return key("how many earlier solutions a force starts from, for one power of K", 0)
+
+
 def name_of_kind() -> Any:
     """The key that decides which others a section has."""
     return key("what it is")
@@ -137,6 +147,8 @@ class StaggeredConfig:
     mass: float = key("mass of the quarks")
     n_flavors: int = key("number of flavours: 1, 2, 3, 4 or 8")
     hasenbusch: list[float] = split()
+    precision: str = precision()
+    chronological: int = chronological()
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,8 @@ class WilsonQuarksConfig:
     n_flavors: int = key("number of flavours: 1 or 2")
     csw: float = key("coefficient of the clover term", 0.0)
     hasenbusch: list[float] = split()
+    precision: str = precision()
+    chronological: int = chronological()
 
 
 @dataclass(frozen=True)
@@ -162,6 +176,8 @@ class DomainWallConfig:
     b: float = key("Moebius coefficient", 1.0)
     c: float = key("Moebius coefficient; 0 is Shamir's operator", 0.0)
     hasenbusch: list[float] = split()
+    precision: str = precision()
+    chronological: int = chronological()
 
 
 @dataclass(frozen=True)
