@@ -99,6 +99,21 @@ def proposals():
     return table(head, rows)
 
 
+def trainings():
+    """Acceptances of one proposal trained in other ways."""
+    found = {}
+    for key, row in read("self_learning.json")["trainings"].items():
+        found.setdefault(key.rpartition(", seed ")[0], []).append(row)
+    rows = []
+    for name, each in found.items():
+        mean = math.fsum(row["acceptance"] for row in each) / len(each)
+        error = math.hypot(*(row["error"] for row in each)) / len(each)
+        seeds = [", ".join(f"{row['acceptance']:.2f}" for row in each), short(mean, error)]
+        squares = ", ".join(f"{row['frozen'][0]:.2f}" for row in each)
+        rows.append([name, *seeds, squares, f"{math.fsum(row['processor'][0] for row in each) / len(each):.0f}"])
+    return table(["training", "acceptance by seed", "mean", "<dH^2>", "seconds of training"], rows)
+
+
 def bounds():
     """What regression leaves."""
     stored, rows = read("self_learning.json")["bounds"], []
@@ -375,6 +390,7 @@ TABLES = {
     "dyson": dyson,
     "self_learning": self_learning,
     "proposals": proposals,
+    "trainings": trainings,
     "bounds": bounds,
     "dynamical_quarks": dynamical_quarks,
     "pays": pays,

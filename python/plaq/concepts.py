@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import instance, number, sequence, shown, vector
-from plaq.ground.names import Explained, call_text
+from plaq.ground.names import Explained, call_text, not_an_attribute
 from plaq.ground.weights import require_same_layers
 
 if TYPE_CHECKING:
@@ -204,6 +204,22 @@ class DiracFamily(ABC, metaclass=Explained):
 
     __repr__ = call_text
 
+    def __new__(cls, *given: Any, **_: Any) -> Self:
+        """Say how a field comes in."""
+        if given and isinstance(given[0], GaugeField):
+            raise TypeError(f"{cls.__name__} is an operator without a field; bind it: {cls.__name__}(mass=0.1).on(U)")
+        return super().__new__(cls)
+
+    if not TYPE_CHECKING:  # which would believe every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how an operator comes to a field."""
+            try:
+                return not_an_attribute(self, name)
+            except AttributeError as error:
+                bound = "" if name.startswith("_") else f"; what acts on quarks is {type(self).__name__}(..).on(U)"
+                raise AttributeError(f"{error}{bound}") from None
+
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """The operator as plain data."""
@@ -244,6 +260,13 @@ def checked_action(name: str, value: Any) -> Action:
         It is none.
     """
     refuse_operator(name, value)
+    if isinstance(value, Map):
+        raise TypeError(
+            f"{name} is an action, and {shown(value)} maps fields; an action of mapped links is "
+            "pq.actions.Mapped(action, map)"
+        )
+    if isinstance(value, list | tuple) and value and all(isinstance(each, Action) for each in value):
+        raise TypeError(f"{name} is one action; add them, as in {' + '.join(map(repr, value))}")
     found: Action = instance(name, value, Action, "one of plaq.actions or a sum of them")
     return found
 

@@ -1,6 +1,8 @@
 """The two-dimensional Ising model with Metropolis and Wolff cluster updates, as data for machines and as a sampler
 test."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Means and errors of Markov chains by the Gamma method (U. Wolff, hep-lat/0306017)."""
 
+from __future__ import annotations
+
 import math
 import re
 import warnings
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq.ground.arguments import number, whole_numbers
-from plaq.ground.names import Explained
+from plaq.ground.names import Explained, outside
 
 __all__ = [
     "Estimate",
@@ -233,7 +235,7 @@ def _checked_replicas(replicas: Sequence[int] | None, count: int) -> tuple[int, 
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, StatisticsWarning, stacklevel=3)
+    warnings.warn(text, StatisticsWarning, stacklevel=outside())
 
 
 def autocorrelation(series: ArrayLike, lags: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

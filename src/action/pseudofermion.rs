@@ -232,6 +232,12 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         if given == Some(needed) {
             return Ok(());
         }
+        if given.is_none() {
+            return Err(Error::value(
+                "quarks have no value without their pseudofermion, which an HMC draws at the start of every trajectory: put the action \
+                 into pq.HMC; a determinant is a matter of D.eigenvalues",
+            ));
+        }
         Err(Error::value(
             "the pseudofermion has another shape than the action: the two actions need operators of one kind and one n_flavors",
         ))

@@ -300,6 +300,11 @@ where
         let start = |n: Option<&[Complex64]>| n.map_or_else(|| Ok(Vector::zero(&b.space)), |n| self.vector(n, columns));
         let mut best = (f64::INFINITY, None);
         for (n, &method) in methods.iter().enumerate() {
+            // A method that stagnates leaves half of the iterations to the next one.
+            let left = options.params.max_iterations.saturating_sub(spent.iterations);
+            let share = left.div_ceil(methods.len() - n);
+            let options =
+                &SolveOptions { params: SolveParams { max_iterations: share, ..options.params }, ..options.clone() };
             match self.run(method, even_odd, (&b, &mut x), &low, options) {
                 Err(Error::Convergence { message, history, .. }) => {
                     spent.iterations += history.len();
@@ -312,7 +317,7 @@ where
                             best = (residual, Some(Arc::new(candidate.to_array())));
                         }
                     }
-                    if n + 1 == methods.len() || spent.iterations >= options.params.max_iterations {
+                    if n + 1 == methods.len() {
                         return Err(Error::Convergence { message, history: spent.history, best: best.1 });
                     }
                     // The next method starts from zero: what a breakdown left is of no use.

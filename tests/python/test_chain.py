@@ -708,5 +708,5 @@ def test_pyerrors():
 def test_missing_extra_is_named(monkeypatch):
     for name, call in (("arviz", "to_arviz"), ("xarray", "to_xarray"), ("pyerrors", "to_pyerrors")):
         monkeypatch.setitem(sys.modules, name, None)
-        with pytest.raises(ImportError, match=re.escape("pip install plaq[analysis]")):
+        with pytest.raises(ImportError, match=re.escape("of the extra plaq[analysis]")):
             getattr(walk(10), call)()

@@ -309,7 +309,7 @@ def test_demo_names(physics, capsys):
 def test_demonstrations_need_matplotlib_before_they_begin(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for function in import_module("plaq.cli.demos").DEMOS.values():
-        with pytest.raises(ImportError, match=r"pip install plaq\[plot\]"):
+        with pytest.raises(ImportError, match=r"of the extra plaq\[plot\]"):
             function(lambda text: pytest.fail(f"said {text}"))
 
 

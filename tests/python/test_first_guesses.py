@@ -8,6 +8,7 @@ import traceback
 import types
 import warnings
 
+import numpy as np
 import plaq as pq
 import pytest
 from plaq.ground import names
@@ -124,6 +125,104 @@ def test_a_seed_is_called_rng(obj):
         return
     with pytest.raises(TypeError, match='unknown argument "seed"; did you mean "rng"'):
         obj(seed=1)
+
+
+NET = pq.CovariantNet([pq.StoutLayer(["plaquette"])])
+CALLS = {
+    "pq.observables.pion": (AttributeError, "did you mean .*pion_correlator"),
+    "pq.observables.nucleon": (AttributeError, "did you mean .*nucleon_correlator"),
+    "pq.flow": (AttributeError, r"did you mean .*plaq\.smear\.flow"),
+    "pq.plaquette": (AttributeError, r"did you mean plaq\.observables\.plaquette"),
+    "pq.smear.gradient_flow": (AttributeError, 'did you mean "flow"'),
+    "pq.write_gauge": (AttributeError, r"did you mean GaugeField\.write"),
+    "field().to_numpy": (AttributeError, r"np\.asarray\(U\)"),
+    "pq.Heatbath(PLAIN).sample": (AttributeError, r"object has no attribute 'sample'; did you mean Heatbath\.run"),
+    "pq.Worm((4, 4), eta=4.5, lam=1.0, mu=0.0).generate": (AttributeError, r"did you mean Worm\.(run|sample)"),
+    "pq.dirac.Wilson(mass=0.1).on(field()).inverse": (AttributeError, "object has no attribute 'inverse'; known: "),
+    "pq.dirac.Wilson(mass=0.1).on(field()).solver": (AttributeError, r"did you mean Operator\.solve"),
+    "pq.StoutLayer(0.1)": (TypeError, "loops is a list of names or paths; got 0.1"),
+    "pq.dirac.Wilson(mass=0.1).propagator()": (AttributeError, r"what acts on quarks is Wilson\(\.\.\)\.on\(U\)"),
+    "pq.actions.Pseudofermion(pq.dirac.Wilson(mass=0.1))(field())": (
+        ValueError,
+        "no value without their pseudofermion",
+    ),
+    "pq.observables.pion_correlator((D := pq.dirac.Wilson(mass=0.1).on(field())), D.propagator())": (
+        TypeError,
+        r"G, info = D\.propagator",
+    ),
+    "pq.transform.u1_2d('0.1')": (TypeError, "coefficients is a sequence of 1 numbers"),
+    "pq.GaussianRBM(2, 2, mu2=9.0, rng=1).fit([[1.0, 2.0], [3.0]], epochs=1)": (TypeError, "rows of different lengths"),
+    "setattr(pq.GaussianRBM(4, 4, mu2=9.0, rng=1), 'weights', 10 * np.eye(4))": (ValueError, "K has eigenvalue -91"),
+    "pq.Chain.load(__file__)": (pq.CheckpointError, r"a gauge configuration is read with plaq\.read_gauge"),
+    "pq.dirac.Wilson(mass=0.1).on(field()).propagator((0, 0))": (TypeError, r"its site at=\(x, \.\.\)"),
+    "pq.dirac.Wilson(mass=0.1).on(field()).propagator(0)": (TypeError, r"its site at=\(x, \.\.\)"),
+    "pq.dirac.Wilson(field())": (TypeError, r"bind it: Wilson\(mass=0\.1\)\.on\(U\)"),
+    "pq.dirac.Wilson(field(), mass=0.1)": (TypeError, r"bind it: Wilson\(mass=0\.1\)\.on\(U\)"),
+    "pq.dirac.Staggered(field(), mass=0.1)": (TypeError, r"bind it: Staggered\(mass=0\.1\)\.on\(U\)"),
+    "pq.HMC(PLAIN, PLAIN)": (TypeError, "HMC: 2 arguments are given by position; known by position: action; by name"),
+    "pq.HMC(PLAIN, 8)": (TypeError, "by name alone: .*steps"),
+    "pq.HMC([PLAIN, PLAIN])": (TypeError, r"add them, as in Wilson\(beta=2\.0\) \+ Wilson\(beta=2\.0\)"),
+    "pq.HMC(NET)": (TypeError, r"pq\.actions\.Mapped\(action, map\)"),
+    "pq.SelfLearningHMC(PLAIN, NET)": (TypeError, r"proposal is an action.*Mapped\(action, map\)"),
+    "pq.actions.Pseudofermion(pq.dirac.Wilson(mass=0.1), NET)": (TypeError, r"Mapped\(Pseudofermion\(\.\.\), map\)"),
+    "pq.transform.u1_2d((8, 8), 0.1)": (
+        TypeError,
+        "u1_2d: 2 arguments are given by position; .* coefficients; by name",
+    ),
+    "pq.GaugeField.hot((4, 4), 'U(1)', 3)": (TypeError, "hot: 3 arguments are given by position"),
+    "pq.nn.Sequential([pq.nn.GlobalAvgPool()], rng=1).fit(np.ones((3, 1, 4, 4)))": (TypeError, r"fit\(x, y\)"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_first_calls(call):
+    kind, message = CALLS[call]
+    with pytest.raises(kind, match=message):
+        eval(call)
+
+
+def test_a_machine_keeps_its_weights_where_new_ones_make_none():
+    machine = pq.GaussianRBM(4, 4, mu2=9.0, rng=1)
+    before = machine.weights.copy()
+    with pytest.raises(ValueError, match="K has eigenvalue"):
+        machine.weights = 10 * np.eye(4)
+    np.testing.assert_array_equal(machine.weights, before)
+
+
+def test_trained_networks_come_out_of_self_learning():
+    quark = pq.actions.Pseudofermion(pq.dirac.Staggered(mass=0.4), n_flavors=4)
+    proposal = PLAIN + pq.actions.Scaled(pq.actions.Mapped(quark, NET)) + pq.actions.Mapped(PLAIN, NET)
+    sampler = pq.SelfLearningHMC(PLAIN + quark, proposal, steps=2)
+    sampler.parameters = np.arange(3.0) / 100
+    numbers = [float(net.parameters[0]) for net in sampler.networks]
+    assert len(numbers) == 2
+    assert set(numbers) < set(sampler.parameters)
+    assert not NET.parameters.any()
+
+
+def test_warnings_point_at_the_line_of_the_user():
+    chain = pq.HMC(PLAIN, steps=4).run(field(), 12, rng=1, progress=False)
+    for call in (lambda: chain.estimate("plaquette"), lambda: pq.GaussianRBM(2, 3, mu2=99.0, rng=1)):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            call()
+        assert found
+        assert {each.filename for each in found} == {__file__}
+
+
+def test_signatures_have_short_names():
+    for obj in [*CLASSES, *FUNCTIONS]:
+        methods = [each for name, each in inspect.getmembers(obj, callable) if not name.startswith("_")]
+        for each in (obj, *(methods if isinstance(obj, type) else ())):
+            assert "numpy." not in str(inspect.signature(each)).replace("numpy.ndarray", ""), each
+
+
+def test_data_are_fitted_as_they_come():
+    data = pq.datasets.flux_regression(20, (4, 4), mu=1.0, eta=4.01, lam=1.0, rng=1, progress=False)
+    layers = [pq.nn.Conv(1, 4, 2), pq.nn.GlobalAvgPool()]
+    one, other = (pq.nn.Sequential(layers, rng=1) for _ in range(2))
+    options = {"epochs": 2, "rng": 1, "progress": False}
+    np.testing.assert_array_equal(one.fit(data, **options).loss, other.fit(data.x, data.y, **options).loss)
 
 
 FAMILIES = [pq.dirac.Wilson(mass=0.1), pq.dirac.Staggered(mass=0.2), pq.dirac.DomainWall(mass=0.1, m5=1.4, ls=4)]

@@ -140,7 +140,7 @@ def test_what_has_no_gradient_is_refused(make, message):
 def test_frameworks_are_optional(name):
     code = f"import sys\nsys.modules['{name}'] = None\ntry:\n    import plaq.{name}\nexcept ImportError as e: print(e)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{name} is needed here: pip install plaq[{name}]\n"
+    assert done.stdout == f"{name} is needed here: pip install {name} (of the extra plaq[{name}])\n"
 
 
 # What follows runs where the frameworks are installed.

@@ -83,6 +83,7 @@ BAD: dict[str, Any] = {
 }
 
 REASONS = {
+    "dirac.Family": "what operators have in common: it makes none",
     "Error": "an exception takes any message",
     "CheckpointError": "an exception takes any message",
     "ConvergenceError": "an exception takes any message",
@@ -713,6 +714,8 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
                 "spectral_range": None,
                 "hasenbusch": (0.5,),
                 "over": None,
+                "precision": "mixed",
+                "chronological": 2,
             },
         ),
         "dirac.Family.with_mass": (wilson.with_mass, {"value": 0.5}),

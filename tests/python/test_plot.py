@@ -195,9 +195,9 @@ def test_figures_of_pyplot_users_are_found_by_show():
 
 def test_missing_matplotlib_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=re.escape("pip install plaq[plot]")):
+    with pytest.raises(ImportError, match=re.escape("of the extra plaq[plot]")):
         plot.history(series())
-    with pytest.raises(ImportError, match=re.escape("pip install plaq[plot]")):
+    with pytest.raises(ImportError, match=re.escape("of the extra plaq[plot]")):
         chain().plot()
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from plaq import _plaq
-from plaq.concepts import Action, DiracFamily, Sum
+from plaq.concepts import Action, DiracFamily, Map, Sum
 from plaq.ground.arguments import array, number, one_of, sequence, shown, whole_number
 
 __all__ = ["Pseudofermion"]
@@ -130,6 +130,8 @@ class Pseudofermion(Action):
             raise TypeError(
                 f"Pseudofermion takes an operator such as plaq.dirac.Wilson(mass=0.1); got {shown(self.dirac)}"
             )
+        if isinstance(self.n_flavors, Map):
+            raise TypeError(f"quarks on mapped links are Mapped(Pseudofermion(..), map); got {shown(self.n_flavors)}")
         whole_number("n_flavors", self.n_flavors, 1, 64)
         for name in ("tol", "force_tol"):
             value = number(name, getattr(self, name), above=0.0)

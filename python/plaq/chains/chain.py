@@ -1,5 +1,7 @@
 """Markov chains as data: the draws, what the sampler said of them, and their estimates."""
 
+from __future__ import annotations
+
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ from plaq.chains.record import Record
 from plaq.chains.slow import slow_mode
 from plaq.ground.arguments import columns, sequence, shown, unknown, whole_numbers
 from plaq.ground.html import box
-from plaq.ground.names import Explained
+from plaq.ground.names import Explained, outside
 from plaq.ground.states import differences
 from plaq.plot.chains import chain as draw
 from plaq.statistics import Estimate, StatisticsWarning, estimate, fluctuations, r_hat
@@ -114,7 +116,7 @@ class Chain(metaclass=Explained):
     @overload
     def __getitem__(self, name: int) -> dict[str, Any]: ...
     @overload
-    def __getitem__(self, name: slice) -> "Chain": ...
+    def __getitem__(self, name: slice) -> Chain: ...
     def __getitem__(self, name: str | int | slice) -> Any:
         if isinstance(name, slice):
             return self._part(name)
@@ -136,7 +138,7 @@ class Chain(metaclass=Explained):
         """Draws one after another, each a dict of the values by observable."""
         return (self[k] for k in range(len(self)))
 
-    def _part(self, cut: slice) -> "Chain":
+    def _part(self, cut: slice) -> Chain:
         """Draws from `start` to `stop`; one that keeps the end is that of a run with a longer warm-up."""
         if self.replicas:
             raise ValueError(
@@ -323,7 +325,7 @@ class Chain(metaclass=Explained):
             raise ValueError(f"several names {list(name)} need scalar draws and f, a function of their means")
         return np.stack(several, axis=1), lambda means: f(*means)
 
-    def plot(self, names: Sequence[str] | str | None = None) -> "Figure":
+    def plot(self, names: Sequence[str] | str | None = None) -> Figure:
         """One figure: history, autocorrelation and histogram of each scalar observable.
 
         Parameters
@@ -379,7 +381,7 @@ class Chain(metaclass=Explained):
         self._record().write(Path(path))
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Chain":
+    def load(cls, path: str | PathLike[str]) -> Chain:
         """Read a chain written by :meth:`save` or a checkpoint of a run.
 
         Raises
@@ -392,7 +394,7 @@ class Chain(metaclass=Explained):
     @classmethod
     def _from_record(
         cls, record: Record, count: int | None = None, *, interrupted: bool = False, incomplete: bool = False
-    ) -> "Chain":
+    ) -> Chain:
         """The first `count` draws of a record (all by default)."""
         return cls(
             {name: values[:count] for name, values in record.draws.items()},
@@ -455,7 +457,7 @@ def _summary(values: NDArray[Any], replicas: Sequence[int]) -> tuple[str, str]:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, StatisticsWarning, stacklevel=3)
+    warnings.warn(text, StatisticsWarning, stacklevel=outside())
 
 
 def merge(chains: Iterable[Chain]) -> Chain:

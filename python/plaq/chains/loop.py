@@ -16,6 +16,7 @@ from plaq.chains.chain import Chain
 from plaq.chains.live import LivePlot, checked_progress
 from plaq.chains.record import Record
 from plaq.ground.files import cannot_write
+from plaq.ground.names import outside
 from plaq.ground.progress import Progress
 from plaq.statistics import StatisticsWarning
 
@@ -163,7 +164,7 @@ class Run:
             warnings.warn(
                 f"none of the last {STUCK} updates was accepted{size}: {self._sampler._remedy}",
                 StatisticsWarning,
-                stacklevel=2,
+                stacklevel=outside(),
             )
 
     def _draw(self) -> None:

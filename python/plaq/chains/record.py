@@ -100,8 +100,8 @@ class Record:
 
 def _no_chain_file(reason: str) -> str:
     return (
-        f"is no chain file of plaq or is damaged ({reason}); if it holds anything else, name another checkpoint; "
-        "delete it or restore a copy, or start anew with resume=False"
+        f"is no chain file of plaq or is damaged ({reason}); a gauge configuration is read with plaq.read_gauge; for a "
+        "checkpoint name another file, restore a copy, or start anew with resume=False"
     )
 
 

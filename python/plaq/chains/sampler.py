@@ -1,5 +1,7 @@
 """Running a sampler: warm-up, thinning, observables, progress, Ctrl-C, checkpoints and exact resume."""
 
+from __future__ import annotations
+
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -87,7 +89,7 @@ class Sampler(Completed, ABC, Generic[S]):
         """What is tuned in a warm-up, as plain data at its start; None if nothing is."""
         return None
 
-    def tuned(self, facts: dict[str, Any]) -> "Sampler[S]":
+    def tuned(self, facts: dict[str, Any]) -> Sampler[S]:
         """The sampler with `facts` as its choice."""
         return self
 

@@ -124,6 +124,8 @@ def _start(settings: config.Config) -> Any:
         return GaugeField.cold(tuple(chosen.shape or ()), chosen.group)
     if chosen.start == "hot":
         return GaugeField.hot(tuple(chosen.shape or ()), chosen.group, rng=settings.run.seed)
+    if not Path(chosen.start).exists():
+        raise config.ConfigError(f'[field] start: "cold", "hot" or a file; there is no file {chosen.start!r}')
     known: dict[str, Any] = {} if chosen.shape is None else {"shape": tuple(chosen.shape), "group": chosen.group}
     return read_gauge(chosen.start, **known)
 

@@ -55,8 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.traceback:
             raise
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"plaq: {' '.join(str(text).split())}", file=sys.stderr)
+        print(f"plaq: {_of_the_shell(' '.join(str(text).split()))}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _of_the_shell(text: str) -> str:
+    """A message about arguments of Python in terms of this command."""
+    for ours, theirs in (
+        ("start anew with resume=False (replaces the file)", "remove the file to start anew"),
+        ("start anew with resume=False", "remove the file to start anew"),
+        ("give format=", "give --format"),
+    ):
+        text = text.replace(ours, theirs)
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:

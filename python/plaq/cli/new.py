@@ -188,7 +188,8 @@ def answered(given: Mapping[str, str | None], ask: Callable[[str], str] | None =
 def _checked(name: str, answer: str, choices: tuple[str, ...]) -> str:
     lower = {each.lower(): each for each in choices}
     if choices and answer.lower() not in lower:
-        raise ValueError(f"--{name}: {unknown(name, answer, choices)}")
+        inside = "; the networks of self-learning HMC are in its section [proposal]" if name == "network" else ""
+        raise ValueError(f"--{name}: {unknown(name, answer, choices)}{inside}")
     if name == "shape":
         _extents({"shape": answer})
     if name in ("draws", "seed") and not answer.isdecimal():

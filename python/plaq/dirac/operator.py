@@ -554,6 +554,8 @@ class Operator(Applied, Rebuilt):
         >>> float(D.source("wall", at=(0, 2)).sum().real)
         4.0
         """
+        if isinstance(kind, int | tuple | list):
+            raise TypeError(f'the kind of source is "point" or "wall", and its site at=(x, ..); got {shown(kind)}')
         one_of("kind of source", kind, ("point", "wall"))
         site = self._site(at)
         spins, colors = self._core.components

@@ -84,6 +84,8 @@ class GaugeField(Completed):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"GaugeField has no attribute {name!r}")
+        if name in ("numpy", "to_numpy", "array", "data", "links", "T"):
+            raise AttributeError(f"GaugeField has no attribute {name!r}; its links as an array are np.asarray(U)")
         known = [each for each in dir(self) if not each.startswith("_")]
         raise AttributeError(
             f"{unknown('attribute', name, known)}; what is measured is a function, as pq.observables.plaquette(U)"

@@ -1,5 +1,7 @@
 """Spins on a periodic square lattice: shells, ordered and random configurations, magnetizations."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Sequence
 from typing import Any

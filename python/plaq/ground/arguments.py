@@ -112,6 +112,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     names = list(known)
     given = name if isinstance(name, str) else shown(name)
     near = difflib.get_close_matches(given.lower(), {each.lower() for each in names}, n=1, cutoff=0.5)
+    # A name that begins with all that was given is meant by it: "pion" of pion_correlator.
+    # So is one that ends it: "gradient_flow".
+    if not near:
+        begun = (each.lower() for each in names if each.lower().startswith(given.lower() + "_"))
+        ended = (each.lower() for each in names if given.lower().endswith("_" + each.lower()))
+        near = [*sorted(begun, key=len), *ended]
     same = [each for each in names if each.lower() == near[0]] if near else []
     hint = f'; did you mean "{difflib.get_close_matches(given, same, n=1, cutoff=0.0)[0]}"?' if near else ";"
     return f'unknown {kind} "{given}"{hint} known: {", ".join(names) or "none"}'
@@ -329,7 +335,9 @@ def vector(name: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
     """Finite float64 numbers of given length."""
     try:
         found = np.array(values)
-        if found.dtype.kind == "c":
+        if found.dtype.kind not in "biufO" and found.size:
+            raise TypeError
+        if any(isinstance(each, str | bytes) for each in found.ravel().tolist()):
             raise TypeError
         found = found.astype(np.float64)
     except (TypeError, ValueError, OverflowError):

@@ -11,4 +11,5 @@ def require(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{module.split('.')[0]} is needed here: pip install plaq[{extra}]") from error
+        name = {"sklearn": "scikit-learn"}.get(module.split(".")[0], module.split(".")[0])
+        raise ImportError(f"{name} is needed here: pip install {name} (of the extra plaq[{extra}])") from error

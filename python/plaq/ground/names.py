@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from plaq.ground.arguments import unknown
 
-__all__ = ["Completed", "Explained", "call_text", "explain_names", "meant", "show_public_names"]
+__all__ = [
+    "Completed",
+    "Explained",
+    "call_text",
+    "explain_names",
+    "meant",
+    "not_an_attribute",
+    "outside",
+    "show_public_names",
+]
 
 PACKAGE = __name__.partition(".")[0]
 MANY = 20
@@ -55,6 +64,13 @@ SAME = (
     ("value", "evaluate", "energy", "compute", "__call__"),
 )
 """Names of methods that mean the same here and elsewhere."""
+
+
+ELSEWHERE = {
+    **dict.fromkeys(["write_gauge", "save_gauge", "write", "save"], "GaugeField.write"),
+    **dict.fromkeys(["load_gauge", "load", "read"], "plaq.read_gauge"),
+}
+"""Where functions of other packages are."""
 
 
 class Explained(ABCMeta):
@@ -164,7 +180,9 @@ def _renew(renewed: dict[int, Any]) -> None:
 
 
 def _explain_class(cls: type) -> None:
-    """Renew the methods that users call, in the class that has them."""
+    """Renew the methods that users call, in the class that has them; objects answer a name that they do not have."""
+    if not any("__getattr__" in vars(owner) for owner in cls.__mro__) and not issubclass(cls, BaseException):
+        cls.__getattr__ = not_an_attribute  # type: ignore[attr-defined]
     for owner in cls.__mro__:
         if not owner.__module__.startswith(PACKAGE):
             continue
@@ -178,6 +196,38 @@ def _explain_class(cls: type) -> None:
             setattr(owner, name, kind(_explained(function)) if kind else _explained(function, owner))
 
 
+def outside() -> int:
+    """The `stacklevel` of a warning of the function that calls this, at which the code of the user stands."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == PACKAGE:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def not_an_attribute(self: Any, name: str) -> Any:
+    """What an object answers that has no attribute of a name.
+
+    Raises
+    ------
+    AttributeError
+        Always; it asks what was meant.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> not_an_attribute(pq.Heatbath(pq.actions.Wilson(2.0)), "sample")
+    Traceback (most recent call last):
+    AttributeError: 'Heatbath' object has no attribute 'sample'; did you mean Heatbath.run?
+    """
+    cls = type(self)
+    plain = f"{cls.__name__!r} object has no attribute {name!r}"
+    if name.startswith("_") or not cls.__module__.startswith(PACKAGE):
+        raise AttributeError(plain)
+    if hasattr(cls, name):  # a property whose own error brought us here
+        return object.__getattribute__(self, name)
+    raise AttributeError(f"{plain}; {meant(cls, name)}")
+
+
 def _explained(function: Any, owner: type = object) -> Any:
     """The function, or method of a class, with an answer to keyword arguments that it does not have, and to calls of a
     method on its class.
@@ -189,6 +239,10 @@ def _explained(function: Any, owner: type = object) -> Any:
     takes_all = bool(code.co_flags & inspect.CO_VARKEYWORDS)
     known = frozenset(code.co_varnames[first:count]) - {"self", "cls"}
     title = function.__qualname__.removesuffix(".__init__")
+    bound = code.co_varnames[:1] in (("self",), ("cls",))
+    by_position = code.co_varnames[bound : code.co_argcount]
+    by_name = code.co_varnames[code.co_argcount : count]
+    most = None if code.co_flags & inspect.CO_VARARGS else code.co_argcount
 
     def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True  # IPython and pytest leave this frame out
@@ -199,11 +253,13 @@ def _explained(function: Any, owner: type = object) -> Any:
                 raise TypeError(f"{title}: {answer(kwargs, known)}") from None
             if args and not test(args[0], owner):
                 raise TypeError(on_class(title, args[0])) from error
+            if most is not None and len(args) > most:
+                raise TypeError(f"{title}: {too_many(args[bound:], by_position, by_name)}") from None
             raise
 
     # The globals of the original: doctest and help() ask for them to know where a function is from. So the builtins
     # are those of any module, and everything else is in the closure.
-    answer, test, on_class = _unknown_argument, isinstance, _on_class
+    answer, test, on_class, too_many = _unknown_argument, isinstance, _on_class, _too_many
     made = FunctionType(call.__code__, function.__globals__, function.__name__, None, call.__closure__)
     functools.update_wrapper(made, function)
     made._plaq_explained = True  # type: ignore[attr-defined]
@@ -218,6 +274,11 @@ def _unknown_argument(given: Mapping[str, Any], known: frozenset[str]) -> str:
         if name.lower() in group and same:
             return f'unknown argument "{name}"; did you mean "{same[-1]}"? known: {", ".join(shown)}'
     return unknown("argument", name, shown)
+
+
+def _too_many(given: tuple[Any, ...], by_position: tuple[str, ...], by_name: tuple[str, ...]) -> str:
+    order, others = ", ".join(by_position) or "none", ", ".join(by_name) or "none"
+    return f"{len(given)} arguments are given by position; known by position: {order}; by name alone: {others}"
 
 
 def _on_class(title: str, given: Any) -> str:
@@ -259,6 +320,9 @@ def _not_there(module: str, names: list[str], name: str) -> Any:
     inner = f"{module}.{name}"
     if module == PACKAGE and not name.startswith("_") and importlib.util.find_spec(inner) is not None:
         raise AttributeError(f"{inner} is imported by name: import {inner}")
+    found = sorted((f"{where}.{each}" for where, each, _ in _functions() if each == name), key=lambda n: ".plot." in n)
+    if elsewhere := ELSEWHERE.get(name) or " or ".join(found):
+        raise AttributeError(f'unknown name of {module} "{name}"; did you mean {elsewhere}?')
     text = unknown(f"name of {module}", name, names)
     raise AttributeError(text.partition(" known:")[0] if len(names) > MANY and "did you mean" in text else text)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from plaq._plaq import CheckpointError
 from plaq.ground.arguments import shown
-from plaq.ground.names import Explained
+from plaq.ground.names import Explained, not_an_attribute
 
 __all__ = ["Arrays", "Rebuilt", "decode", "describe", "differences", "encode", "register_state"]
 
@@ -40,7 +40,7 @@ class Rebuilt(metaclass=Explained):
         if name in type(self)._compiled and vars(self):
             self._rebuild()
             return vars(self)[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return not_an_attribute(self, name)
 
 
 def register_state(cls: type[T]) -> type[T]:

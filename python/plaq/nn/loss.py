@@ -1,5 +1,7 @@
 """Losses of convolutional networks: means over samples and outputs."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 

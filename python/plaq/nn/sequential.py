@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,13 @@ from plaq.training.optimizers import Optimizer, Schedule
 __all__ = ["Sequential"]
 
 Numbers = NDArray[np.float64]
+
+
+class Labelled(Protocol):
+    """Inputs with what a network should give for them."""
+
+    x: Any
+    y: Any
 
 
 class Sequential(Rebuilt):
@@ -261,8 +268,8 @@ class Sequential(Rebuilt):
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: ArrayLike | Labelled,
+        y: ArrayLike | None = None,
         *,
         loss: NetLoss | str = MSE(),  # noqa: B008
         epochs: int = 100,
@@ -280,8 +287,8 @@ class Sequential(Rebuilt):
 
         Parameters
         ----------
-        x : array_like
-            ``[sample, channel, x_0, ..]``.
+        x : array_like, or data with ``x`` and ``y``
+            ``[sample, channel, x_0, ..]``, or both at once, as from :func:`plaq.datasets.flux_regression`.
         y : array_like
             What the network should give, of the shape of ``net(x)`` (the axis of a single output may be left out).
         loss : MSE, BinaryCrossEntropy, Huber or their names
@@ -345,9 +352,15 @@ class Sequential(Rebuilt):
         """
         kind = loss_of(loss)
         checkpoint_path(checkpoint)
+        if y is None:
+            if not (hasattr(x, "x") and hasattr(x, "y")):
+                raise TypeError(
+                    f"what the network should give is missing: fit(x, y) or data with x and y; got {shown(x)}"
+                )
+            x, y = cast(Labelled, x).x, cast(Labelled, x).y
         if not isinstance(translations, bool):
             raise TypeError(f"translations is True or False; got {shown(translations)}")
-        samples, targets, held = self._split(x, y, validation, kind)
+        samples, targets, held = self._split(cast(ArrayLike, x), cast(ArrayLike, y), validation, kind)
         core = _core_of(samples, self.dtype, targets)
         text, moves = json.dumps(kind.spec()), _Translations(samples.shape, rng) if translations else None
         facts = {

@@ -4,6 +4,8 @@ Input: the channels k_1, k_2, l_1, l_2 of fluxes on a periodic lattice. EQ are e
 stride of 2, FL flatten and so know one size of the lattice (task 1: 60x4, tasks 2 and 3: 8x8).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 
 from plaq.ground.arguments import one_of, unknown

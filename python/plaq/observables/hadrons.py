@@ -94,6 +94,8 @@ def pion_correlator(D: Solvable, source: Any = None, **options: Any) -> Reals:
 def _propagator(D: Any, G: Any, options: dict[str, Any]) -> Complexes:
     if G is None:
         return np.asarray(D.propagator(**options)[0])
+    if isinstance(G, tuple):
+        raise TypeError("the propagator is an array; D.propagator gives two things: G, info = D.propagator(..)")
     G = np.asarray(G)
     one = D.quark_shape
     wanted = (*one[len(D.U.shape) :], *one)

@@ -15,14 +15,15 @@ from plaq.observables.links import (
 __all__ = ["energy_density", "energy_density_density", "topological_charge", "topological_charge_density"]
 
 
-def topological_charge(U: GaugeField, definition: str = "clover") -> float:
+def topological_charge(U: GaugeField, definition: str | None = None) -> float:
     r"""Topological charge.
 
     Parameters
     ----------
     U : GaugeField
-        Four dimensions, or U(1) in two with ``definition="geometric"``.
-    definition : str
+        Four dimensions, or U(1) in two.
+    definition : str, optional
+        By default ``"geometric"`` in two dimensions and ``"clover"`` in four.
         ``"plaquette"``, ``"clover"``: :math:`Q = -\frac{1}{32\pi^2}\sum_x \epsilon_{\mu\nu\rho\sigma}
         \mathrm{tr} F_{\mu\nu}F_{\rho\sigma}` with F the traceless anti-Hermitian part of the plaquette or of the mean
         of the four clover leaves; ``"improved"``: (5/3) Q_clover - (1/12) Q_rectangle, Q_rectangle twice the charge
@@ -38,14 +39,14 @@ def topological_charge(U: GaugeField, definition: str = "clover") -> float:
     Examples
     --------
     >>> import plaq as pq
-    >>> Q = pq.observables.topological_charge(pq.GaugeField.hot((8, 8), "U(1)", rng=1), "geometric")
+    >>> Q = pq.observables.topological_charge(pq.GaugeField.hot((8, 8), "U(1)", rng=1))
     >>> abs(Q - round(Q)) < 1e-9
     True
     """
     return float(topological_charge_density(U, definition).sum())
 
 
-def topological_charge_density(U: GaugeField, definition: str = "clover") -> NDArray[np.float64]:
+def topological_charge_density(U: GaugeField, definition: str | None = None) -> NDArray[np.float64]:
     """Charge density whose sum is :func:`topological_charge`; shape ``U.shape``.
 
     Examples
@@ -55,6 +56,8 @@ def topological_charge_density(U: GaugeField, definition: str = "clover") -> NDA
     >>> pq.observables.topological_charge_density(U, "geometric").shape
     (8, 8)
     """
+    if definition is None:
+        definition = "geometric" if checked(U).ndim == 2 else "clover"
     if definition not in _plaq.CHARGES:
         raise ValueError(unknown("definition", definition, _plaq.CHARGES))
     core = checked(U).inside("the topological charge", open_too=definition in ("plaquette", "clover"))

@@ -1,5 +1,7 @@
 """Figures of correlators, their effective masses, and spectra of Dirac operators."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +27,8 @@ def correlator(
     form: str = "cosh",
     label: str | None = None,
     color: str = COLORS[0],
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """A correlator on a logarithmic axis, or its effective mass; errors from several configurations.
 
     Parameters
@@ -86,9 +88,7 @@ def correlator(
     return dress(ax)
 
 
-def spectrum(
-    values: ArrayLike, *, label: str | None = None, color: str = COLORS[0], ax: "Axes | None" = None
-) -> "Axes":
+def spectrum(values: ArrayLike, *, label: str | None = None, color: str = COLORS[0], ax: Axes | None = None) -> Axes:
     """Eigenvalues: real ones by their number, complex ones in the plane.
 
     Parameters

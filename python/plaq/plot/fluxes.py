@@ -1,5 +1,7 @@
 """Figures of flux configurations: lines along links."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["fluxes"]
 
 
-def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: "Axes | None" = None) -> "Axes":
+def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: Axes | None = None) -> Axes:
     """Fluxes of a two-dimensional lattice: arrows along links, wider for larger k; l as grey lines; ends of open worms.
 
     Time runs upwards. A source (div k > 0) is a filled circle, a sink an open one, both larger for larger abs(div k).
@@ -77,7 +79,7 @@ def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: "Ax
     return dress(ax)
 
 
-def _lines(ax: "Axes", pairs: Any, steps: Any) -> None:
+def _lines(ax: Axes, pairs: Any, steps: Any) -> None:
     nu, x, y = np.nonzero(pairs)
     for direction, here, above, count in zip(nu, x, y, pairs[nu, x, y], strict=True):
         end = np.array([here, above]) + steps[direction]

@@ -1,5 +1,7 @@
 """Figures of configurations: planes of a density, spins as arrows."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,8 @@ def slice(
     plane: tuple[int, int] = (0, 1),
     at: Sequence[int] | None = None,
     name: str = "",
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """A plane of a lattice density as a colour map.
 
     Parameters
@@ -87,8 +89,8 @@ def spins(
     staggered: bool = False,
     title: str = "",
     colorbar: bool = True,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Spins of a square lattice as arrows: x and y component as direction and length, z component as colour.
 
     Parameters

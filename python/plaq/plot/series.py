@@ -1,5 +1,7 @@
 """Figures of one series of draws: history, autocorrelation, histogram."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,8 +33,8 @@ def history(
     start: int = 0,
     label: str | None = None,
     color: str = COLORS[0],
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Draws against their number, with the band of mean and error.
 
     Parameters
@@ -87,8 +89,8 @@ def autocorrelation(
     lags: int | None = None,
     label: str | None = None,
     color: str = COLORS[0],
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Autocorrelation function with errors (hep-lat/0409106) and the integrated time in the title.
 
     Parameters
@@ -134,8 +136,8 @@ def histogram(
     bins: int | ArrayLike | None = None,
     label: str | None = None,
     color: str = COLORS[0],
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """Distribution of the draws (normalised to area 1) with the Gaussian of the same mean and variance.
 
     Parameters
@@ -226,7 +228,7 @@ def common_bins(series: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
     return np.histogram_bin_edges(together, bins)
 
 
-def _title(ax: "Axes", label: str | None, text: str, color: str) -> None:
+def _title(ax: Axes, label: str | None, text: str, color: str) -> None:
     """The result above the axes; the results of further chains go below it."""
     from matplotlib.text import Annotation
 

@@ -1,5 +1,7 @@
 """Machines with binary or spin units, and mixed ones, with the training loop of the Gaussian machine."""
 
+from __future__ import annotations
+
 import math
 from os import PathLike
 from typing import Any, Literal

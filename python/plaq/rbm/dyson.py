@@ -1,5 +1,7 @@
 """Random-matrix statistics of training: Dyson Brownian motion of the spectrum (arXiv 2407.16427, 2412.20496)."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

@@ -1,6 +1,8 @@
 """Figures of machines: spectrum along training, images, spacings. Every function takes `ax=None` and returns the
 Axes."""
 
+from __future__ import annotations
+
 import math
 from typing import TYPE_CHECKING
 
@@ -26,8 +28,8 @@ def spectrum(
     mu2: float | None = None,
     *,
     log: bool = False,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     r"""Eigenvalues of K along training, with the target's spectrum (dotted) and :math:`\mu^2` (dashed).
 
     Parameters
@@ -91,7 +93,7 @@ def spectrum(
     return dress(axes)
 
 
-def images(rows: ArrayLike, shape: tuple[int, int], *, columns: int = 10, ax: "Axes | None" = None) -> "Axes":
+def images(rows: ArrayLike, shape: tuple[int, int], *, columns: int = 10, ax: Axes | None = None) -> Axes:
     """Configurations as one mosaic of grey pictures.
 
     Parameters
@@ -129,9 +131,7 @@ def images(rows: ArrayLike, shape: tuple[int, int], *, columns: int = 10, ax: "A
     return axes
 
 
-def spacings(
-    values: ArrayLike, *, label: str | None = None, color: str = COLORS[0], ax: "Axes | None" = None
-) -> "Axes":
+def spacings(values: ArrayLike, *, label: str | None = None, color: str = COLORS[0], ax: Axes | None = None) -> Axes:
     """Histogram of level spacings in units of their mean, with the Wigner surmise.
 
     Parameters

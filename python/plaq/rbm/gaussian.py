@@ -1,5 +1,7 @@
 """The Gaussian machine: scalar fields on both layers (arXiv 2309.15002)."""
 
+from __future__ import annotations
+
 import math
 import warnings
 from os import PathLike
@@ -10,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from plaq._plaq import RbmTrainer
 from plaq.ground.arguments import real, whole_number
+from plaq.ground.names import outside
 from plaq.ground.rng import Rng
 from plaq.rbm.fit import Layer
 from plaq.rbm.machine import (
@@ -101,7 +104,9 @@ class GaussianRBM(Machine):
             raise ValueError(f"eta has shape {self.eta.shape}; it must be ({self.n_hidden},) with finite entries")
         if self.n_hidden > self.n_visible:
             text = f"n_hidden = {n_hidden} > n_visible = {n_visible}: W W^T has rank {n_visible} at most, so the extra"
-            warnings.warn(f"{text} hidden units are redundant (allowed; no more modes are learnt)", stacklevel=2)
+            warnings.warn(
+                f"{text} hidden units are redundant (allowed; no more modes are learnt)", stacklevel=outside()
+            )
         self._check_positive()
 
     def _checked_masses(self, mu2: float | ArrayLike) -> Array:
@@ -124,6 +129,9 @@ class GaussianRBM(Machine):
                 f"{self.sigma2_h * self.singular_values()[0] ** 2:.6g} must stay below mu2; use smaller weights "
                 f"(weight_scale below {scale:.2g} at this size) or larger mu2"
             )
+
+    def _check_weights(self) -> None:
+        self._check_positive()
 
     def __repr__(self) -> str:
         masses = f"{self._mu2[0]:.6g}" if np.all(self._mu2 == self._mu2[0]) else "one a site"
@@ -215,7 +223,7 @@ class GaussianRBM(Machine):
         quadratic = np.einsum("ni,ij,nj->n", rows, self.kernel(), rows, optimize=True)
         return float(np.mean(rows @ self.source() - 0.5 * quadratic) - self.log_partition())
 
-    def optimum(self, correlation: ArrayLike) -> "GaussianRBM":
+    def optimum(self, correlation: ArrayLike) -> GaussianRBM:
         r"""The machine of highest likelihood, in closed form (Tipping, Bishop 1999), with this mass and size and eta
         = 0.
 
@@ -470,7 +478,7 @@ class GaussianRBM(Machine):
             text = f"learning_rate = {options['learning_rate']:.4g} is past the stability bound {bound:.4g}"
             formula = "(1 + beta)/(1 - beta) kappa^2/(sigma2_h (mu2 - kappa)) at the lowest kappa"
             hint = 'use a smaller one, safe=True, method="em" or optimum()'
-            warnings.warn(f"{text} = {formula} = {lowest:.4g}; {hint}", StabilityWarning, stacklevel=4)
+            warnings.warn(f"{text} = {formula} = {lowest:.4g}; {hint}", StabilityWarning, stacklevel=outside())
 
     def sample(
         self,

@@ -1,6 +1,8 @@
 """Phase diagram of the spin-Gaussian machine, a Hopfield model (Amit, Gutfreund, Sompolinsky, Ann. Phys. 173, 30
 (1987))."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

@@ -1,5 +1,7 @@
 """What all machines share: argument checks, the training loop, resume, files."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
@@ -134,7 +136,7 @@ class Machine(ABC, metaclass=Explained):
 
     @property
     def weights(self) -> NDArray[Any]:
-        """Weights, shape (n_visible, n_hidden); assign an array of this shape to set them."""
+        """Weights, shape (n_visible, n_hidden); assign an array of this shape (of a machine) to set them."""
         return self._weights
 
     @weights.setter
@@ -144,7 +146,15 @@ class Machine(ABC, metaclass=Explained):
             raise ValueError(f"weights of shape {array.shape}; they must be ({self.n_visible}, {self.n_hidden})")
         if not np.all(np.isfinite(array)):
             raise ValueError("weights have entries that are NaN or infinite")
-        self._weights = array
+        before, self._weights = self._weights, array
+        try:
+            self._check_weights()
+        except ValueError:
+            self._weights = before
+            raise
+
+    def _check_weights(self) -> None:
+        """Refuse weights that make no machine."""
 
     @property
     def chains(self) -> NDArray[Any]:
@@ -160,7 +170,10 @@ class Machine(ABC, metaclass=Explained):
 
     def _checked_rows(self, data: ArrayLike, name: str) -> NDArray[Any]:
         low, high = self._range()
-        values = np.asarray(data)
+        try:
+            values = np.asarray(data)
+        except ValueError:
+            raise TypeError(f"{name} holds rows of different lengths; it must be (n, {self.n_visible})") from None
         if values.dtype.kind not in "biuf":
             raise TypeError(f"{name} holds {values.dtype}; it must hold real numbers")
         if values.ndim > 2 and math.prod(values.shape[1:]) == self.n_visible:

@@ -1,6 +1,8 @@
 """Noise along training: Langevin equation of a squared singular value and its Fokker-Planck operator (arXiv
 2407.16427)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Exact statements about the Gaussian machine: spectra, fixed points, flows, autocorrelation (arXiv 2309.15002)."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from typing import Any

@@ -14,6 +14,7 @@ from plaq.chains.chain import Chain
 from plaq.chains.sampler import Info, Sampler
 from plaq.fields.flux import couplings, lattice_shape
 from plaq.ground.arguments import instance, number
+from plaq.ground.names import outside
 from plaq.ground.rng import counter
 
 __all__ = ["ComplexLangevin"]
@@ -230,6 +231,6 @@ class ComplexLangevin(Sampler[Field]):
             warnings.warn(
                 f"the distribution of drifts has a tail with exponent {exponent:.1f}: complex Langevin may converge to "
                 "something else here; compare with pq.Worm",
-                stacklevel=2,
+                stacklevel=outside(),
             )
         return exponent

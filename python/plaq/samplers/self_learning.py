@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
-from plaq.concepts import Action, Sum, Vector, checked_action
+from plaq.concepts import Action, Map, Scaled, Sum, Vector, checked_action
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import one_of, sequence, whole_number
+from plaq.ground.names import outside
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.hmc import HMC, Level
 from plaq.samplers.tuning import Tuning
@@ -122,6 +123,21 @@ class SelfLearningHMC(HMC):
     def target(self) -> Action:
         """The action that is sampled."""
         return self.action
+
+    @property
+    def networks(self) -> list[Map]:
+        """The networks of the proposal with the coefficients that they have now, in the order of its terms; copies.
+
+        Those that the proposal was made of stay as they were: save a trained one as ``sampler.networks[0].save(path)``.
+        """
+        found = []
+        for term in self.proposal.terms():
+            while isinstance(term, Scaled):
+                term = term.action
+            net = getattr(term, "net", None)
+            if isinstance(net, Map):
+                found.append(net.copy())
+        return found
 
     @property
     def parameters(self) -> Vector:
@@ -336,7 +352,7 @@ class SelfLearningHMC(HMC):
                 f"the training made the proposal no better: {why}; the coefficients of the start are kept. Lower the "
                 "learning rate, take more steps or larger batches, or give validation= to keep the best of all steps",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=outside(),
             )
 
     def fit(

@@ -62,7 +62,7 @@ class LoopLayer(Layer):
 
 
 def _checked_loops(loops: Sequence[Loop]) -> list[Any]:
-    if isinstance(loops, str) or not len(list(loops)):
+    if isinstance(loops, str) or not isinstance(loops, Iterable) or not len(list(loops)):
         raise TypeError(f"loops is a list of names or paths; got {loops!r}")
     checked = map(checked_loop, loops)
     return [loop if isinstance(loop, str) else list(loop) for loop in checked]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plaq.ground.names import outside
 from plaq.spin.attention import EquivariantAttention
 from plaq.spin.effective import LinearSpinModel, predicted_acceptance
 from plaq.spin.fermions import SpinFermion
@@ -149,7 +150,7 @@ class Annealing:
             f"{predicted_acceptance(mse):.2g}. If that is fair, start from spins of SpinMetropolis; else add "
             "temperatures, rounds, shells or blocks",
             RuntimeWarning,
-            stacklevel=9,
+            stacklevel=outside(),
         )
 
     def _draw(self, sampler: OuterChain, number: int) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """Equivariant attention on spins (arXiv 2306.11527, 2310.13222)."""
 
+from __future__ import annotations
+
 from os import PathLike
 from typing import Literal
 
@@ -100,15 +102,15 @@ class EquivariantAttention(Effective):
         """Shells of the fields."""
         return [(a, b) for a, b in self._network.architecture()[1]]
 
-    def with_layer(self, block: Block = "relu", *, rng: Rng) -> "EquivariantAttention":
+    def with_layer(self, block: Block = "relu", *, rng: Rng) -> EquivariantAttention:
         """The same network with one more block that is the identity: it gives the same log W_eff to the last bit."""
         return self._of(self._core.with_block(block, seed_of(rng)))
 
-    def on(self, shape: Shape) -> "EquivariantAttention":
+    def on(self, shape: Shape) -> EquivariantAttention:
         """The same weights on another lattice, which must have the shells."""
         return self._of(self._core.on(extents_of(shape)))
 
-    def copy(self) -> "EquivariantAttention":
+    def copy(self) -> EquivariantAttention:
         """An independent copy."""
         return self._of(self._core.on(self.shape))
 

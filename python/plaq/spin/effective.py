@@ -1,5 +1,7 @@
 """Effective models of the weight of spins: what all have in common, and the linear model."""
 
+from __future__ import annotations
+
 import hashlib
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,7 @@ class Effective(metaclass=Explained):
     _parameters: Array
 
     @classmethod
-    def _of(cls, network: SpinNetworkCore) -> "Self":
+    def _of(cls, network: SpinNetworkCore) -> Self:
         model = cls.__new__(cls)
         model._bind(network)
         return model
@@ -141,7 +143,7 @@ class Effective(metaclass=Explained):
         rows, lead = rows_of(spins, self.shape)
         return self._core.features(rows).reshape(*lead, -1)
 
-    def fit_couplings(self, spins: ArrayLike, log_weight: ArrayLike, *, ridge: float = 0.0) -> "Self":
+    def fit_couplings(self, spins: ArrayLike, log_weight: ArrayLike, *, ridge: float = 0.0) -> Self:
         """Least squares for couplings and constant, everything else fixed.
 
         A coupling whose feature is the same in all configurations is not determined and becomes 0; of features that
@@ -211,7 +213,7 @@ class Effective(metaclass=Explained):
         save_weights(path, self.named_parameters(), {"kind": KIND, "shape": list(self.shape)} | self.architecture())
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "Self":
+    def load(cls, path: str | PathLike[str]) -> Self:
         """Read a file written by :meth:`save`.
 
         Raises
@@ -221,7 +223,7 @@ class Effective(metaclass=Explained):
         """
         return cls._of(read_network(path))
 
-    def load_weights(self, path: str | PathLike[str]) -> "Self":
+    def load_weights(self, path: str | PathLike[str]) -> Self:
         """Take the parameters of a file of the same architecture (any lattice).
 
         Raises
@@ -324,7 +326,7 @@ class LinearSpinModel(Effective):
         self._bind(SpinNetworkCore(extents, [], [], shell_list(shells, extents), extents, 0))
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "LinearSpinModel":
+    def load(cls, path: str | PathLike[str]) -> LinearSpinModel:
         """Read a file written by :meth:`save`.
 
         Raises
@@ -402,7 +404,7 @@ class LinearSpinModel(Effective):
     def _shaped(self, rows: Array) -> Array:
         return rows.reshape(-1, *self.shape, 3)
 
-    def on(self, shape: Shape) -> "LinearSpinModel":
+    def on(self, shape: Shape) -> LinearSpinModel:
         """The same model on another lattice, which must have the shells.
 
         A coupling is divided by the number of sites of its shell there and multiplied by that here. On a torus all

@@ -1,5 +1,7 @@
 """The exact weight of the O(3) spin-fermion model (arXiv 2306.11527)."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -68,7 +70,7 @@ class SpinFermion(Fixed):
 
     def at(
         self, T: float | None = None, *, t: float | None = None, J: float | None = None, mu: float | None = None
-    ) -> "SpinFermion":
+    ) -> SpinFermion:
         """The same model at another temperature or with other couplings."""
         given = {"t": t, "J": J, "mu": mu, "T": T}
         numbers = {name: getattr(self, name) if value is None else value for name, value in given.items()}

@@ -1,5 +1,7 @@
 """Exact local Metropolis of the spin-fermion model, and what all samplers of its spins have in common."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Regression of log weights: what is held out, the acceptance that an error predicts, least squares as a training."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from math import erfc
 from typing import Any, Protocol

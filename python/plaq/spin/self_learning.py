@@ -1,5 +1,7 @@
 """Self-learning Monte Carlo of the spin-fermion model."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Sequence
 from inspect import signature
@@ -13,6 +15,7 @@ from plaq._plaq import SpinProposerCore
 from plaq.chains.chain import Chain
 from plaq.chains.sampler import run
 from plaq.ground.arguments import instance, unknown, whole_number
+from plaq.ground.names import outside
 from plaq.ground.rng import Rng, counter, seed_of
 from plaq.spin.annealing import Annealing, Plan
 from plaq.spin.attention import EquivariantAttention
@@ -198,7 +201,7 @@ class SelfLearningMC(SpinSampler):
             )
         else:
             return
-        warnings.warn(text, RuntimeWarning, stacklevel=4)
+        warnings.warn(text, RuntimeWarning, stacklevel=outside())
 
     def train(
         self,
@@ -294,7 +297,7 @@ class SelfLearningMC(SpinSampler):
         _, history = minimize(run, epochs=run.total, checkpoint=checkpoint, progress=progress, facts=run.facts)
         return history
 
-    def at(self, T: float) -> "SelfLearningMC":
+    def at(self, T: float) -> SelfLearningMC:
         """The same sampler (and the same effective model object) at another temperature of the exact model."""
         return SelfLearningMC(
             self.model.at(T),

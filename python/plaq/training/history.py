@@ -1,5 +1,7 @@
 """The record of a training run, shared by every trainer."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -102,7 +104,7 @@ class History(Mapping[str, NDArray[Any]], metaclass=Explained):
     def _repr_html_(self) -> str:
         return box(self._headline(), ((name, _ends(values)) for name, values in self._columns.items()))
 
-    def plot(self) -> "Figure":
+    def plot(self) -> Figure:
         """One figure with a panel for each array (several lines for arrays with columns).
 
         Raises
@@ -118,7 +120,7 @@ class History(Mapping[str, NDArray[Any]], metaclass=Explained):
         write_arrays(path, {**self._columns, **flags})
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "History":
+    def load(cls, path: str | PathLike[str]) -> History:
         """Read a file written by :meth:`save`.
 
         Raises
