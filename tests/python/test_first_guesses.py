@@ -140,6 +140,7 @@ CALLS = {
     "pq.Worm((4, 4), eta=4.5, lam=1.0, mu=0.0).generate": (AttributeError, r"did you mean Worm\.(run|sample)"),
     "pq.dirac.Wilson(mass=0.1).on(field()).inverse": (AttributeError, "object has no attribute 'inverse'; known: "),
     "pq.dirac.Wilson(mass=0.1).on(field()).solver": (AttributeError, r"did you mean Operator\.solve"),
+    "pq.plot.history(pq.HMC(PLAIN, steps=2).run(field(), 9, rng=1, progress=False))": (TypeError, r"as chain\["),
     "pq.StoutLayer(0.1)": (TypeError, "loops is a list of names or paths; got 0.1"),
     "pq.dirac.Wilson(mass=0.1).propagator()": (AttributeError, r"what acts on quarks is Wilson\(\.\.\)\.on\(U\)"),
     "pq.actions.Pseudofermion(pq.dirac.Wilson(mass=0.1))(field())": (

@@ -61,6 +61,8 @@ def test_histogram_has_area_one_and_bins_for_whole_numbers():
     assert ax.get_xlabel() == "some name"
     edges = plot.histogram([-1, 0, 0, 1, 3]).patches[0].get_data().edges
     assert np.array_equal(edges, np.arange(-1.5, 4))
+    edges = plot.histogram([-1 - 1e-15, 0, 2.0000000000000004]).patches[0].get_data().edges
+    assert np.array_equal(edges, np.arange(-1.5, 3))
     assert len(plot.histogram(series(), bins=7).patches[0].get_data().values) == 7
     plot.histogram(np.ones(10))
 

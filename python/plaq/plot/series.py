@@ -179,6 +179,8 @@ def histogram(
 
 
 def _series(series: ArrayLike) -> NDArray[np.float64]:
+    if hasattr(series, "estimate") and hasattr(series, "plot"):
+        raise TypeError('a plot shows one series, as chain["plaquette"]; chain.plot() draws all of a chain')
     draws = np.asarray(series)
     if draws.ndim != 1 or draws.dtype.kind not in "biuf" or not len(draws):
         raise ValueError(
@@ -211,8 +213,9 @@ def _checked_bins(bins: int | ArrayLike) -> int | str | NDArray[np.float64]:
 
 def _bins(draws: NDArray[np.float64]) -> NDArray[np.float64] | int:
     low, high = draws.min(), draws.max()
-    if np.array_equal(draws, np.round(draws)) and high - low < 200:
-        return np.arange(low - 0.5, high + 1.0)
+    # Charges are whole numbers up to rounding.
+    if np.allclose(draws, np.round(draws), rtol=0.0, atol=1e-9) and high - low < 200:
+        return np.arange(np.round(low) - 0.5, np.round(high) + 1.0)
     spread = np.subtract(*np.percentile(draws, [75, 25]))
     if spread <= 0:
         return 10
