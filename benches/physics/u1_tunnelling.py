@@ -18,11 +18,12 @@ SMALL = [
     *[(4.0, 0.1, 24), (5.0, 0.1, 25), (6.0, 0.1, 24)],
 ]
 LARGE = [
-    *[(3.0, 0.0, 17), (4.0, 0.0, 18), (5.0, 0.0, 20), (6.0, 0.0, 21)],
-    *[(5.0, 0.0429, 15), (6.0, 0.0429, 16), (5.0, 0.1, 25), (6.0, 0.1, 24)],
+    *[(3.0, 0.0, 16), (4.0, 0.0, 17), (5.0, 0.0, 19), (6.0, 0.0, 20)],
+    *[(5.0, 0.0429, 15), (6.0, 0.0429, 15), (5.0, 0.1, 24), (6.0, 0.1, 24)],
 ]
 ROWS = [*[(16, *row) for row in SMALL], *[(32, *row) for row in SMALL], *[(64, *row) for row in LARGE]]
-"""Extent, beta, c, steps; those of 64^2 have an acceptance of about 0.8, smaller lattices more."""
+"""Extent, beta, c, steps; those of 64^2 have an acceptance of about 0.8 as those of the authors (who needed one step
+more), smaller lattices more. <dQ^2> rises with the acceptance: one more step of HMC makes 0.87 and 8 % of it."""
 HMC = {3.0: (73.16, 0.18), 4.0: (18.439, 0.040), 5.0: (3.258, 0.009), 6.0: (0.4830, 0.0019)}
 """Published <dQ^2(16)> of HMC, 64^2."""
 GAINS = {(5.0, 0.0429): 1.37, (6.0, 0.0429): 1.43, (5.0, 0.1): 2.06, (6.0, 0.1): 2.11}
