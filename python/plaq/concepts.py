@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from plaq import _plaq
 from plaq.fields.gauge import GaugeField
 from plaq.ground.arguments import instance, number, sequence, shown, vector
-from plaq.ground.names import Explained, call_text, not_an_attribute
+from plaq.ground.names import Explained, call_text
 from plaq.ground.weights import require_same_layers
 
 if TYPE_CHECKING:
@@ -203,22 +203,13 @@ class DiracFamily(ABC, metaclass=Explained):
     """A Dirac operator without a field, as plain data: what actions know of :mod:`plaq.dirac`."""
 
     __repr__ = call_text
+    _beside: ClassVar[str] = "; what acts on quarks is {cls}(..).on(U)"
 
     def __new__(cls, *given: Any, **_: Any) -> Self:
         """Say how a field comes in."""
         if given and isinstance(given[0], GaugeField):
             raise TypeError(f"{cls.__name__} is an operator without a field; bind it: {cls.__name__}(mass=0.1).on(U)")
         return super().__new__(cls)
-
-    if not TYPE_CHECKING:  # which would believe every attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Say how an operator comes to a field."""
-            try:
-                return not_an_attribute(self, name)
-            except AttributeError as error:
-                bound = "" if name.startswith("_") else f"; what acts on quarks is {type(self).__name__}(..).on(U)"
-                raise AttributeError(f"{error}{bound}") from None
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:

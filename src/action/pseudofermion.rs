@@ -341,18 +341,16 @@ impl<R: Real, const N: usize> Pseudofermion<R, N> {
         let mut solution = match &self.fraction {
             Some(fraction) => self.solve(&*quarks.light, b, (tolerance, &fraction.action[which]), effort)?,
             None => {
-                let mut near = Vec::new();
                 // The Metropolis test starts from zero.
-                let chronological = if which == FORCE { self.accuracy.chronological } else { 0 };
-                let kept = effort.recall.of::<Vec<Vector<R::Value>>, _, _>(self, phi).filter(|_| chronological > 0);
-                if let Some(kept) = kept {
-                    near = std::mem::take(kept);
-                }
+                let most = if which == FORCE { self.accuracy.chronological } else { 0 };
+                let mut near: Vec<Vector<R::Value>> =
+                    if most == 0 { Vec::new() } else { effort.recall.take(self, phi) };
                 let x = self.invert(quarks, b, (tolerance, &near), effort)?;
-                if let Some(kept) = effort.recall.of(self, phi).filter(|_| chronological > 0) {
-                    near.push(x.split()[0].clone());
-                    near.drain(..near.len().saturating_sub(chronological));
-                    *kept = near;
+                if most > 0 {
+                    let [value, _] = x.split();
+                    near.push(value);
+                    near.drain(..near.len().saturating_sub(most));
+                    effort.recall.keep(self, phi, near);
                 }
                 Solution { constant: 0.0, terms: vec![(1.0, x)] }
             }

@@ -38,11 +38,20 @@ pub struct Effort {
 pub struct Recall(HashMap<[usize; 2], Box<dyn Any + Send>>);
 
 impl Recall {
-    /// What `action` keeps beside one of its auxiliary fields; both stay where they are during a trajectory.
-    pub fn of<T: Default + Send + 'static, A, P>(&mut self, action: &A, phi: &P) -> Option<&mut T> {
-        let key = [std::ptr::from_ref(action).addr(), std::ptr::from_ref(phi).addr()];
-        self.0.entry(key).or_insert_with(|| Box::new(T::default())).downcast_mut()
+    /// Takes out what `action` kept beside one of its auxiliary fields; both stay where they are during a trajectory.
+    pub fn take<T: Default + 'static, A, P>(&mut self, action: &A, phi: &P) -> T {
+        let kept = self.0.remove(&key(action, phi)).and_then(|kept| kept.downcast().ok());
+        kept.map_or_else(T::default, |kept| *kept)
     }
+
+    /// Keeps it.
+    pub fn keep<T: Send + 'static, A, P>(&mut self, action: &A, phi: &P, value: T) {
+        self.0.insert(key(action, phi), Box::new(value));
+    }
+}
+
+fn key<A, P>(action: &A, phi: &P) -> [usize; 2] {
+    [std::ptr::from_ref(action).addr(), std::ptr::from_ref(phi).addr()]
 }
 
 /// A number and its derivative with respect to the parameters of what gave it.

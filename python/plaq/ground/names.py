@@ -205,7 +205,7 @@ def outside() -> int:
 
 
 def not_an_attribute(self: Any, name: str) -> Any:
-    """What an object answers that has no attribute of a name.
+    """What an object answers that has no attribute of a name, with what its class says ``_beside`` that.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def not_an_attribute(self: Any, name: str) -> Any:
         raise AttributeError(plain)
     if hasattr(cls, name):  # a property whose own error brought us here
         return object.__getattribute__(self, name)
-    raise AttributeError(f"{plain}; {meant(cls, name)}")
+    raise AttributeError(f"{plain}; {meant(cls, name)}{getattr(cls, '_beside', '').format(cls=cls.__name__)}")
 
 
 def _explained(function: Any, owner: type = object) -> Any:
