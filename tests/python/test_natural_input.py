@@ -176,7 +176,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     history = pq.History({"epoch": np.arange(3), "loss": np.arange(3.0)})
     flow = pq.smear.flow(U, 0.05, step=0.01)
     t, energy = np.linspace(0.0, 1.0, 21), np.tile(np.linspace(0.2, 1.0, 21), (12, 1))
-    loss, distance, norm = pq.losses.ActionDifference(action, symanzik), pq.losses.FieldDistance(U), None
+    loss, distance, norm = pq.losses.ActionDifference(action, symanzik), pq.losses.FieldDistance([U]), None
     norm = pq.losses.ForceNorm(action)
     worm = pq.Worm((2, 2), eta=4.25, lam=1.0, mu=0.5)
     fluxes = pq.flux.FluxField.cold((2, 2))

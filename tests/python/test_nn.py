@@ -1,6 +1,7 @@
 """Convolutional networks: plain numpy, symmetries, published sizes, training to the same bits, faults."""
 
 import copy
+import dataclasses
 import itertools
 import math
 import pickle
@@ -332,7 +333,8 @@ def test_files_pickles_and_copies(tmp_path, dtype):
     fresh.load_parameters(tmp_path / "net.safetensors")
     assert np.array_equal(fresh.parameters, net.parameters)
     with pytest.raises(ValueError, match=r"layer 0 is Conv\(size="):
-        Sequential([Conv(1, 4, 7), *net.layers[1:]], dtype=dtype).load_parameters(tmp_path / "net.safetensors")
+        other = Sequential([dataclasses.replace(net.layers[0], size=3), *net.layers[1:]], dtype=dtype)
+        other.load_parameters(tmp_path / "net.safetensors")
     lcnn = pq.LCNN([pq.lcnn.Loops(), pq.lcnn.Trace()], ndim=2, group="SU(2)", rng=1)
     lcnn.save(tmp_path / "other.safetensors")
     with pytest.raises(pq.FormatError, match="holds no network"):
@@ -343,6 +345,16 @@ X, Y = regression(10)
 FAULTS = {
     "layers": (lambda: Sequential([]), TypeError, "at least 1"),
     "no layer": (lambda: Sequential([Conv(1, 4, 2), "relu"]), TypeError, "layers of plaq.nn"),
+    "channels of layers": (
+        lambda: Sequential([Conv(1, 2, 4), ReLU(), Residual([Conv(3, 4, 5), Tanh(), Conv(3, 4, 4)])]),
+        ValueError,
+        r"layer 2\.2, Conv\(size=3, c_in=4.*takes 4 channels, but layer 2\.0, .* gives 5",
+    ),
+    "channels behind a pool": (
+        lambda: Sequential([GroupConv(3, {"vector": 1}, {"scalar": 2}), GlobalAvgPool(), Linear(8, 1)]),
+        ValueError,
+        "layer 2, Linear.*takes 8 channels, but layer 0, .*gives 2",
+    ),
     "dtype": (lambda: Sequential([Tanh()], dtype="float"), ValueError, 'did you mean "float'),
     "ndim": (lambda: Sequential([Tanh()], ndim=5), ValueError, "1 to 4"),
     "size for ndim": (lambda: Sequential([Conv((2, 2), 4, 2)], ndim=3), ValueError, r"layer 0, Conv\(2, 4, 2\).*3 dim"),

@@ -305,9 +305,11 @@ def test_flows_of_other_actions_lower_them_and_know_their_steps() -> None:
         flow = pq.smear.flow(U, 0.2, step=0.5 * step, action=name)
         assert (np.diff(flow.energy) < 0).all()
         assert flow.plaquette[-1] > 0.85
-    with pytest.raises(ValueError, match=r"above 0\.0261"):
+    with pytest.raises(ValueError, match=r"above 0\.0261"), pytest.warns(RuntimeWarning):
         pq.smear.flow(U, 0.1, step=0.1, action=pq.actions.Wilson(6.0))
-    fast = pq.smear.flow(U, 0.1, step=0.005, action=pq.actions.Wilson(6.0))
+    with pytest.warns(RuntimeWarning, match="runs 6 times as fast") as told:
+        fast = pq.smear.flow(U, 0.1, step=0.005, action=pq.actions.Wilson(6.0))
+    assert told[0].filename == __file__
     slow = pq.smear.flow(U, 0.6, step=0.03)
     assert fast.energy == pytest.approx(slow.energy, rel=1e-10)
     square = [1, 2, -1, -2]

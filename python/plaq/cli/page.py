@@ -35,6 +35,13 @@ pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; font-size: .85rem; }
 img { max-width: 100%; } .doubt { color: #a33; }
 """
 
+MEANING = {
+    "accepted": "all draws are there, and nothing is said against an estimate",
+    "rejected": "an estimate is in doubt",
+    "incomplete": "draws are missing",
+}
+"""What the outcome of a run stands for; the Metropolis test of single proposals is another matter."""
+
 Rows = list[Sequence[object]]
 
 
@@ -54,6 +61,9 @@ def _estimates(chain: Chain) -> Iterator[tuple[str, Estimate, list[str]]]:
         if values.ndim > 1:
             continue
         parts = {"Re ": np.real, "Im ": np.imag} if np.iscomplexobj(values) else {"": None}
+        # The trace of an SU(2) loop is real up to rounding.
+        if np.iscomplexobj(values) and np.abs(values.imag).max(initial=0.0) <= 1e-12 * np.abs(values).max(initial=0.0):
+            parts = {"Re ": np.real}
         for prefix, function in parts.items():
             with warnings.catch_warnings(record=True) as found:
                 warnings.simplefilter("always", StatisticsWarning)
@@ -80,7 +90,7 @@ def page_of_run(title: str, chain: Chain, *, history: History | None = None, sou
     """
     result, doubts = verdict(chain)
     parts = [
-        f"<p>{escaped(chain._headline())}. Outcome: <b>{result}</b>.</p>",
+        f"<p>{escaped(chain._headline())}. Outcome: <b>{result}</b> ({MEANING[result]}).</p>",
         *(f'<p class="doubt">{escaped(doubt)}</p>' for doubt in doubts),
         "<h2>Results</h2>",
         table(_result_rows(chain), header=("observable", "mean(error)", "tau (draws)", "draws")),

@@ -41,6 +41,10 @@ class FieldDistance(Loss):
 
     target: Sequence[GaugeField] | Callable[[GaugeField], GaugeField]
 
+    def __post_init__(self) -> None:
+        if not callable(self.target):
+            sequence("target", self.target, GaugeField, "target fields, one for each configuration, or a function")
+
     def targets(self, fields: Sequence[GaugeField]) -> list[Any]:
         """V of every configuration."""
         fields = sequence("fields", fields, GaugeField, "GaugeField")

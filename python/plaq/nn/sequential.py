@@ -17,7 +17,18 @@ from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import Rebuilt
 from plaq.ground.weights import load_weights, making, require_same_layers, save_weights
-from plaq.nn.layers import Layer, layer_from
+from plaq.nn.layers import (
+    Conv,
+    Flatten,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    GlobalSumPool,
+    GroupConv,
+    Layer,
+    Linear,
+    Residual,
+    layer_from,
+)
 from plaq.nn.loss import MSE, NetLoss, loss_of
 from plaq.training.batches import held_back
 from plaq.training.checkpoint import checkpoint_path
@@ -83,6 +94,7 @@ class Sequential(Rebuilt):
         self.ndim = whole_number("ndim", ndim, 1, 4)
         self.dtype = one_of("dtype", dtype, ["float64", "float32"])
         self._rebuild()
+        _check_channels(self.layers, self.ndim)
         self.initialize(rng=rng)
 
     def _rebuild(self) -> None:
@@ -180,6 +192,11 @@ class Sequential(Rebuilt):
 
     def _samples_of(self, name: str, x: ArrayLike) -> tuple[NDArray[Any], bool]:
         """Samples in the precision of the network, and whether the axis of samples was missing."""
+        if hasattr(x, "x") or hasattr(x, "chain"):
+            raise TypeError(
+                f"{name} is an array of samples; got a {type(x).__name__}: give the x of data, as in net(data.x), or "
+                "plaq.datasets.FluxData.of(ensemble).x"
+            )
         values = real(name, x)
         is_single = values.ndim == self.ndim + 1
         if is_single:
@@ -512,3 +529,31 @@ def _digest(samples: NDArray[Any], targets: Numbers) -> str:
     digest.update(samples.tobytes())
     digest.update(targets.tobytes())
     return digest.hexdigest()
+
+
+def _check_channels(layers: Sequence[Layer], ndim: int, inside: str = "") -> None:
+    """Refuse a layer that takes another number of channels than come in, where no lattice is needed to see it."""
+    coming: int | None = None
+    before, pooled = 0, False
+    for number, layer in enumerate(layers):
+        if isinstance(layer, Residual):
+            _check_channels(layer.layers, ndim, f"{inside}{number}.")
+        pooled = pooled or isinstance(layer, GlobalAvgPool | GlobalMaxPool | GlobalSumPool)
+        if isinstance(layer, Flatten):
+            coming = None
+        elif isinstance(layer, Conv | GroupConv | Linear):
+            taken, given = _channels(layer, ndim)
+            # A linear layer takes channels times sites unless a global pool stands before it.
+            known = pooled or not isinstance(layer, Linear)
+            if known and coming not in (None, taken):
+                raise ValueError(
+                    f"layer {inside}{number}, {layer!r}: it takes {taken} channels, but layer {inside}{before}, "
+                    f"{layers[before]!r}, gives {coming}"
+                )
+            coming, before, pooled = given, number, isinstance(layer, Linear)
+
+
+def _channels(layer: Conv | GroupConv | Linear, ndim: int) -> tuple[int, int]:
+    if isinstance(layer, GroupConv):
+        return layer.channels(ndim)
+    return (layer.c_in, layer.c_out) if isinstance(layer, Conv) else (layer.inputs, layer.outputs)

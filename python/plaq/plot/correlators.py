@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from plaq.ground.arguments import array, one_of, text
 from plaq.ground.correlators import FORMS, effective_mass, effective_mass_error
@@ -35,7 +35,8 @@ def correlator(
     ----------
     correlators : array_like, shape (L_t,) or (configurations, L_t)
         Real, as ``chain["C"]``; of several configurations the mean is drawn, with its error or the jackknife error of
-        the mass (they are taken as independent).
+        the mass (they are taken as independent). Where the correlator is negative, its absolute value is drawn with an
+        open marker.
     kind : {"correlator", "mass"}
         What is drawn.
     form : {"log", "cosh", "sinh"}
@@ -70,21 +71,30 @@ def correlator(
     if C.ndim != 2 or C.shape[-1] < 2 or not len(C):
         raise ValueError(f"correlators have shape (L_t,) or (configurations, L_t); got {np.shape(correlators)}")
     ax, several = axes(ax), len(C) > 1
+    below: NDArray[np.bool_]
     if kind == "mass":
         values = effective_mass(C, form)
         errors = effective_mass_error(C, form) if several else None
         ax.set(xlabel="$t$", ylabel=r"$m_\mathrm{eff}(t)$")
-        t = np.arange(len(values)) + 0.5
+        t, below = np.arange(len(values)) + 0.5, np.zeros(len(values), bool)
     else:
         values, t = C.mean(axis=0), np.arange(C.shape[-1], dtype=np.float64)
         errors = C.std(axis=0, ddof=1) / np.sqrt(len(C)) if several else None
-        ax.set(xlabel="$t$", ylabel="$C(t)$")
-        if (values > 0).any():
+        falling = bool((values > 0).any())
+        below = (values < 0) & falling
+        ax.set(xlabel="$t$", ylabel="$|C(t)|$ (open where negative)" if below.any() else "$C(t)$")
+        if falling:
             ax.set_yscale("log")
-            values = np.where(values > 0, values, np.nan)
-    ax.errorbar(t, values, errors, fmt="o-", ms=3.5, lw=0.8, capsize=2, color=color, label=label)
+            values = np.where(values == 0, np.nan, np.abs(values))
+    style: dict[str, Any] = {"ms": 3.5, "capsize": 2, "color": color}
+    ax.plot(t, values, "-", lw=0.8, color=color)
+    for chosen, face, name in ((~below, color, label), (below, "white", None)):
+        if chosen.any():
+            error = None if errors is None else errors[chosen]
+            ax.errorbar(t[chosen], values[chosen], error, fmt="o", mfc=face, elinewidth=0.8, label=name, **style)
     if label is not None:
         ax.legend()
+    ax.locator_params(axis="x", integer=True)
     return dress(ax)
 
 

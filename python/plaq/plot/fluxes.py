@@ -24,9 +24,9 @@ def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: Axe
 
     Parameters
     ----------
-    k : array_like of int, shape (2, x_0, x_1)
+    k : array_like of whole numbers, shape (2, x_0, x_1)
         Fluxes of the links from x to x + nu.
-    l : array_like of int, same shape, optional
+    l : array_like of whole numbers, same shape, optional
         Pairs of opposite hops.
     title : str
         Title of the panel.
@@ -40,7 +40,7 @@ def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: Axe
     Raises
     ------
     TypeError, ValueError
-        No integers, another shape.
+        No whole numbers, another shape.
 
     Examples
     --------
@@ -51,8 +51,8 @@ def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: Axe
     """
     arrays: list[Any] = [np.asarray(each) for each in ((k,) if l is None else (k, l))]
     for name, array in zip("kl", arrays, strict=False):
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"{name} is an array of integers; got {shown(array)}")
+        if array.dtype.kind not in "iuf" or (array != np.round(array)).any():
+            raise TypeError(f"{name} is an array of whole numbers; got {shown(array)}")
         if array.ndim != 3 or array.shape[0] != 2 or array.shape != arrays[0].shape or not array.size:
             raise ValueError(f"{name} has shape {array.shape}; one configuration in two dimensions is (2, x_0, x_1)")
     flux = arrays[0].astype(np.int64)

@@ -37,7 +37,7 @@ def slice(
     at : sequence of int, optional
         Site (D numbers) through which the plane is cut; by default the site with the largest absolute value.
     name : str
-        Name of the density, for the colour bar.
+        Name of the density, for the colour bar; colours are centred at zero where it has both signs.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default a new figure.
 
@@ -60,15 +60,16 @@ def slice(
         raise TypeError(
             "slice draws one number per site; give a density, such as plaq.observables.plaquette_density(U)"
         )
-    label = name_of(text("name", name))
+    label = name_of(text("name", name)) or "density"
     values = np.asarray(density)
     site = _check_plane(values, plane, at)
     index: list[Any] = list(site)
     index[plane[0]] = index[plane[1]] = np.s_[:]
     sheet = values[tuple(index)] if plane[0] < plane[1] else values[tuple(index)].T
     ax = axes(ax)
-    signed = bool(sheet.min() < 0 < sheet.max())
-    top = float(np.abs(sheet).max())
+    # Zero stays white for a density of both signs, also on a plane of one.
+    signed = bool(values.min() < 0 < values.max())
+    top = float(np.abs(sheet).max()) or 1.0
     colors = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} if signed else {"cmap": "viridis"}
     image = ax.imshow(sheet.T, origin="lower", interpolation="nearest", **colors)
     figure = ax.get_figure(root=False)

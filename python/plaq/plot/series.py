@@ -80,6 +80,7 @@ def history(
         ax.plot([x[0], x[-1]], [result.mean] * 2, color="black", lw=1.0, zorder=3)
         _title(ax, label, str(result), color)
     ax.set(xlabel="draw", ylabel=axis_name, xlim=(0, max(x[-1], 1)))
+    ax.locator_params(axis="x", integer=True)
     return dress(ax)
 
 

@@ -54,6 +54,7 @@ def training(history: Mapping[str, NDArray[Any]]) -> Figure:
     for ax, name in zip(grid, names, strict=False):
         _curves(ax, x, history[name])
         ax.set(xlabel="epoch" if "epoch" in history else "record", ylabel=name_of(name))
+        ax.locator_params(axis="x", integer=True)
         if name in FALLING and _spans_decades(history[name]):
             ax.set_yscale("log")
         dress(ax)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -16,7 +17,7 @@ from plaq.concepts import Action
 from plaq.fields.gauge import GaugeField
 from plaq.fields.loops import RECTANGLES
 from plaq.ground.arguments import number, real, unknown
-from plaq.ground.names import Explained
+from plaq.ground.names import Explained, outside
 from plaq.observables.links import plaquette
 from plaq.observables.topology import energy_density, topological_charge
 from plaq.smear.arguments import gauge_field, levels
@@ -253,7 +254,8 @@ def flow(
         plaquettes; with ``adaptive`` the first one.
     action : str or Action
         ``"wilson"``, ``"symanzik"``, ``"iwasaki"``, ``"dbw2"``, or an action made of loops whose coefficients are taken
-        as they are (``Loops([(1.0, "plaquette")])`` is the Wilson flow).
+        as they are (``Loops([(1.0, "plaquette")])`` is the Wilson flow; ``Wilson(6.0)`` flows six times as fast, with
+        a warning).
     adaptive : bool
         Choose steps so that the distance :math:`\max|V-V''|/N^2` to the embedded second-order solution is below
         `tolerance`.
@@ -284,6 +286,7 @@ def flow(
     if end < 0 or size <= 0:
         raise ValueError(f"time = {time}, step = {step}: the flow time is at least 0 and the step above 0")
     inside, loops = _flow_action(action)
+    _warn_of_couplings(loops)
     stable = _largest_step(gauge_field(U, open_too=True).ndim, loops)
     if not adaptive and size > stable:
         raise ValueError(
@@ -315,6 +318,20 @@ def flow(
             value = _fallen(value, _value(V, inside), t)
     columns = np.array(records).T
     return Flow(columns[0], columns[1], columns[2], columns[3], GaugeField(core), steps)
+
+
+def _warn_of_couplings(loops: list[Any]) -> None:
+    """A flow with a coupling in front of its action runs at another speed than t0 and w0 are meant for."""
+    if any(loop not in ("plaquette", "rectangle") for _, loop in loops):
+        return
+    speed = sum(float(c) * (8.0 if loop == "rectangle" else 1.0) for c, loop in loops)
+    if abs(speed - 1.0) > 1e-9:
+        warnings.warn(
+            f"the coefficients of the plaquette and 8 times those of rectangles add up to {speed:.6g}, not 1: flow "
+            f'time runs {speed:.6g} times as fast as that of action="wilson", and t0 and w0 with it',
+            RuntimeWarning,
+            stacklevel=outside(),
+        )
 
 
 def _largest_step(ndim: int, pairs: list[Any]) -> float:
