@@ -39,6 +39,7 @@ nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "DTypeLike", "Rng")}
 autodoc_use_legacy_class_based = False
 # The words of a type such as "array_like, shape (n, 3)" are prose, not references.
 nitpick_ignore_regex = [("py:class", ".*")]
@@ -79,6 +80,7 @@ def write_api() -> None:
 
 def _page(title: str, module: str, names: list[str]) -> str:
     first = (inspect.getdoc(__import__(module, fromlist=["_"])) or "").splitlines()[0]
+    first = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", first)
     parts = [f"# {title}\n\n{first}\n"]
     for name in names:
         obj = getattr(__import__(module, fromlist=["_"]), name)
@@ -115,8 +117,24 @@ def _mathml(display: str) -> Any:
     return visit
 
 
+def _short(app: Any, what: str, name: str, obj: Any, options: Any, signature: str, returned: str) -> Any:
+    """Arrays by the names they have in the code; what else of numpy's insides is left is a warning."""
+    found = []
+    for text in (signature, returned):
+        text = ARRAY.sub(r"NDArray[\1]", text) if text else text
+        if text and re.search(r"_Supports|_Nested|dtype\[", text):
+            logger.warning("a long type in the signature of %s: %s", name, text)
+        found.append(text)
+    return tuple(found)
+
+
+ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[(.+?)\]\]")
+"""What is shown of NDArray[...]."""
+
+
 def setup(app: Any) -> None:
     """Generated pages are written before Sphinx looks for pages."""
+    app.connect("autodoc-process-signature", _short)
     app.add_html_math_renderer("mathml", (_mathml("inline"), None), (_mathml("block"), None))
     write_tutorials()
     write_api()
