@@ -79,18 +79,24 @@ def write_api() -> None:
 
 
 def _page(title: str, module: str, names: list[str]) -> str:
-    first = (inspect.getdoc(__import__(module, fromlist=["_"])) or "").splitlines()[0]
-    first = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", first)
-    parts = [f"# {title}\n\n{first}\n"]
-    for name in names:
-        obj = getattr(__import__(module, fromlist=["_"]), name)
-        if isinstance(obj, ModuleType):
-            continue
+    holder = __import__(module, fromlist=["_"])
+    found = {name: obj for name in names if not isinstance(obj := getattr(holder, name), ModuleType)}
+    rows = "".join(f"| [`{name}`](#{name.lower()}) | {_first_line(obj)} |\n" for name, obj in found.items())
+    parts = [f"# {title}\n\n{_first_line(holder)}\n\n| name | |\n|---|---|\n{rows}"]
+    for name, obj in found.items():
         kind = "autoexception" if _is_error(obj) else "autoclass" if isinstance(obj, type) else "autofunction"
         kind = kind if callable(obj) else "autodata"
         options = ":members:\n:inherited-members: Exception\n" if kind == "autoclass" else ""
         parts.append(f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: {module}.{name}\n{_indented(options)}```\n")
     return "\n".join(parts)
+
+
+def _first_line(obj: object) -> str:
+    """The first paragraph of the docstring, in Markdown."""
+    plain = obj if isinstance(obj, ModuleType) or callable(obj) else None
+    line = (inspect.getdoc(plain) or "").partition("\n\n")[0].replace("\n", " ") if plain is not None else ""
+    line = re.sub(r":math:`([^`]+)`", r"$\1$", re.sub(r"``([^`]+)``", r"`\1`", line))
+    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", line).replace("|", r"\|")
 
 
 def _indented(options: str) -> str:
@@ -132,9 +138,32 @@ ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dty
 """What is shown of NDArray[...]."""
 
 
+def _one_by_one(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Attributes that share a description, each with it: napoleon takes several names for a name and its type."""
+    written: list[str] = []
+    section, names, kind, described = "", [""], "", list[str]()
+
+    def finish() -> None:
+        for each in names:
+            written.extend([each + kind, *described] if each else described)
+
+    for number, line in enumerate(lines):
+        if re.fullmatch("-{4,}", line):
+            section = lines[number - 1]
+        starts = section == "Attributes" and re.fullmatch(r"(\w+(?:, \w+)+)( : .*)?", line)
+        if starts or not line.startswith(" "):
+            finish()
+            names, kind, described = (starts[1].split(", "), starts[2] or "", []) if starts else ([""], "", [line])
+        else:
+            described.append(line)
+    finish()
+    lines[:] = written
+
+
 def setup(app: Any) -> None:
     """Generated pages are written before Sphinx looks for pages."""
     app.connect("autodoc-process-signature", _short)
+    app.connect("autodoc-process-docstring", _one_by_one, priority=400)  # before napoleon
     app.add_html_math_renderer("mathml", (_mathml("inline"), None), (_mathml("block"), None))
     write_tutorials()
     write_api()
