@@ -13,6 +13,9 @@ from latex2mathml.converter import convert
 from sphinx.util import logging
 
 HERE = Path(__file__).parent
+BASES = ("Sampler", "Loss")
+FOR_SUBCLASSES = "advance, facts, learn, tuned"
+"""What only those call who write a sampler or a loss of their own: on the pages of the bases."""
 NOTEBOOKS = HERE.parent / "notebooks"
 TUTORIALS = HERE / "tutorials"
 API = HERE / "_api"
@@ -87,6 +90,8 @@ def _page(title: str, module: str, names: list[str]) -> str:
         kind = "autoexception" if _is_error(obj) else "autoclass" if isinstance(obj, type) else "autofunction"
         kind = kind if callable(obj) else "autodata"
         options = ":members:\n:inherited-members: Exception\n" if kind == "autoclass" else ""
+        if kind == "autoclass" and name not in BASES:
+            options += f":exclude-members: {FOR_SUBCLASSES}\n"
         parts.append(f"## {name}\n\n```{{eval-rst}}\n.. {kind}:: {module}.{name}\n{_indented(options)}```\n")
     return "\n".join(parts)
 

@@ -33,7 +33,7 @@ Observables = Mapping[str, Callable[[Any], Any]]
 class Sampler(Completed, ABC, Generic[S]):
     """A Markov kernel.
 
-    A sampler implements :meth:`advance` and :meth:`fingerprint`; `step` and `run` follow from them.
+    A sampler implements ``advance`` and :meth:`fingerprint`; `step` and `run` follow from them.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class Sampler(Completed, ABC, Generic[S]):
         Returns
         -------
         state, info
-            As for :meth:`advance`.
+            As for ``advance``.
         """
         return self.advance(state, seed_of(rng), 0)
 
