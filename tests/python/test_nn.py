@@ -332,8 +332,8 @@ def test_files_pickles_and_copies(tmp_path, dtype):
     fresh = Sequential(net.layers, dtype=dtype, rng=5)
     fresh.load_parameters(tmp_path / "net.safetensors")
     assert np.array_equal(fresh.parameters, net.parameters)
+    other = Sequential([dataclasses.replace(net.layers[0], size=3), *net.layers[1:]], dtype=dtype)
     with pytest.raises(ValueError, match=r"layer 0 is Conv\(size="):
-        other = Sequential([dataclasses.replace(net.layers[0], size=3), *net.layers[1:]], dtype=dtype)
         other.load_parameters(tmp_path / "net.safetensors")
     lcnn = pq.LCNN([pq.lcnn.Loops(), pq.lcnn.Trace()], ndim=2, group="SU(2)", rng=1)
     lcnn.save(tmp_path / "other.safetensors")

@@ -214,3 +214,26 @@ def test_all_plots_take_their_arguments_in_one_order():
         last = [each for each in ("label", "color", "ax") if each in options]
         assert options[-len(last) :] == last, name
         assert next(each for each in parameters if each not in options) != "ax"
+
+
+def test_correlators_show_negative_values_and_densities_are_centred():
+    C = np.array([4.0, -2.0, 1.0, -2.0])
+    ax = pq.plot.correlator(C, label="C")
+    drawn = {tuple(xy) for line in ax.lines if line.get_marker() == "o" for xy in line.get_xydata()}
+    assert drawn == {(0.0, 4.0), (1.0, 2.0), (2.0, 1.0), (3.0, 2.0)}
+    assert "negative" in ax.get_ylabel()
+    assert len(ax.get_legend().get_texts()) == 1
+    assert pq.plot.correlator(np.abs(C)).get_ylabel() == "$C(t)$"
+    q = np.zeros((2, 3, 4))
+    q[0, 0], q[1, 1, 2] = [0.5, 0.2, 0.1, 0.4], -1.0
+    image = pq.plot.slice(q, plane=(1, 2), at=(0, 0, 0)).images[0]  # this plane has one sign only
+    assert image.get_clim() == (-0.5, 0.5)
+    assert pq.plot.slice(np.abs(q), plane=(1, 2)).images[0].get_clim()[0] == 0.0
+
+
+def test_fluxes_of_any_dtype_are_whole_numbers():
+    k = np.zeros((2, 4, 4), np.float32)
+    k[0, 1, 1] = 2.0
+    assert len(pq.plot.fluxes(k).patches) == 1
+    with pytest.raises(TypeError, match="whole numbers"):
+        pq.plot.fluxes(k + 0.5)
