@@ -60,10 +60,12 @@ def _estimates(chain: Chain) -> Iterator[tuple[str, Estimate, list[str]]]:
         values = chain[name]
         if values.ndim > 1:
             continue
-        parts = {"Re ": np.real, "Im ": np.imag} if np.iscomplexobj(values) else {"": None}
-        # The trace of an SU(2) loop is real up to rounding.
-        if np.iscomplexobj(values) and np.abs(values.imag).max(initial=0.0) <= 1e-12 * np.abs(values).max(initial=0.0):
-            parts = {"Re ": np.real}
+        parts: dict[str, Any] = {"": None}
+        if np.iscomplexobj(values):
+            parts = {"Re ": np.real, "Im ": np.imag}
+            # The trace of an SU(2) loop is real up to rounding.
+            if np.abs(values.imag).max(initial=0.0) <= 1e-12 * np.abs(values).max(initial=0.0):
+                del parts["Im "]
         for prefix, function in parts.items():
             with warnings.catch_warnings(record=True) as found:
                 warnings.simplefilter("always", StatisticsWarning)
