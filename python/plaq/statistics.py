@@ -29,6 +29,8 @@ WINDOW_S = 1.5
 """Wolff's S: the exponential autocorrelation time is taken as S times tau_int when the window is chosen."""
 FEWEST_TAUS = 50
 """Draws per autocorrelation time below which an error is called a lower bound."""
+SHORTEST_TAUS = 10
+"""Replicas with fewer autocorrelation times hardly show it."""
 FEWEST_DRAWS = 20
 """Draws below which an error is called a lower bound whatever the autocorrelations seem to be."""
 LARGEST_TAU_ERROR = 0.7
@@ -337,7 +339,7 @@ def _real_value(result: Any) -> float:
 
 
 def autocorrelation_time(delta: NDArray[np.float64], replicas: Sequence[int]) -> tuple[float, int]:
-    """tau_int of fluctuations and the window of its sum; (1/2, 0) if there are none.
+    """tau_int of fluctuations about the mean of all replicas, and the window of its sum; (1/2, 0) if there are none.
 
     Examples
     --------
@@ -346,7 +348,7 @@ def autocorrelation_time(delta: NDArray[np.float64], replicas: Sequence[int]) ->
     >>> abs(tau - 0.5) < 0.2, window < 10
     (True, True)
     """
-    gamma = _autocovariance(_centred(delta, replicas), replicas)
+    gamma = _autocovariance(delta, replicas)
     if gamma[0] <= 0:
         return 0.5, 0
     window = _window(gamma, len(delta))
@@ -358,7 +360,7 @@ def _gamma(
     value: float, delta: NDArray[np.float64], scale: float, parts: Sequence[int], tau_exp: float | None
 ) -> Estimate:
     count = len(delta)
-    gamma = _autocovariance(_centred(delta, parts), parts)
+    gamma = _autocovariance(delta, parts)
     if _is_constant(gamma[0], scale):
         return Estimate(value, 0.0, 0.5, 0.0)
     if tau_exp is not None:
@@ -375,6 +377,11 @@ def _gamma(
         tau = 0.5
     elif count < max(FEWEST_TAUS * tau, FEWEST_DRAWS):
         _warn(f"{count} draws are few for an autocorrelation time of {tau:.2g}: the error is a lower bound; draw more")
+    elif min(parts) < SHORTEST_TAUS * tau:
+        _warn(
+            f"the shortest of {len(parts)} replicas has {min(parts)} draws, few for an autocorrelation time of {tau:.2g}: "
+            "they may not have forgotten their starts, or disagree (see r_hat); draw longer chains"
+        )
     return Estimate(value, math.sqrt(2 * tau * float(gamma[0]) / count), tau, relative * tau)
 
 
@@ -394,11 +401,6 @@ def _with_tail(value: float, gamma: NDArray[np.float64], count: int, tau_exp: fl
 
 def _pieces(delta: NDArray[np.float64], parts: Sequence[int]) -> list[NDArray[np.float64]]:
     return np.split(delta, np.cumsum(parts)[:-1])
-
-
-def _centred(delta: NDArray[np.float64], parts: Sequence[int]) -> NDArray[np.float64]:
-    """Fluctuations about the mean of each replica."""
-    return delta if len(parts) == 1 else np.concatenate([piece - piece.mean() for piece in _pieces(delta, parts)])
 
 
 def r_hat(series: ArrayLike, replicas: Sequence[int] | None = None) -> float:

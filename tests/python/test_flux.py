@@ -359,8 +359,8 @@ def test_figure_of_fluxes_and_demo(tmp_path):
     assert [line[:2] for line in lines if "validation loss" in line] == ["EQ", "ST"]
     assert sum("  EQ " in line and "  ST " in line for line in lines) == 2
     assert (tmp_path / "flux.png").stat().st_size > 10_000
-    with pytest.raises(TypeError, match="integers"):
-        pq.plot.fluxes(np.zeros((2, 3, 3)))
+    with pytest.raises(TypeError, match="whole numbers"):
+        pq.plot.fluxes(np.full((2, 3, 3), 0.5))
 
 
 K = np.zeros((2, 4, 4), int)

@@ -78,7 +78,33 @@ def test_a_measured_slow_mode_is_named_and_noise_is_left_alone():
         pq.Chain({"P": a, "R": a + 0.1 * noise}).estimate("P")
 
 
-def test_replicas_are_those_of_pyerrors():
+def test_errors_of_many_short_replicas():
+    """Fluctuations about the mean of each replica would have 0.78 of the error of 50 chains of 200 draws of AR(1)."""
+    rng, tau = np.random.default_rng(11), 9.5
+    for replicas, length in ((50, 200), (20, 500)):
+        true = 2 * tau / (replicas * length)
+        found = []
+        for _ in range(40):
+            x = np.concatenate([ar1(0.9, length, rng) for _ in range(replicas)])
+            found.append(pq.statistics.estimate(x, replicas=[length] * replicas))
+        # tau of one set has an error of a tenth.
+        assert np.mean([each.tau for each in found]) == pytest.approx(tau, rel=0.08)
+        assert np.mean([each.error**2 for each in found]) == pytest.approx(true, rel=0.08)
+
+
+def test_replicas_that_disagree_have_a_larger_error_and_short_ones_a_warning():
+    rng, halves = np.random.default_rng(3), [500, 500]
+    x = rng.normal(size=1000)
+    stuck = x + np.repeat([0.0, 1.0], 500)
+    assert pq.statistics.estimate(stuck, replicas=halves).error > 2 * pq.statistics.estimate(x, replicas=halves).error
+    assert pq.statistics.r_hat(stuck, halves) > 1.1
+    short = np.concatenate([ar1(0.8, 20, rng) for _ in range(100)])
+    with pytest.warns(pq.StatisticsWarning, match="the shortest of 100 replicas has 20 draws"):
+        pq.statistics.estimate(short, replicas=[20] * 100)
+
+
+def test_replicas_are_near_those_of_pyerrors():
+    """It takes fluctuations about the mean of each replica: a few per cent for three chains."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pe = pytest.importorskip("pyerrors")
@@ -89,7 +115,7 @@ def test_replicas_are_those_of_pyerrors():
     theirs = pe.Obs([c["x"] for c in chains], [f"a|r{k}" for k in range(3)])
     theirs.gamma_method(S=1.5)
     assert found.mean == pytest.approx(theirs.value, rel=1e-13)
-    assert found.error == pytest.approx(theirs.dvalue, rel=1e-10)
+    assert found.error == pytest.approx(theirs.dvalue, rel=0.05)
     ratio = merged.obs("x") / merged.obs("x")
     ratio.gamma_method()
     assert (ratio.value, ratio.dvalue) == (pytest.approx(1), pytest.approx(0, abs=1e-12))
