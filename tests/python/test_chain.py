@@ -710,3 +710,25 @@ def test_missing_extra_is_named(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(ImportError, match=re.escape("of the extra plaq[analysis]")):
             getattr(walk(10), call)()
+
+
+def test_another_function_under_an_old_name_is_refused(tmp_path):
+    sampler, U = pq.Heatbath(pq.actions.Wilson(2.0)), pq.GaugeField.cold((4, 4), "U(1)")
+
+    def run(draws, function):
+        file = tmp_path / "chain.npz"
+        return sampler.run(U, draws, rng=1, observables={"O": function}, checkpoint=file, progress=False)
+
+    def loop(U):
+        return pq.observables.wilson_loop(U, 2, 2)
+
+    whole = run(8, pq.observables.plaquette)
+    for draws in (8, 12):
+        with pytest.raises(pq.CheckpointError, match='observable "O" was another function: the last of 8 draws is 0'):
+            run(draws, loop)
+        with pytest.raises(pq.CheckpointError, match=r"shape \(3,\)"):
+            run(draws, lambda U: np.ones(3))
+    assert np.array_equal(run(12, lambda U: pq.observables.plaquette(U))["O"][:8], whole["O"])
+    noise, file = np.random.default_rng(1), tmp_path / "noise.npz"
+    for draws in (8, 12):
+        sampler.run(U, draws, rng=1, observables={"O": lambda U: noise.normal()}, checkpoint=file, progress=False)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaq._plaq import PlaqError
+from plaq._plaq import CheckpointError, PlaqError
 from plaq.chains.chain import Chain
 from plaq.chains.live import LivePlot, checked_progress
 from plaq.chains.record import Record
+from plaq.ground.arguments import shown
 from plaq.ground.files import cannot_write
 from plaq.ground.names import outside
 from plaq.ground.progress import Progress
@@ -27,6 +28,20 @@ CHECKPOINT_SECONDS = 60.0
 
 STUCK = 50
 """Updates rejected one after another that make a run speak."""
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two values of an observable are equal up to rounding."""
+    if np.asarray(other).dtype.kind not in "biufc":
+        return True  # refused with a reason of its own
+    if np.shape(one) != np.shape(other):
+        return False
+    size = float(np.abs(one).max(initial=0.0)) + float(np.abs(other).max(initial=0.0))
+    return bool(np.abs(np.subtract(one, other)).max(initial=0.0) <= 1e-6 * size + 1e-9)
+
+
+def _text(value: Any) -> str:
+    return shown(value) if np.ndim(value) else f"{np.asarray(value)[()]:.6g}"
 
 
 class ObservableError(PlaqError):
@@ -80,6 +95,7 @@ class Run:
     def chain(self) -> Chain:
         """Samples what is missing and returns the chain."""
         if self._count >= self._draws and self._committed[1] >= self._record.warmup and self._record.sweep > 0:
+            self._measured_now()
             return Chain._from_record(self._record, self._draws)
         try:
             self._sample()
@@ -96,8 +112,8 @@ class Run:
             raise
 
     def _sample(self) -> None:
-        for name in self._observables:
-            self._allocate(name, self._measure(name, self._committed[0]))
+        for name, value in self._measured_now().items():
+            self._allocate(name, value)
         if self._committed[1] < self._record.warmup:
             self._warm_up()
         if self._committed[1] < self._record.warmup:
@@ -197,6 +213,23 @@ class Run:
             return self._observables[name](state)
         except Exception as error:
             raise self._observable_error(name, f"failed: {type(error).__name__}: {error}") from error
+
+    def _measured_now(self) -> dict[str, Any]:
+        """The observables of the present state, which a resumed run compares with its last draw."""
+        state, _, count, _ = self._committed
+        found = {name: self._measure(name, state) for name in self._observables}
+        for name, value in found.items() if count else ():
+            last = self._columns[name][count - 1]
+            # What draws random numbers of its own differs from one call to the next.
+            if not _agree(last, value) and (
+                np.shape(last) != np.shape(value) or _agree(value, self._measure(name, state))
+            ):
+                raise CheckpointError(
+                    f'{self._path}: observable "{name}" was another function: the last of {count} draws is {_text(last)}, '
+                    f"and on its configuration it is {_text(value)} now; take the function of before, give the new one a "
+                    "name and a file of its own, or start anew with resume=False (replaces the file)"
+                )
+        return found
 
     def _observable_error(self, name: str, what: str) -> ObservableError:
         kept = "" if self._path is None else f" and in {self._path}"
