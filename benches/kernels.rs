@@ -12,7 +12,7 @@ use plaq::concept::{Action, Configuration, Effort, LinearOperator, Map, Readout,
 use plaq::dirac::{DiracSpec, EvenOdd, Family, LinkQuark, Onto, Quark, Slopes};
 use plaq::field::{Space, Vector, num_threads, set_num_threads};
 use plaq::gauge::{GaugeField, LinkAlgebra};
-use plaq::lattice::{Lattice, path};
+use plaq::lattice::{Lattice, Sites, path};
 use plaq::lcnn::{Function, Layer, Network};
 use plaq::map::{AttentionLayer, BlockedLayer, Flow, Form, StoutLayer, StoutTerm};
 use plaq::matrix::Matrix;
@@ -360,6 +360,33 @@ fn table<R: Real<Total = f64>, const N: usize>(u: &GaugeField<R, N>, isa: &str, 
     of_precision::<R>(&title, row, &mut unit);
     of_precision::<R::Single>(&title, row, &mut unit);
     on_field::<R>(&title, row, &mut unit);
+    vectors::<R>(u.lattice().extents(), &title, row, &mut unit);
+    vectors::<R::Single>(u.lattice().extents(), &title, row, &mut unit);
+}
+
+/// What solvers do beside applications, on spinors of twelve components.
+fn vectors<R: Real<Total = f64>>(extents: &[usize], title: &str, row: &str, unit: &mut impl FnMut()) {
+    let lattice = Lattice::new(extents, R::LANES).expect("the same lattice");
+    let space = Space::new(&lattice, Sites::All, 12);
+    let (x, y) = (filled::<R>(&space), filled::<R>(&space));
+    let (out, along) = (std::cell::RefCell::new(x.clone()), std::cell::RefCell::new(y.clone()));
+    let number = num_complex::Complex64::new;
+    let (half, turned) = ([number(0.5, 0.0)], [number(0.3, 0.4)]);
+    let rows: [(&str, &dyn Fn()); 7] = [
+        ("a x + b y", &|| out.borrow_mut().combine(&half, &half, &x)),
+        ("a x + b y, complex", &|| out.borrow_mut().combine(&turned, &turned, &x)),
+        ("a x + b y + c z", &|| out.borrow_mut().combine_two(&half, (&turned, &x), (&half, &y))),
+        ("end of an iteration of CG", &|| out.borrow_mut().step_along(&[1e-9], &mut along.borrow_mut(), &[0.5], 0.5, &x)),
+        ("a x + y and its norm", &|| _ = black_box(out.borrow_mut().add_and_norms(&[1e-9], &x))),
+        ("norm", &|| _ = black_box(x.norms())),
+        ("two inner products", &|| _ = black_box(Vector::inners([[&x, &x], [&x, &y]]))),
+    ];
+    for (name, work) in rows {
+        let name = format!("vectors: {name}, f{}", if R::EPSILON < 1e-10 { 64 } else { 32 });
+        if name.contains(row) {
+            compare(&format!("{title}{name} / Wilson force"), 1, &mut *unit, work);
+        }
+    }
 }
 
 /// Name, layer and channels in of the convolutions of the table: 1 to 9 taps, few and many channels, and one with a symmetry.

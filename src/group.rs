@@ -2,7 +2,7 @@
 
 use crate::matrix::{Algebra, Complex, Matrix};
 use crate::number::Dual;
-use crate::number::{LaneMask, Real};
+use crate::number::{LaneMask, Real, Work};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
@@ -54,6 +54,22 @@ fn inverse_factorials() -> [f64; 21] {
 /// larger N by scaling and squaring of matrices.
 #[inline(always)]
 pub fn exp<R: Real, const N: usize>(a: &Algebra<R, N>) -> Matrix<R, N> {
+    if Matrix::<R, N>::CALLED && R::DUAL { R::vectorize(Exponential(a)) } else { exp_here(a) }
+}
+
+/// [`exp`] as a function of its own: kernels of derivatives are smaller by it, and it takes far longer than its call.
+struct Exponential<'a, R, const N: usize>(&'a Algebra<R, N>);
+
+impl<R: Real, const N: usize> Work for Exponential<'_, R, N> {
+    type Output = Matrix<R, N>;
+    #[inline(always)]
+    fn run(self) -> Matrix<R, N> {
+        exp_here(self.0)
+    }
+}
+
+#[inline(always)]
+fn exp_here<R: Real, const N: usize>(a: &Algebra<R, N>) -> Matrix<R, N> {
     if N == 1 {
         let (sin, cos) = a.0[0][0].sin_cos();
         Matrix::from_fn(|_, _| Complex::new(cos, sin))
@@ -197,7 +213,7 @@ pub fn exp_differential<R: Real, const N: usize>(
             dual.0[i][j] = Dual::new(a.0[i][j], e.0[i][j]);
         }
     }
-    let exponential = exp(&dual);
+    let exponential = if R::DUAL { exp(&dual) } else { exp_here(&dual) };
     let value = Matrix::from_fn(|i, j| Complex::new(exponential.0[i][j].re.re, exponential.0[i][j].im.re));
     let slope = Matrix::from_fn(|i, j| Complex::new(exponential.0[i][j].re.eps, exponential.0[i][j].im.eps));
     (value, slope.mul_adjoint(&value).algebra_part())

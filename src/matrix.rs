@@ -1,6 +1,6 @@
 //! Complex numbers, N x N matrices and anti-Hermitian matrices over any `Real`, as plain loops that compile to straight code.
 
-use crate::number::{LaneMask, Permutation, Real};
+use crate::number::{LaneMask, Permutation, Real, Work};
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
 /// A complex number.
@@ -118,7 +118,98 @@ impl<R: Real> AddAssign for Complex<R> {
 #[repr(C)]
 pub struct Matrix<R, const N: usize>(pub [[Complex<R>; N]; N]);
 
+/// `A B` as a function of its own; `A^dagger` and `B^dagger` in the places of A and B if asked for.
+struct Product<'a, R, const N: usize, const LEFT: bool, const RIGHT: bool>(&'a Matrix<R, N>, &'a Matrix<R, N>);
+
+impl<R: Real, const N: usize, const LEFT: bool, const RIGHT: bool> Work for Product<'_, R, N, LEFT, RIGHT> {
+    type Output = Matrix<R, N>;
+    #[inline(always)]
+    fn run(self) -> Matrix<R, N> {
+        Matrix::product_here::<LEFT, RIGHT>(self.0, self.1)
+    }
+}
+
+/// `C += A B` as a function of its own, in the same way.
+struct AddProduct<'a, R, const N: usize, const LEFT: bool, const RIGHT: bool> {
+    c: &'a mut Matrix<R, N>,
+    a: &'a Matrix<R, N>,
+    b: &'a Matrix<R, N>,
+}
+
+impl<R: Real, const N: usize, const LEFT: bool, const RIGHT: bool> Work for AddProduct<'_, R, N, LEFT, RIGHT> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        self.c.add_product_here::<LEFT, RIGHT>(self.a, self.b);
+    }
+}
+
 impl<R: Real, const N: usize> Matrix<R, N> {
+    /// Whether products are functions of their own, which makes kernels with many of them several times smaller: of numbers with
+    /// derivatives, which do not fit into registers anyway, and of single sites, where a call is short beside the product.
+    pub(crate) const CALLED: bool = N > 1 && (R::DUAL || (R::LANES == 1 && N > 2));
+
+    /// `A B`, with the adjoint of A or of B in its place if asked for.
+    #[inline(always)]
+    fn product<const LEFT: bool, const RIGHT: bool>(a: &Self, b: &Self) -> Self {
+        if Self::CALLED {
+            R::vectorize(Product::<R, N, LEFT, RIGHT>(a, b))
+        } else {
+            Self::product_here::<LEFT, RIGHT>(a, b)
+        }
+    }
+    /// The product written out in the kernel: for the hottest of numbers with derivatives.
+    #[inline(always)]
+    pub(crate) fn product_here<const LEFT: bool, const RIGHT: bool>(a: &Self, b: &Self) -> Self {
+        let mut c = Self::zero();
+        if LEFT {
+            c.add_product_here::<LEFT, RIGHT>(a, b);
+            return c;
+        }
+        for i in 0..N {
+            for j in 0..N {
+                let mut s = if RIGHT { Complex::zero() } else { a.0[i][0] * b.0[0][j] };
+                if RIGHT {
+                    for k in 0..N {
+                        s = s.fma_conj(b.0[j][k], a.0[i][k]);
+                    }
+                } else {
+                    for k in 1..N {
+                        s = s.fma(a.0[i][k], b.0[k][j]);
+                    }
+                }
+                c.0[i][j] = s;
+            }
+        }
+        c
+    }
+    #[inline(always)]
+    fn add_product<const LEFT: bool, const RIGHT: bool>(&mut self, a: &Self, b: &Self) {
+        if Self::CALLED {
+            R::vectorize(AddProduct::<R, N, LEFT, RIGHT> { c: self, a, b });
+        } else {
+            self.add_product_here::<LEFT, RIGHT>(a, b);
+        }
+    }
+    /// `self += A B` written out in the kernel, in the same way.
+    #[inline(always)]
+    pub(crate) fn add_product_here<const LEFT: bool, const RIGHT: bool>(&mut self, a: &Self, b: &Self) {
+        for i in 0..N {
+            for j in 0..N {
+                let mut s = self.0[i][j];
+                for k in 0..N {
+                    s = if LEFT {
+                        s.fma_conj(a.0[k][i], b.0[k][j])
+                    } else if RIGHT {
+                        s.fma_conj(b.0[j][k], a.0[i][k])
+                    } else {
+                        s.fma(a.0[i][k], b.0[k][j])
+                    };
+                }
+                self.0[i][j] = s;
+            }
+        }
+    }
     /// Zero matrix.
     #[inline(always)]
     pub fn zero() -> Self {
@@ -158,65 +249,27 @@ impl<R: Real, const N: usize> Matrix<R, N> {
     /// `A B`.
     #[inline(always)]
     pub fn mul(&self, b: &Self) -> Self {
-        let mut c = Self::zero();
-        for i in 0..N {
-            for j in 0..N {
-                let mut s = self.0[i][0] * b.0[0][j];
-                for k in 1..N {
-                    s = s.fma(self.0[i][k], b.0[k][j]);
-                }
-                c.0[i][j] = s;
-            }
-        }
-        c
+        Self::product::<false, false>(self, b)
     }
     /// `C += A B`.
     #[inline(always)]
     pub fn add_mul(&mut self, a: &Self, b: &Self) {
-        for i in 0..N {
-            for j in 0..N {
-                let mut s = self.0[i][j];
-                for k in 0..N {
-                    s = s.fma(a.0[i][k], b.0[k][j]);
-                }
-                self.0[i][j] = s;
-            }
-        }
+        self.add_product::<false, false>(a, b);
     }
     /// `C += A^dagger B`.
     #[inline(always)]
     pub fn add_adjoint_mul(&mut self, a: &Self, b: &Self) {
-        for i in 0..N {
-            for j in 0..N {
-                let mut s = self.0[i][j];
-                for k in 0..N {
-                    s = s.fma_conj(a.0[k][i], b.0[k][j]);
-                }
-                self.0[i][j] = s;
-            }
-        }
+        self.add_product::<true, false>(a, b);
     }
     /// `A^dagger B`.
     #[inline(always)]
     pub fn adjoint_mul(&self, b: &Self) -> Self {
-        let mut c = Self::zero();
-        c.add_adjoint_mul(self, b);
-        c
+        Self::product::<true, false>(self, b)
     }
     /// `A B^dagger`.
     #[inline(always)]
     pub fn mul_adjoint(&self, b: &Self) -> Self {
-        let mut c = Self::zero();
-        for i in 0..N {
-            for j in 0..N {
-                let mut s = Complex::zero();
-                for k in 0..N {
-                    s = s.fma_conj(b.0[j][k], self.0[i][k]);
-                }
-                c.0[i][j] = s;
-            }
-        }
-        c
+        Self::product::<false, true>(self, b)
     }
     /// Sum.
     #[inline(always)]

@@ -195,6 +195,12 @@ class Action(metaclass=Explained):
 
     __rmul__ = __mul__
 
+    def __truediv__(self, divisor: float) -> Action:
+        by = number("the divisor of an action", divisor)
+        if by == 0:
+            raise ValueError("the divisor of an action is 0")
+        return self._times(1.0 / by)
+
     def _times(self, factor: float) -> Action:
         return Scaled(self, factor, trainable=False)
 

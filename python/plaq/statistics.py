@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plaq.ground.arguments import number, whole_numbers
+from plaq.ground.arguments import number, whole_number, whole_numbers
 from plaq.ground.names import Explained, outside
 
 __all__ = [
@@ -271,7 +271,7 @@ def autocorrelation(series: ArrayLike, lags: int | None = None) -> tuple[NDArray
     draws = _checked(series)
     _require_real_column(draws)
     longest = len(draws) // 2
-    if lags is not None and not 0 <= lags <= longest:
+    if lags is not None and not 0 <= whole_number("lags", lags, 0) <= longest:
         raise ValueError(f"lags = {lags}: allowed are 0 to {longest} (half of the {len(draws)} draws)")
     delta = draws - draws.mean()
     gamma = _autocovariance(delta)
@@ -379,8 +379,8 @@ def _gamma(
         _warn(f"{count} draws are few for an autocorrelation time of {tau:.2g}: the error is a lower bound; draw more")
     elif min(parts) < SHORTEST_TAUS * tau:
         _warn(
-            f"the shortest of {len(parts)} replicas has {min(parts)} draws, few for an autocorrelation time of {tau:.2g}: "
-            "they may not have forgotten their starts, or disagree (see r_hat); draw longer chains"
+            f"the shortest of {len(parts)} replicas has {min(parts)} draws, few for an autocorrelation time of "
+            f"{tau:.2g}: they may not have forgotten their starts, or disagree (see r_hat); draw longer chains"
         )
     return Estimate(value, math.sqrt(2 * tau * float(gamma[0]) / count), tau, relative * tau)
 
@@ -410,10 +410,10 @@ def r_hat(series: ArrayLike, replicas: Sequence[int] | None = None) -> float:
 
     Parameters
     ----------
-    series : array_like, shape (draws,)
-        Real draws of the chains, one chain after another.
+    series : array_like, shape (draws,) or (chains, draws), or list of arrays
+        Real draws of the chains, one chain after another, or one in each row.
     replicas : sequence of int, optional
-        Their lengths; of longer ones the last draws are taken.
+        Lengths of chains one after another; of longer ones the last draws are taken.
 
     Raises
     ------
@@ -426,6 +426,9 @@ def r_hat(series: ArrayLike, replicas: Sequence[int] | None = None) -> float:
     >>> round(r_hat(noise, [1000, 1000]), 2)
     1.0
     """
+    if replicas is None and not isinstance(series, str) and np.ndim(_first(series)) == 1:
+        rows: list[Any] = [np.asarray(each) for each in cast(Iterable[Any], series)]
+        series, replicas = np.concatenate(rows), [len(row) for row in rows]
     draws = _checked(series)
     _require_real_column(draws)
     parts = _checked_replicas(replicas, len(draws))
@@ -436,6 +439,10 @@ def r_hat(series: ArrayLike, replicas: Sequence[int] | None = None) -> float:
     halves = np.stack([piece[cut] for piece in shortest for cut in (slice(half), slice(-half, None))])
     folded = np.abs(halves - np.median(halves))
     return max(_plain_r_hat(_normal_ranks(halves)), _plain_r_hat(_normal_ranks(folded)))
+
+
+def _first(series: Any) -> Any:
+    return series[0] if isinstance(series, np.ndarray | list | tuple) and len(series) else series
 
 
 def _normal_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 //! The projection of a matrix to the nearest group element, and its reverse pass.
 
 use crate::matrix::{Algebra, Complex, Matrix};
-use crate::number::Real;
+use crate::number::{Real, Work};
 
 /// Steps after the value of a quadratic iteration has converged: its derivatives follow one and two steps later.
 const fn steps_of_derivatives<R: Real>() -> usize {
@@ -124,6 +124,22 @@ fn inverse_root<R: Real>(z: Complex<R>, n: usize) -> Complex<R> {
 /// |X^{-1}|^2: rounding of X turns the result by |X^{-1}| times as much.
 #[inline(always)]
 pub fn project<R: Real, const N: usize>(x: &Matrix<R, N>) -> (Matrix<R, N>, R) {
+    if Matrix::<R, N>::CALLED { R::vectorize(Projection(x)) } else { project_here(x) }
+}
+
+/// [`project`] as a function of its own.
+struct Projection<'a, R, const N: usize>(&'a Matrix<R, N>);
+
+impl<R: Real, const N: usize> Work for Projection<'_, R, N> {
+    type Output = (Matrix<R, N>, R);
+    #[inline(always)]
+    fn run(self) -> (Matrix<R, N>, R) {
+        project_here(self.0)
+    }
+}
+
+#[inline(always)]
+fn project_here<R: Real, const N: usize>(x: &Matrix<R, N>) -> (Matrix<R, N>, R) {
     let (w, size) = if N <= 3 { polar_newton(x) } else { polar_schulz(x) };
     if N == 1 { (w, size) } else { (w.scale_complex(inverse_root(w.determinant(), N)), size) }
 }
@@ -135,6 +151,26 @@ pub fn project<R: Real, const N: usize>(x: &Matrix<R, N>) -> (Matrix<R, N>, R) {
 /// H Y + Y H = V^dagger F V.
 #[inline(always)]
 pub fn pull_projection<R: Real, const N: usize>(x: &Matrix<R, N>, v: &Matrix<R, N>, f: &Algebra<R, N>) -> Matrix<R, N> {
+    if Matrix::<R, N>::CALLED { R::vectorize(Pull { x, v, f }) } else { pull_here(x, v, f) }
+}
+
+/// [`pull_projection`] as a function of its own.
+struct Pull<'a, R, const N: usize> {
+    x: &'a Matrix<R, N>,
+    v: &'a Matrix<R, N>,
+    f: &'a Algebra<R, N>,
+}
+
+impl<R: Real, const N: usize> Work for Pull<'_, R, N> {
+    type Output = Matrix<R, N>;
+    #[inline(always)]
+    fn run(self) -> Matrix<R, N> {
+        pull_here(self.x, self.v, self.f)
+    }
+}
+
+#[inline(always)]
+fn pull_here<R: Real, const N: usize>(x: &Matrix<R, N>, v: &Matrix<R, N>, f: &Algebra<R, N>) -> Matrix<R, N> {
     let mut w = *v;
     if N > 1 {
         let determinant = if N <= 3 { cofactors(x).1 } else { x.determinant() };

@@ -249,7 +249,7 @@ impl<'a, R: Real, F: Fn(usize, usize) -> Option<&'a Algebra<R, N>> + Sync, const
 /// A of a link from the staples that are summed in slot 0.
 #[inline(always)]
 fn generator<R: Real, const N: usize>(link: &Matrix<R, N>, staples: &Matrix<R, N>) -> Algebra<R, N> {
-    link.mul(staples).algebra_part().scale(R::splat(-1.0))
+    Matrix::product_here::<false, false>(link, staples).algebra_part().scale(R::splat(-1.0))
 }
 
 /// exp(A) U.

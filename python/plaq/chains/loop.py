@@ -82,9 +82,9 @@ class Run:
         self._draws, self._path, self._every = int(draws), path, every
         self._show, self._plots = checked_progress(progress)
         self._count = max((record.sweep - record.warmup) // record.thin, 0)
+        self._end, self._longest = time.monotonic() + (math.inf if max_seconds is None else max_seconds), 0.0
         self._tuned = record.tuned if record.sweep else sampler.tuning(record.state, record.seed)
         self._committed = (record.state, record.sweep, self._count, self._tuned)
-        self._end, self._longest = time.monotonic() + (math.inf if max_seconds is None else max_seconds), 0.0
         self._warned = False
         self._rejected: list[float] = []
         self._saved = (record.sweep, time.monotonic())
@@ -225,9 +225,9 @@ class Run:
                 np.shape(last) != np.shape(value) or _agree(value, self._measure(name, state))
             ):
                 raise CheckpointError(
-                    f'{self._path}: observable "{name}" was another function: the last of {count} draws is {_text(last)}, '
-                    f"and on its configuration it is {_text(value)} now; take the function of before, give the new one a "
-                    "name and a file of its own, or start anew with resume=False (replaces the file)"
+                    f'{self._path}: observable "{name}" was another function: the last of {count} draws is '
+                    f"{_text(last)}, and on its configuration it is {_text(value)} now; take the function of before, "
+                    "give the new one a name and a file of its own, or start anew with resume=False (replaces the file)"
                 )
         return found
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -15,7 +16,7 @@ from plaq._plaq import CheckpointError
 from plaq.chains.chain import Chain
 from plaq.chains.loop import Run
 from plaq.chains.record import Record
-from plaq.ground.arguments import number, whole_number
+from plaq.ground.arguments import number, one_of, shown, whole_number
 from plaq.ground.files import check_writable, remove_leftovers
 from plaq.ground.lock import locked
 from plaq.ground.names import Completed, call_text
@@ -27,7 +28,7 @@ __all__ = ["Sampler", "run"]
 S = TypeVar("S")
 MOST = 10**9
 Info = dict[str, float | bool | int]
-Observables = Mapping[str, Callable[[Any], Any]]
+Observables = Mapping[str, Callable[[Any], Any]] | Sequence[str | Callable[[Any], Any]]
 
 
 class Sampler(Completed, ABC, Generic[S]):
@@ -181,10 +182,10 @@ def run(
         Updates dropped before the first draw.
     thin : int
         Updates per draw. For ``thin > 1`` each entry of `info` is the mean over them (`seconds`: the sum).
-    observables : mapping of str to callable, optional
-        Functions of the state, each returning a number or an array of fixed shape, real or complex; stored as float64
-        or complex128. By default those of the sampler. Each is evaluated once on `state` before the first update, so
-        that a mistake shows at once.
+    observables : mapping of str to callable, or sequence, optional
+        Functions of the state (in a sequence also names of :mod:`plaq.observables`), each returning a number or an
+        array of fixed shape, real or complex; stored as float64 or complex128. By default those of the sampler. Each is
+        evaluated once on `state` before the first update, so that a mistake shows at once.
     rng : int, numpy.random.Generator or numpy.random.SeedSequence
         Seed. The same int in two runs makes them use the same random numbers, which correlates their chains: continue
         through a checkpoint, or give a Generator. A resumed run keeps its stored seed; an int or SeedSequence that
@@ -228,7 +229,8 @@ def run(
     if max_seconds is not None and number("max_seconds", max_seconds) <= 0:
         raise ValueError(f"max_seconds = {max_seconds}: a time above 0 is needed")
     _check_counts(draws, warmup, thin, checkpoint_every)
-    measured = _checked_observables(sampler.default_observables(state) if observables is None else observables)
+    defaults = sampler.default_observables(state)
+    measured = _checked_observables(defaults if observables is None else observables, defaults)
     fingerprint = _fingerprint(sampler, state, measured, warmup, thin)
     path = None if checkpoint is None else Path(checkpoint)
     record = Record({}, {}, state, seed, 0, warmup, thin, fingerprint)
@@ -255,7 +257,9 @@ def _check_counts(draws: int, warmup: int, thin: int, checkpoint_every: int | No
             raise ValueError(f"{name} = {value}: at most {MOST} is allowed")
 
 
-def _checked_observables(observables: Any) -> dict[str, Callable[[Any], Any]]:
+def _checked_observables(observables: Any, defaults: Mapping[str, Any]) -> dict[str, Callable[[Any], Any]]:
+    if isinstance(observables, list | tuple):
+        observables = dict(_named(each, defaults) for each in observables)
     if not isinstance(observables, Mapping):
         raise TypeError(f"observables is a dict of name: function; got {type(observables).__name__}")
     for name, function in observables.items():
@@ -264,6 +268,17 @@ def _checked_observables(observables: Any) -> dict[str, Callable[[Any], Any]]:
         if not callable(function):
             raise TypeError(f'observable "{name}" must be a function of the state; got {function!r}')
     return dict(observables)
+
+
+def _named(given: Any, defaults: Mapping[str, Any]) -> tuple[Any, Any]:
+    """An observable of a list: a function has its own name, a name is one of the defaults or of plaq.observables."""
+    if callable(given):
+        return getattr(given, "__name__", type(given).__name__), given
+    if not isinstance(given, str):
+        raise TypeError(f"observables are functions, names, or a dict of name: function; got {shown(given)}")
+    known = {name: getattr(sys.modules["plaq"].observables, name) for name in sys.modules["plaq"].observables.__all__}
+    known = {**known, **defaults}
+    return one_of("observable", given, known), known[given]
 
 
 def _fingerprint(sampler: Any, state: Any, observables: Mapping[str, Any], warmup: int, thin: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -488,7 +488,10 @@ def save(outcome: Outcome, output: Path) -> list[Path]:
         outcome.history.save(written[-1])
     network = outcome.network
     if isinstance(network, SelfLearningHMC):
-        network = None  # its proposal is in the fingerprint of the chain, coefficients and all
+        for number, each in enumerate(network.networks):
+            written.append(beside(output, f"network{number or ''}.safetensors"))
+            cast(CovariantNet, each).save(written[-1])
+        network = None  # factors of its proposal are in the fingerprint of the chain
     if network is not None:
         machine = isinstance(network, BernoulliRBM | GaussianRBM)
         written.append(beside(output, "machine.npz" if machine else "network.safetensors"))

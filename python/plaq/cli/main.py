@@ -139,6 +139,10 @@ def _info(options: argparse.Namespace) -> int:
     if _is_chain(options.file):
         print(Chain.load(options.file))
         return 0
+    if options.file.suffix == ".toml" and options.file.is_file():
+        raise ValueError(
+            f"{options.file} looks like a run file, which `plaq run {options.file}` runs; info is for data"
+        )
     for line in report.header_lines(read_header(options.file, **_layout(options))):
         print(line)
     if options.measure:

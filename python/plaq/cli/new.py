@@ -87,6 +87,15 @@ def _network_choices(answers: Answers) -> tuple[str, ...]:
     return (NONE, *known) if sampler == "worm" and len(_extents(answers)) == 2 else (NONE,)
 
 
+REASONS = {
+    "network": "the networks of self-learning HMC are in its section [proposal]",
+    "quarks": "quarks live on even extents, in two to four dimensions, in groups up to SU(4); no walls in three",
+    "sampler": "what is known depends on the other answers: quarks need hmc or self_learning_hmc, field_transform_hmc "
+    "even extents and U(1), SU(2) or SU(3) without quarks",
+}
+"""Why an answer may be missing."""
+
+
 def _of(name: str, *systems: str) -> Callable[[Answers], str | None]:
     return lambda answers: name if answers["system"] in systems else None
 
@@ -188,12 +197,12 @@ def answered(given: Mapping[str, str | None], ask: Callable[[str], str] | None =
 def _checked(name: str, answer: str, choices: tuple[str, ...]) -> str:
     lower = {each.lower(): each for each in choices}
     if choices and answer.lower() not in lower:
-        inside = "; the networks of self-learning HMC are in its section [proposal]" if name == "network" else ""
+        inside = f"; {REASONS[name]}" if name in REASONS else ""
         raise ValueError(f"--{name}: {unknown(name, answer, choices)}{inside}")
     if name == "shape":
         _extents({"shape": answer})
     if name in ("draws", "seed") and not answer.isdecimal():
-        raise ValueError(f"--{name} = {answer}: a whole number is needed")
+        raise ValueError(f"--{name} = {answer}: a whole number of at least 0 is needed, as 1000")
     return lower.get(answer.lower(), answer)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from plaq.flows.priors import HELD, TRAINING
 from plaq.ground.arguments import whole_number
+from plaq.ground.names import outside
 from plaq.ground.rng import Rng, seed_of
 from plaq.training.batches import Descent
 from plaq.training.checkpoint import checkpoint_path
@@ -102,6 +104,23 @@ class ReverseKL(Descent):
         return None if self._validation is None else float(self._validation(self._parameters.copy()))
 
 
+def _warn_if_it_rose(losses: Vector) -> None:
+    """The loss is a mean over new samples: it may fluctuate, but not end far above where it was."""
+    width = max(len(losses) // 10, 5)
+    if len(losses) < 2 * width:
+        return
+    windows = np.convolve(losses, np.full(width, 1.0 / width), mode="valid")
+    at, last = int(windows.argmin()), float(windows[-1])
+    best, spread = float(windows[at]), float(losses[at : at + width].std())
+    if last > best + max(5.0 * spread, 1.0):
+        warnings.warn(
+            f"the loss rose from {best:.4g} (around record {at + width // 2}) to {last:.4g}: the learning rate is too "
+            "large; take a smaller one or a schedule, and validation= to keep the best parameters",
+            RuntimeWarning,
+            stacklevel=outside(),
+        )
+
+
 def fitted(
     model: Model,
     action: Any,
@@ -149,4 +168,5 @@ def fitted(
         progress=progress,
         facts=facts | {"batch": size, "optimizer": repr(rule), "seed": seed, "validation": held},
     )
+    _warn_if_it_rose(history["loss"])
     return history

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plaq.fields.gauge import GaugeField
+from plaq.fields.scalar import ScalarField
 from plaq.ground.arguments import array, function
-from plaq.ground.names import Explained
-from plaq.statistics import Estimate, estimate
+from plaq.ground.names import Explained, outside
+from plaq.statistics import Estimate, StatisticsWarning, estimate
 
 __all__ = ["WeightedSamples"]
+
+FEWEST = 50
+"""Effective samples below which an average is not trusted: with 18 the pulls of ln Z are -1.3 +- 1.4, not 0 +- 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +92,16 @@ class WeightedSamples(metaclass=Explained):
         weights: NDArray[np.float64] = np.exp(logs - logs.max())
         return weights
 
+    def _warn_of_few(self) -> None:
+        effective = self.efficiency * len(self)
+        if effective < FEWEST:
+            warnings.warn(
+                f"{effective:.3g} effective samples of {len(self)}: what has most of the weight was hardly sampled, so "
+                "value and error may be far off; train longer, add stages (StochasticFlow) or draw more",
+                StatisticsWarning,
+                stacklevel=outside(),
+            )
+
     def log_z(self) -> Estimate:
         r""":math:`\ln Z = \ln\langle w\rangle_q`, with :math:`Z = \int e^{-S}` over :math:`d\phi`, of links over the
         normalised Haar measure.
@@ -94,8 +111,22 @@ class WeightedSamples(metaclass=Explained):
         ValueError
             Fewer than 8 samples.
         """
+        self._warn_of_few()
         largest = float(self.log_weights.max())
         return estimate(self._weights(), lambda mean: np.log(mean) + largest)
+
+    def _kind_for(self, take: Callable[[Any], Any]) -> Callable[[NDArray[Any]], Any]:
+        """What makes of an array what the function takes: nothing, or a field."""
+        first = self.fields[0]
+        try:
+            take(first)
+        except (TypeError, AttributeError):
+            field = GaugeField.from_numpy if np.iscomplexobj(first) else ScalarField.from_numpy
+            with suppress(TypeError, AttributeError, ValueError):
+                take(field(first))
+                return field
+            raise
+        return lambda given: given
 
     def mean(self, observable: Callable[[NDArray[Any]], Any]) -> Estimate:
         r""":math:`\langle O\rangle = \langle w O\rangle_q/\langle w\rangle_q`.
@@ -103,7 +134,7 @@ class WeightedSamples(metaclass=Explained):
         Parameters
         ----------
         observable : callable
-            Takes the array of one field, gives a real number.
+            Takes the array of one field, or the field itself as those of :mod:`plaq.observables`, gives a real number.
 
         Returns
         -------
@@ -115,6 +146,9 @@ class WeightedSamples(metaclass=Explained):
             No function of that kind; fewer than 8 samples.
         """
         take = function("observable", observable, "a function of the array of one field")
-        values = array("values of the observable", [take(field) for field in self.fields], shape=self.log_prob.shape)
+        wrap = self._kind_for(take)
+        found = [take(wrap(field)) for field in self.fields]
+        values = array("values of the observable", found, shape=self.log_prob.shape)
         w = self._weights()
+        self._warn_of_few()
         return estimate(np.stack([w, w * values], axis=1), lambda means: means[1] / means[0])

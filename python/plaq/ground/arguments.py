@@ -66,7 +66,7 @@ def whole_number(name: str, value: Any, least: int = 1, most: int = MOST) -> int
     3
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{name} is an int; got {shown(value)}, at least {least} is needed")
+        raise TypeError(f"{name} is an int of at least {least}; got {shown(value)}")
     if value < least:
         raise ValueError(f"{name} = {shown(value)}: at least {least} is needed")
     if value > most:
@@ -111,13 +111,13 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """
     names = list(known)
     given = name if isinstance(name, str) else shown(name)
-    near = difflib.get_close_matches(given.lower(), {each.lower() for each in names}, n=1, cutoff=0.5)
-    # A name that begins with all that was given is meant by it: "pion" of pion_correlator.
+    # A name that begins with all that was given is meant by it: "hist" of histogram, "pion" of pion_correlator.
     # So is one that ends it: "gradient_flow".
+    begun = sorted(each.lower() for each in names if len(given) > 3 and each.lower().startswith(given.lower()))
+    near = begun or difflib.get_close_matches(given.lower(), {each.lower() for each in names}, n=1, cutoff=0.5)
     if not near:
-        begun = (each.lower() for each in names if each.lower().startswith(given.lower() + "_"))
-        ended = (each.lower() for each in names if given.lower().endswith("_" + each.lower()))
-        near = [*sorted(begun, key=len), *ended]
+        begun = sorted((each.lower() for each in names if each.lower().startswith(given.lower() + "_")), key=len)
+        near = begun or [each.lower() for each in names if given.lower().endswith("_" + each.lower())]
     same = [each for each in names if each.lower() == near[0]] if near else []
     hint = f'; did you mean "{difflib.get_close_matches(given, same, n=1, cutoff=0.0)[0]}"?' if near else ";"
     return f'unknown {kind} "{given}"{hint} known: {", ".join(names) or "none"}'
@@ -265,6 +265,8 @@ def array(
             have == want or (want is None and have) for have, want in zip(found.shape, shape, strict=True)
         )
         if not fits:
+            if found.ndim == 0 and shape == (None,):
+                raise ValueError(f"{name} is a sequence of numbers; got one: [{float(found):g}] is a sequence")
             wanted = ", ".join("any" if extent is None else str(extent) for extent in shape)
             raise ValueError(f"{name} has shape {found.shape}; ({wanted}) is needed")
     if finite and not np.isfinite(found).all():
@@ -342,6 +344,8 @@ def vector(name: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
         found = found.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} is a sequence of {length} numbers; got {shown(values)}") from None
+    if found.shape == () and length == 1:
+        found = found.reshape(1)
     if found.shape != (length,):
         raise ValueError(f"{name} has shape {found.shape}; {length} numbers are needed")
     if not np.isfinite(found).all():

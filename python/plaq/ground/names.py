@@ -50,10 +50,15 @@ ALIASES = (
     ("tolerance", "eps", "rtol", "tol"),
     ("optim", "optimiser", "optimizer"),
     ("csw", "c_sw", "clover"),
+    ("lr", "learning_rate", "rate", "optimizer"),
+    ("beta", "temp", "temperature", "T"),
 )
 """Names of arguments that mean the same in this and other packages."""
 
 SAME = (
+    ("mean", "value", "val", "average", "central"),
+    ("error", "err", "dvalue", "std", "stderr", "sigma", "sd"),
+    ("tau", "tau_int", "autocorrelation_time"),
     ("read", "load", "open", "from_file", "from_path"),
     ("write", "save", "dump", "to_file"),
     ("cold", "unit", "identity", "zeros", "ones"),
@@ -69,6 +74,13 @@ SAME = (
 ELSEWHERE = {
     **dict.fromkeys(["write_gauge", "save_gauge", "write", "save"], "GaugeField.write"),
     **dict.fromkeys(["load_gauge", "load", "read"], "plaq.read_gauge"),
+    **dict.fromkeys(
+        ["jackknife", "bootstrap", "tau_int", "gamma_method", "autocorrelation_time", "uwerr"],
+        "plaq.statistics.estimate (mean, error, tau by the Gamma method; functions of means by f=)",
+    ),
+    **dict.fromkeys(
+        ["solve", "solvers", "cg", "bicgstab", "invert"], "D.solve of an operator D = plaq.dirac.Wilson(..).on(U)"
+    ),
 }
 """Where functions of other packages are."""
 
@@ -102,8 +114,8 @@ def _refuse(cls: type, name: str) -> Any:
     raise AttributeError(f"{plain}; {meant(cls, name)}")
 
 
-def meant(cls: type, name: str) -> str:
-    """What a name may mean that a class does not have.
+def meant(cls: type, name: str, known: Iterable[str] | None = None) -> str:
+    """What a name may mean that a class does not have, or an object with attributes `known`.
 
     Examples
     --------
@@ -111,7 +123,7 @@ def meant(cls: type, name: str) -> str:
     >>> meant(pq.GaugeField, "load"), meant(pq.GaugeField, "plaquette")
     ('did you mean plaq.read_gauge?', 'did you mean plaq.observables.plaquette?')
     """
-    known = [each for each in dir(cls) if not each.startswith("_")]
+    known = [each for each in (dir(cls) if known is None else known) if not each.startswith("_")]
     alike = {other for group in SAME if name in group for other in group}
     found = [f"{cls.__name__}.{each}" for each in known if each in alike]
     found += [
@@ -119,7 +131,7 @@ def meant(cls: type, name: str) -> str:
         for where, each, returned in _functions()
         if returned == cls.__name__ and each.partition("_")[0] in alike
     ]
-    if "__call__" in alike and "__call__" in dir(cls):
+    if not found and "__call__" in alike and "__call__" in dir(cls):
         found.append(f"{cls.__name__}(..)(..)")
     if not found and name in inspect.signature(cls).parameters:
         return f"it is an attribute of the object that {cls.__name__}(..) makes"
@@ -130,7 +142,7 @@ def meant(cls: type, name: str) -> str:
 
 @functools.cache
 def _functions() -> list[tuple[str, str, str]]:
-    """Where the public functions are, their names, and what they say to return."""
+    """Where the public functions and classes are, their names, and what they return."""
 
     def walk(module: ModuleType) -> Iterable[tuple[str, str, str]]:
         for name in module.__all__:
@@ -139,6 +151,8 @@ def _functions() -> list[tuple[str, str, str]]:
                 yield from walk(obj)
             elif isinstance(obj, FunctionType):
                 yield module.__name__, name, str(obj.__annotations__.get("return", ""))
+            elif isinstance(obj, type) and module.__name__ != PACKAGE:
+                yield module.__name__, name, name
 
     return list(dict.fromkeys(walk(sys.modules[PACKAGE])))
 
@@ -225,7 +239,10 @@ def not_an_attribute(self: Any, name: str) -> Any:
         raise AttributeError(plain)
     if hasattr(cls, name):  # a property whose own error brought us here
         return object.__getattribute__(self, name)
-    raise AttributeError(f"{plain}; {meant(cls, name)}{getattr(cls, '_beside', '').format(cls=cls.__name__)}")
+    known = {*dir(cls), *getattr(self, "__dict__", ())}
+    raise AttributeError(
+        f"{plain}; {meant(cls, name, sorted(known))}{getattr(cls, '_beside', '').format(cls=cls.__name__)}"
+    )
 
 
 def _explained(function: Any, owner: type = object) -> Any:

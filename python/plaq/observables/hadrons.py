@@ -92,6 +92,8 @@ def pion_correlator(D: Solvable, source: Any = None, **options: Any) -> Reals:
 
 
 def _propagator(D: Any, G: Any, options: dict[str, Any]) -> Complexes:
+    if "propagator" in options:
+        raise TypeError('unknown argument "propagator": a propagator is given as source=G')
     if G is None:
         return np.asarray(D.propagator(**options)[0])
     if isinstance(G, tuple):
@@ -106,6 +108,8 @@ def _propagator(D: Any, G: Any, options: dict[str, Any]) -> Complexes:
 
 def _gamma(name: str, spins: int) -> Complexes:
     """One of the matrices I, gamma_5, gamma_mu, gamma_5 gamma_mu, gamma_mu gamma_nu in the basis of docs/dirac.md."""
+    if not isinstance(name, str):
+        raise TypeError(f'gamma is a name, as "5"; a propagator goes behind it or by name: source=G; got {shown(name)}')
     one_of("gamma", name, GAMMAS)
     basis = _plaq.gamma_matrices(spins)
     known = {"I": np.eye(spins, dtype=complex)}
@@ -137,7 +141,7 @@ def _phases(D: Any, momentum: Any) -> Complexes:
 def meson_correlator(
     D: Solvable,
     gamma_source: str = "5",
-    gamma_sink: str = "5",
+    gamma_sink: str | None = None,
     source: Any = None,
     *,
     momentum: Any = None,
@@ -161,7 +165,7 @@ def meson_correlator(
         Of Wilson fermions.
     gamma_source, gamma_sink : str
         ``"I"`` (identity), ``"5"``, ``"0"`` to ``"3"`` (gamma_mu, time last), ``"50"`` to ``"53"`` (gamma_5 gamma_mu)
-        or ``"01"`` to ``"23"`` (gamma_mu gamma_nu): a basis of all 16.
+        or ``"01"`` to ``"23"`` (gamma_mu gamma_nu): a basis of all 16. By default the sink has that of the source.
     source : ndarray, optional
         A propagator; by default from a point source at the origin.
     momentum : sequence of int, optional
@@ -194,7 +198,7 @@ def meson_correlator(
     spins, ndim = D.n_spins, len(D.U.shape)
     five = _gamma("5", spins)
     time = _gamma(str(ndim - 1), spins)
-    sink = five @ _gamma(gamma_sink, spins)
+    sink = five @ _gamma(gamma_source if gamma_sink is None else gamma_sink, spins)
     source_matrix = time @ _gamma(gamma_source, spins).conj().T @ time @ five
     # Axes of G: source spin, source colour, sites, sink spin, sink colour.
     G = np.moveaxis(G, (0, 1), (ndim, ndim + 1))
@@ -474,6 +478,10 @@ def chiral_condensate(
     0.825974026
     """
     shape, volume = _operator(D).quark_shape, int(np.prod(D.U.shape))
+    if noise is None and (rng is not None or n_noise != 16):
+        raise ValueError(
+            'n_noise and rng belong to an estimate: give noise="Z2" or "Z4" too, or neither for the exact value'
+        )
     if noise is None:
         total, size = 0.0, int(np.prod(shape))
         for start in range(0, size, 48):

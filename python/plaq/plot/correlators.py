@@ -87,7 +87,8 @@ def correlator(
             ax.set_yscale("log")
             values = np.where(values == 0, np.nan, np.abs(values))
     style: dict[str, Any] = {"ms": 3.5, "capsize": 2, "color": color}
-    ax.plot(t, values, "-", lw=0.8, color=color)
+    if kind != "mass":
+        ax.plot(t, values, "-", lw=0.8, color=color)
     for chosen, face, name in ((~below, color, label), (below, "white", None)):
         if chosen.any():
             error = None if errors is None else errors[chosen]
@@ -104,7 +105,7 @@ def spectrum(values: ArrayLike, *, label: str | None = None, color: str = COLORS
     Parameters
     ----------
     values : array_like, shape (k,)
-        As ``D.eigenvalues(k).values``.
+        As ``D.eigenvalues(k)`` or its ``.values``.
     label, color, ax
         As for :func:`correlator`.
 
@@ -124,6 +125,7 @@ def spectrum(values: ArrayLike, *, label: str | None = None, color: str = COLORS
     """
     if label is not None:
         text("label", label)
+    values = getattr(values, "values", values)
     plane = np.asarray(values).dtype.kind == "c"
     parts = [
         array("values", part, shape=(None,)) for part in ((np.real(values), np.imag(values)) if plane else (values,))

@@ -24,8 +24,8 @@ def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: Axe
 
     Parameters
     ----------
-    k : array_like of whole numbers, shape (2, x_0, x_1)
-        Fluxes of the links from x to x + nu.
+    k : array_like of whole numbers, shape (2, x_0, x_1), or FluxField
+        Fluxes of the links from x to x + nu; a field has its l with it.
     l : array_like of whole numbers, same shape, optional
         Pairs of opposite hops.
     title : str
@@ -49,6 +49,9 @@ def fluxes(k: ArrayLike, l: ArrayLike | None = None, *, title: str = "", ax: Axe
     >>> k[1, 2] = 1
     >>> ax = fluxes(k)
     """
+    field: Any = k
+    if l is None and hasattr(field, "k") and hasattr(field, "l"):
+        k, l = field.k, field.l
     arrays: list[Any] = [np.asarray(each) for each in ((k,) if l is None else (k, l))]
     for name, array in zip("kl", arrays, strict=False):
         if array.dtype.kind not in "iuf" or (array != np.round(array)).any():

@@ -175,6 +175,8 @@ def histogram(
         x = np.linspace(edges[0], edges[-1], 200)
         gauss = np.exp(-0.5 * ((x - draws.mean()) / width) ** 2) / (width * np.sqrt(2 * np.pi))
         ax.plot(x, gauss, color=color, lw=1.2, ls="--")
+    elif len(draws) > 1:
+        ax.set_title(f"all {len(draws)} draws are {draws[0]:g}", fontsize=10, color=GREY)
     ax.set(xlabel=axis_name, ylabel="density")
     return dress(ax)
 

@@ -18,6 +18,7 @@ LABELS = {
     "abs_polyakov": r"Polyakov loop $|L|$",
     "topological_charge": r"topological charge $Q$",
     "energy_density": r"energy density $E$",
+    "q": r"$q(x)$",
     "delta_h": r"$\Delta H$",
     "magnetization": r"magnetization $m$",
     "staggered_magnetization": r"staggered magnetization $m_s$",

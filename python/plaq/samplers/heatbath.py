@@ -31,7 +31,7 @@ class Heatbath(FieldSampler):
     Raises
     ------
     TypeError, ValueError
-        Wrong arguments; on use, a loop that passes a link twice on this lattice, or a Custom action.
+        Wrong arguments, an action that is not made of loops; on use, a loop that passes a link twice on this lattice.
 
     Notes
     -----
@@ -50,6 +50,9 @@ class Heatbath(FieldSampler):
         super().__init__(action)
         if action.field_class is not GaugeField:
             raise TypeError(f"Heatbath updates gauge links; {type(action).__name__} is an action of another field")
+        strange = [type(term).__name__ for term in action.terms() if term.spec()["kind"] != "loops"]
+        if strange:
+            raise TypeError(f"Heatbath needs an action made of loops; {', '.join(strange)} works with HMC only")
         self.overrelaxation = count("overrelaxation", overrelaxation, 0)
         self._rebuild()
 

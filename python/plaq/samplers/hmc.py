@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from plaq import _plaq
 from plaq.chains.sampler import Info
 from plaq.concepts import Action, Function
 from plaq.ground.arguments import number, one_of, unknown, whole_number
+from plaq.ground.names import outside
 from plaq.ground.rng import Rng, seed_of
 from plaq.samplers.field import FieldSampler, count
 from plaq.samplers.tuning import DRIFT, ORDER, TunedTerm, Tuning, first_inner, scanned, width_at
@@ -22,6 +24,8 @@ __all__ = ["HMC"]
 
 FIRST_TRIAL, LAST_TRIAL = 5, 1280
 """Steps of the first trial trajectory, and the most that are chosen."""
+MANY_STEPS = 160
+"""Of a trial that failed, at which the search says a word."""
 
 TRIAL_KEY = 0x9E3779B97F4A7C15
 """Takes the trial trajectories out of the random numbers of the run."""
@@ -141,6 +145,14 @@ class HMC(FieldSampler):
             _, info = self.tuned({"steps": steps}).advance(state, seed ^ TRIAL_KEY, steps)
             if abs(info["delta_h"]) < 1:
                 break
+            if steps == MANY_STEPS:
+                warnings.warn(
+                    f"a trial trajectory of {steps} steps has delta_h = {info['delta_h']:.3g}: the search for the number "
+                    f"of steps goes on to {LAST_TRIAL}, which takes long; check the action (a map that was badly "
+                    "trained?) or give a shorter length=",
+                    RuntimeWarning,
+                    stacklevel=outside(),
+                )
             steps *= 2
         return {"steps": steps, "log_steps": math.log(steps), "updates": 0}
 

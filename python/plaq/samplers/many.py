@@ -131,6 +131,8 @@ def run_many(
     [(100, (50, 50)), (100, (50, 50))]
     """
     given: list[Job] = sequence("jobs", jobs, Job, "plaq.Job")
+    if isinstance(executor, type):
+        raise TypeError(f"executor is an object: {executor.__name__}(..), as in with {executor.__name__}(2) as pool")
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise TypeError(
             f"executor has a method submit, as concurrent.futures.ProcessPoolExecutor; got {shown(executor)}"

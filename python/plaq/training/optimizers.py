@@ -71,6 +71,9 @@ _NAMES = {Constant: "constant", Cosine: "cosine", WarmUp: "warm_up", Step: "step
 class _Rule(metaclass=Explained):
     learning_rate: float
 
+    def __post_init__(self) -> None:
+        self.start(0)
+
     def _plain(self) -> tuple[str, list[float], Schedule]:
         raise NotImplementedError
 
