@@ -766,6 +766,10 @@ macro_rules! typed {
             AnyGauge::Su2Avx2(u) => $work(u $(, $argument)*),
             #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
             AnyGauge::Su3Avx2(u) => $work(u $(, $argument)*),
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
+            AnyGauge::Su4Avx512(u) => $work(u $(, $argument)*),
+            #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
+            AnyGauge::Su4Avx2(u) => $work(u $(, $argument)*),
             _ => unreachable!("the benchmark has no such group"),
         }
     };

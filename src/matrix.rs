@@ -147,7 +147,7 @@ impl<R: Real, const N: usize, const LEFT: bool, const RIGHT: bool> Work for AddP
 impl<R: Real, const N: usize> Matrix<R, N> {
     /// Whether products are functions of their own, which makes kernels with many of them several times smaller: of numbers with
     /// derivatives, which do not fit into registers anyway, and of single sites, where a call is short beside the product.
-    pub(crate) const CALLED: bool = N > 1 && (R::DUAL || (R::LANES == 1 && N > 2));
+    pub(crate) const CALLED: bool = N > 1 && (R::DUAL || N > 3 || (R::LANES == 1 && N > 2));
 
     /// `A B`, with the adjoint of A or of B in its place if asked for.
     #[inline(always)]

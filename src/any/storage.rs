@@ -132,12 +132,16 @@ variants! { $
     Su2Avx2(F64x8Avx2, 2),
     #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
     Su3Avx2(F64x8Avx2, 3),
+    #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
+    Su4Avx2(F64x8Avx2, 4),
     #[cfg(target_arch = "x86_64")]
     U1Avx512(F64x8Avx512, 1),
     #[cfg(target_arch = "x86_64")]
     Su2Avx512(F64x8Avx512, 2),
     #[cfg(target_arch = "x86_64")]
     Su3Avx512(F64x8Avx512, 3),
+    #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
+    Su4Avx512(F64x8Avx512, 4),
 }
 
 /// A constructor that works for every storage.

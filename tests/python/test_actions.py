@@ -253,6 +253,7 @@ def test_wrong_returns_of_custom_actions(name):
 
 
 def test_heatbath_refuses_custom_actions():
-    sampler = pq.Heatbath(actions.Custom(wilson(1.0)))
-    with pytest.raises(ValueError, match="HMC"):
-        sampler.step(hot("SU(2)", 2), rng=1)
+    quarks = actions.Pseudofermion(pq.dirac.Staggered(mass=0.3))
+    for strange in (actions.Custom(wilson(1.0)), actions.Wilson(1.0) + quarks):
+        with pytest.raises(TypeError, match="made of loops; (Custom|Pseudofermion) works with HMC only"):
+            pq.Heatbath(strange)

@@ -356,7 +356,7 @@ REFUSED = {
     "group": ({"group": "SU(9)"}, 'unknown group "SU(9)"; did you mean "SU(8)"?'),
     "quarks": ({"group": "SU(5)", "quarks": "wilson"}, 'unknown quarks "wilson"; known: none'),
     "shape": ({"shape": "four"}, "extents are whole numbers, as in 8,8,8,8"),
-    "draws": ({"draws": "-3"}, "--draws = -3: a whole number is needed"),
+    "draws": ({"draws": "-3"}, "--draws = -3: a whole number of at least 0 is needed"),
     "no group": ({"system": "ising", "group": "U(1)"}, "--group = U(1): ising has none; leave it out"),
     "system": ({"system": "link"}, 'did you mean "links"?'),
 }

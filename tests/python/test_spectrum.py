@@ -295,7 +295,7 @@ BAD = {
     "S.eigenvalues(65, of='staggered')": (ValueError, "has 64 dimensions"),
     "D.solve(D.source(), deflate=D.eigenvalues(2))": (ValueError, "vectors=True"),
     "D.solve(D.source(), deflate=3)": (TypeError, "Spectrum"),
-    "D.solve_shifted(D.source(), 0.1)": (ValueError, "shape"),
+    "D.solve_shifted(D.source(), 0.1)": (ValueError, "[0.1] is a sequence"),
     "D.solve_shifted(D.source(), [])": (ValueError, "shape"),
     "D.solve_shifted(D.source(), [0.1, -0.1])": (ValueError, "at least 0"),
     "D.solve_shifted(D.source(), [np.nan])": (ValueError, "NaN"),

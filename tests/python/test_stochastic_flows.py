@@ -2,8 +2,8 @@
 
 import copy
 import math
-import warnings
 import pickle
+import warnings
 
 import numpy as np
 import plaq as pq

@@ -43,7 +43,7 @@ class FieldDistance(Loss):
 
     def __post_init__(self) -> None:
         if not callable(self.target):
-            sequence("target", self.target, GaugeField, "target fields, one for each configuration, or a function")
+            sequence("target", self.target, GaugeField, "GaugeField, one for each configuration, or a function")
 
     def targets(self, fields: Sequence[GaugeField]) -> list[Any]:
         """V of every configuration."""
