@@ -376,7 +376,9 @@ fn vectors<R: Real<Total = f64>>(extents: &[usize], title: &str, row: &str, unit
         ("a x + b y", &|| out.borrow_mut().combine(&half, &half, &x)),
         ("a x + b y, complex", &|| out.borrow_mut().combine(&turned, &turned, &x)),
         ("a x + b y + c z", &|| out.borrow_mut().combine_two(&half, (&turned, &x), (&half, &y))),
-        ("end of an iteration of CG", &|| out.borrow_mut().step_along(&[1e-9], &mut along.borrow_mut(), &[0.5], 0.5, &x)),
+        ("end of an iteration of CG", &|| {
+            out.borrow_mut().step_along(&[1e-9], &mut along.borrow_mut(), &[0.5], 0.5, &x)
+        }),
         ("a x + y and its norm", &|| _ = black_box(out.borrow_mut().add_and_norms(&[1e-9], &x))),
         ("norm", &|| _ = black_box(x.norms())),
         ("two inner products", &|| _ = black_box(Vector::inners([[&x, &x], [&x, &y]]))),

@@ -255,5 +255,5 @@ def test_wrong_returns_of_custom_actions(name):
 def test_heatbath_refuses_custom_actions():
     quarks = actions.Pseudofermion(pq.dirac.Staggered(mass=0.3))
     for strange in (actions.Custom(wilson(1.0)), actions.Wilson(1.0) + quarks):
-        with pytest.raises(TypeError, match="made of loops; (Custom|Pseudofermion) works with HMC only"):
+        with pytest.raises(TypeError, match=r"made of loops; (Custom|Pseudofermion) works with HMC only"):
             pq.Heatbath(strange)

@@ -148,8 +148,8 @@ class HMC(FieldSampler):
             if steps == MANY_STEPS:
                 warnings.warn(
                     f"a trial trajectory of {steps} steps has delta_h = {info['delta_h']:.3g}: the search for the "
-                    f"number of steps goes on to {LAST_TRIAL}, which takes long; check the action (a map that was badly "
-                    "trained?) or give a shorter length=",
+                    f"number of steps goes on to {LAST_TRIAL}, which takes long; check the action (a badly "
+                    "trained map?) or give a shorter length=",
                     RuntimeWarning,
                     stacklevel=outside(),
                 )
