@@ -323,3 +323,82 @@ def test_classes_of_users_mix_with_others():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert issubclass(Mine, Other)
+
+
+ESTIMATE = pq.Estimate(1.0, 0.1, 0.5, 0.1)
+MEANT = {
+    "value": (lambda: ESTIMATE.value, "Estimate.mean"),
+    "dvalue": (lambda: ESTIMATE.dvalue, "Estimate.error"),
+    "err": (lambda: ESTIMATE.err, "Estimate.error"),
+    "tau_int": (lambda: ESTIMATE.tau_int, "Estimate.tau"),
+    "fields": (lambda: ESTIMATE.foo, "known: error, mean, tau, tau_error"),
+    "Wilson": (lambda: pq.Wilson, "plaq.actions.Wilson or plaq.dirac.Wilson"),
+    "Pseudofermion": (lambda: pq.Pseudofermion, "plaq.actions.Pseudofermion"),
+    "StoutMask": (lambda: pq.StoutMask, "plaq.transform.StoutMask"),
+    "FluxField": (lambda: pq.FluxField, "plaq.flux.FluxField"),
+    "Adam": (lambda: pq.Adam, "plaq.optimizers.Adam"),
+    "solve": (lambda: pq.solve, "D.solve of an operator"),
+    "jackknife": (lambda: pq.statistics.jackknife, "plaq.statistics.estimate"),
+    "hist": (lambda: pq.plot.hist, 'did you mean "histogram"'),
+    "omelyan": (lambda: pq.HMC(PLAIN, integrator="omelyan"), 'did you mean "omelyan2"'),
+    "beta": (lambda: pq.SpinFermion((4, 4), J=1.0, beta=10), 'did you mean "T"'),
+    "executor": (lambda: pq.run_many([], type("Pool", (), {}), rng=1), "at least 1"),
+    "bins": (lambda: pq.plot.histogram([1.0, 2.0], bins=20.0), "[20] is a sequence"),
+    "lags": (lambda: pq.statistics.autocorrelation(np.arange(20.0) % 7, lags=3.0), "lags is an int of at least 0"),
+    "rate": (lambda: pq.optimizers.Adam(-1e-3), "learning_rate = -0.001"),
+    "betas": (lambda: pq.optimizers.Adam(1e-3, betas=(0.9, 1.5)), "betas"),
+    "momentum": (lambda: pq.optimizers.SGD(0.1, momentum=2.0), "momentum"),
+    "observable": (lambda: pq.Heatbath(PLAIN).run(field(), 5, observables=["plaquete"], rng=1), '"plaquette"'),
+    "field distance": (lambda: pq.losses.FieldDistance(field()), "one for each configuration"),
+    "divisor": (lambda: PLAIN / 0, "divisor of an action is 0"),
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_what_was_meant(name):
+    call, fragment = MEANT[name]
+    with pytest.raises((AttributeError, TypeError, ValueError)) as caught:
+        call()
+    assert fragment in str(caught.value)
+
+
+def test_natural_forms_work():
+    options = {"rng": 1, "progress": False}
+    chain = pq.Heatbath(PLAIN).run(field(), 10, observables=["plaquette", pq.observables.rectangle], **options)
+    assert chain.names == ["plaquette", "rectangle"]
+    U = chain.state
+    assert (PLAIN / 2)(U) == pytest.approx(PLAIN(U) / 2)
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(3, 50))
+    assert pq.statistics.r_hat(rows) == pq.statistics.r_hat(list(rows)) == pq.statistics.r_hat(rows.ravel(), [50] * 3)
+    D = pq.dirac.Staggered(mass=0.2).on(pq.GaugeField.hot((4, 4), "U(1)", rng=1))
+    spectrum = D.eigenvalues(3)
+    drawn = [pq.plot.spectrum(each).lines[0].get_ydata() for each in (spectrum, spectrum.values)]
+    assert np.array_equal(*drawn)
+    assert pq.plot.fluxes(pq.flux.FluxField.cold((4, 4))).get_xlabel() == "$x$"
+
+
+def test_a_meson_has_one_matrix_at_both_ends_and_noise_is_asked_for():
+    D = pq.dirac.Wilson(mass=0.4).on(pq.GaugeField.hot((4, 4), "U(1)", rng=1))
+    rho = pq.observables.meson_correlator(D, "0")
+    assert np.array_equal(rho, pq.observables.meson_correlator(D, "0", "0"))
+    assert abs(rho[0]) > 0.1
+    for wrong in ({"rng": 1}, {"n_noise": 20}):
+        with pytest.raises(ValueError, match='noise="Z2"'):
+            pq.observables.chiral_condensate(D, **wrong)
+    with pytest.raises(TypeError, match="source=G"):
+        pq.observables.meson_correlator(D, "5", propagator=np.zeros(3))
+    with pytest.raises(TypeError, match="source=G"):
+        pq.observables.meson_correlator(D, np.zeros(3))
+
+
+def test_few_effective_samples_and_rising_losses_are_named():
+    samples = pq.flows.Flow(pq.flows.Haar((4, 4)), []).reweight(pq.actions.Wilson(2.0), 1000, rng=1)
+    for average in (samples.log_z, lambda: samples.mean(pq.observables.plaquette)):
+        with pytest.warns(pq.StatisticsWarning, match="effective samples of 1000") as told:
+            average()
+        assert told[0].filename == __file__
+    flow = pq.flows.u1_2d((4, 4), rng=1)
+    rule = pq.optimizers.Adam(0.01)
+    with pytest.warns(RuntimeWarning, match="the loss rose from 2"):
+        flow.fit(pq.actions.Wilson(2.0), steps=200, batch=64, optimizer=rule, rng=2, progress=False)

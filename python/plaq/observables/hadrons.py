@@ -399,11 +399,11 @@ def residual_mass(D: Solvable, sources: Any = None, **options: Any) -> Reals:
         R(t) = \frac{\sum_{\vec x} |q_{mid}(\vec x, t)|^2}{\sum_{\vec x} |q(\vec x, t)|^2}, \quad
         q_{mid} = P_- \psi_{L_s/2} + P_+ \psi_{L_s/2 - 1}
 
-    of domain walls, with the solution :math:`\psi` of the source of the quark fields, summed over the spins and colours
-    of the source (T. Blum et al., hep-lat/0007038). The sum in the numerator is
-    :math:`|D_{eff}^{-1} \eta|^2` with the weight :math:`\Delta = (1 - \epsilon(H)^2)/4` (R. Brower, H. Neff and
-    K. Orginos, arXiv:1206.5214), also for Moebius fermions. The residual mass is its plateau, averaged over
-    configurations.
+    of domain walls, with the solution :math:`\psi` of the source of the quark fields, summed over the spins and
+    colours of the source (T. Blum et al., hep-lat/0007038). Summed over all times, the numerator is
+    :math:`\eta^\dagger D_{eff}^{-\dagger} \Delta D_{eff}^{-1} \eta` with :math:`\Delta = (1 - \epsilon(H)^2)/4` (R.
+    Brower, H. Neff and K. Orginos, arXiv:1206.5214), also for Moebius fermions. The residual mass is its plateau,
+    averaged over configurations.
 
     Parameters
     ----------
