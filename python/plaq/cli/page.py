@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plaq._plaq import __version__
 from plaq.chains.chain import Chain
@@ -153,11 +154,43 @@ def _result_rows(chain: Chain) -> Rows:
 
 def _info_rows(chain: Chain) -> Rows:
     rows: Rows = []
+    terms = _terms_of(chain)
     for name, values in chain.info.items():
         if len(values) and values.ndim == 1:
             numbers = values.astype(float)
-            rows.append((name, *(f"{f(numbers):.6g}" for f in (np.mean, np.min, np.max))))
+            rows.append((_with_term(name, numbers, terms), *(f"{f(numbers):.6g}" for f in (np.mean, np.min, np.max))))
     return rows
+
+
+def _with_term(name: str, numbers: NDArray[np.float64], terms: list[str]) -> str:
+    """The name of a force with the term of the action that it is of."""
+    before, _, number = name.rpartition("force_")
+    if not number.isdecimal() or int(number) >= len(terms):
+        return name
+    unused = "" if numbers.any() else ", in the Metropolis test alone"
+    return f"{before}force_{number} ({terms[int(number)]}{unused})"
+
+
+def _terms_of(chain: Chain) -> list[str]:
+    """What the terms of HMC are called, by their numbers: of the target, then those of the proposal that it lacks."""
+    facts = chain.fingerprint.get("sampler", {})
+    target, proposal = (_flat(facts.get(name)) for name in ("action", "proposal"))
+    return [_name_of_term(term) for term in [*target, *(term for term in proposal if term not in target)]]
+
+
+def _flat(action: Any) -> list[dict[str, Any]]:
+    if not isinstance(action, dict):
+        return []
+    return action["terms"] if action.get("kind") == "sum" else [action]
+
+
+def _name_of_term(term: dict[str, Any]) -> str:
+    dirac, inner = term.get("dirac"), term.get("inner") or term.get("action")
+    if isinstance(inner, dict):
+        return f"{term.get('kind')} {_name_of_term(inner)}"
+    if isinstance(dirac, dict):
+        return f"{dirac.get('kind')} quarks" + (f" of mass {dirac['mass']:g}" if "mass" in dirac else "")
+    return str(term.get("name") or term.get("kind"))
 
 
 def _input(chain: Chain, source: str) -> Iterator[str]:
