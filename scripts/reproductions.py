@@ -175,15 +175,13 @@ def eight_flavours():
 
 def pays():
     """Processor time for an independent configuration."""
-    rows, plain = [], None
-    for name, row in read("dynamical_quarks.json")["pays"].items():
-        cost = 2 * row["seconds"] * row["plaquette"][2]
-        error = 2 * row["seconds"] * row["plaquette"][3]
-        if name.endswith("HMC"):
-            plain = (cost, error)
-        assert plain is not None
-        gain = plain[0] / cost
-        gain_error = gain * math.hypot(error / cost, plain[1] / plain[0])
+    rows, stored = [], read("dynamical_quarks.json")["pays"]
+    costs = {name: [2 * row["seconds"] * each for each in row["plaquette"][2:]] for name, row in stored.items()}
+    for name, row in sorted(stored.items(), key=lambda item: item[0].rpartition(",")[0]):
+        cost, error = costs[name]
+        plain, its_error = costs[f"{name.rpartition(',')[0]}, HMC"]
+        gain = plain / cost
+        gain_error = gain * math.hypot(error / cost, its_error / plain)
         facts = [f"{row['acceptance']:.2f}", f"{row['solver_iterations']:.0f}", f"{1e3 * row['seconds']:.0f}"]
         taus = [f"{row['plaquette'][2]:.1f} +- {row['plaquette'][3]:.1f}", f"{1e3 * cost:.0f} +- {1e3 * error:.0f}"]
         last = "" if name.endswith("HMC") else f"{gain:.2f} +- {gain_error:.2f}"
