@@ -90,7 +90,7 @@ def test_two_dimensions_infinite_volume(group, beta, exact, heatbath, hmc, kind)
 
 @pytest.mark.parametrize("kind", ["Heatbath", "HMC"])
 def test_two_dimensions_su4(kind):
-    chain = sampled(samplers(actions.Wilson(8.0))[kind], (8, 8), "SU(4)", 500)
+    chain = sampled(samplers(actions.Wilson(8.0))[kind], (8, 8), "SU(4)", 700)
     agrees(chain.estimate("plaquette"), exact_2d(4, 8.0), 5e-3)
 
 
