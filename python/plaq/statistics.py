@@ -177,7 +177,7 @@ def estimate(
         arXiv 1009.5228, in the form of pyerrors).
     replicas : sequence of int, optional
         Lengths of independent chains of which `series` consists, one after another; fluctuations are taken from the
-        mean of each.
+        mean of all (hep-lat/0306017, eq. 31).
 
     Returns
     -------

@@ -463,8 +463,7 @@ def _warn(text: str) -> None:
 def merge(chains: Iterable[Chain]) -> Chain:
     """Independent chains of one ensemble as one chain of replicas.
 
-    Estimates use all of them, with fluctuations about the mean of each (the replicas of pyerrors);
-    ``chain.r_hat(name)`` says whether they agree.
+    Estimates use all of them, with fluctuations about the mean of all; ``chain.r_hat(name)`` says whether they agree.
 
     Parameters
     ----------
