@@ -183,7 +183,7 @@ def run(
     thin : int
         Updates per draw. For ``thin > 1`` each entry of `info` is the mean over them (`seconds`: the sum).
     observables : mapping of str to callable, or sequence, optional
-        Functions of the state (in a sequence also names of :mod:`plaq.observables`), each returning a number or an
+        Functions of the state (in a sequence also names of ``plaq.observables``), each returning a number or an
         array of fixed shape, real or complex; stored as float64 or complex128. By default those of the sampler. Each is
         evaluated once on `state` before the first update, so that a mistake shows at once.
     rng : int, numpy.random.Generator or numpy.random.SeedSequence

@@ -134,7 +134,7 @@ class WeightedSamples(metaclass=Explained):
         Parameters
         ----------
         observable : callable
-            Takes the array of one field, or the field itself as those of :mod:`plaq.observables`, gives a real number.
+            Takes the array of one field, or the field itself as those of ``plaq.observables``, gives a real number.
 
         Returns
         -------
