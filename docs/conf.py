@@ -84,8 +84,8 @@ def write_api() -> None:
 def _page(title: str, module: str, names: list[str]) -> str:
     holder = __import__(module, fromlist=["_"])
     found = {name: obj for name in names if not isinstance(obj := getattr(holder, name), ModuleType)}
-    rows = "".join(f"| [`{name}`](#{name.lower()}) | {_first_line(obj)} |\n" for name, obj in found.items())
-    parts = [f"# {title}\n\n{_first_line(holder)}\n\n| name | |\n|---|---|\n{rows}"]
+    rows = "".join(f"| [`{name}`](#{name.lower()}) | {_first_paragraph(obj)} |\n" for name, obj in found.items())
+    parts = [f"# {title}\n\n{_first_paragraph(holder)}\n\n| name | |\n|---|---|\n{rows}"]
     for name, obj in found.items():
         kind = "autoexception" if _is_error(obj) else "autoclass" if isinstance(obj, type) else "autofunction"
         kind = kind if callable(obj) else "autodata"
@@ -96,7 +96,7 @@ def _page(title: str, module: str, names: list[str]) -> str:
     return "\n".join(parts)
 
 
-def _first_line(obj: object) -> str:
+def _first_paragraph(obj: object) -> str:
     """The first paragraph of the docstring, in Markdown."""
     plain = obj if isinstance(obj, ModuleType) or callable(obj) else None
     line = (inspect.getdoc(plain) or "").partition("\n\n")[0].replace("\n", " ") if plain is not None else ""

@@ -129,18 +129,18 @@ impl<R: Real, const N: usize, const LEFT: bool, const RIGHT: bool> Work for Prod
     }
 }
 
-/// `C += A B` as a function of its own, in the same way.
-struct AddProduct<'a, R, const N: usize, const LEFT: bool, const RIGHT: bool> {
+/// `C += A B` as a function of its own; `A^dagger` in the place of A if asked for.
+struct AddProduct<'a, R, const N: usize, const LEFT: bool> {
     c: &'a mut Matrix<R, N>,
     a: &'a Matrix<R, N>,
     b: &'a Matrix<R, N>,
 }
 
-impl<R: Real, const N: usize, const LEFT: bool, const RIGHT: bool> Work for AddProduct<'_, R, N, LEFT, RIGHT> {
+impl<R: Real, const N: usize, const LEFT: bool> Work for AddProduct<'_, R, N, LEFT> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        self.c.add_product_here::<LEFT, RIGHT>(self.a, self.b);
+        self.c.add_product_here::<LEFT>(self.a, self.b);
     }
 }
 
@@ -163,7 +163,7 @@ impl<R: Real, const N: usize> Matrix<R, N> {
     pub(crate) fn product_here<const LEFT: bool, const RIGHT: bool>(a: &Self, b: &Self) -> Self {
         let mut c = Self::zero();
         if LEFT {
-            c.add_product_here::<LEFT, RIGHT>(a, b);
+            c.add_product_here::<LEFT>(a, b);
             return c;
         }
         for i in 0..N {
@@ -184,27 +184,21 @@ impl<R: Real, const N: usize> Matrix<R, N> {
         c
     }
     #[inline(always)]
-    fn add_product<const LEFT: bool, const RIGHT: bool>(&mut self, a: &Self, b: &Self) {
+    fn add_product<const LEFT: bool>(&mut self, a: &Self, b: &Self) {
         if Self::CALLED {
-            R::vectorize(AddProduct::<R, N, LEFT, RIGHT> { c: self, a, b });
+            R::vectorize(AddProduct::<R, N, LEFT> { c: self, a, b });
         } else {
-            self.add_product_here::<LEFT, RIGHT>(a, b);
+            self.add_product_here::<LEFT>(a, b);
         }
     }
     /// `self += A B` written out in the kernel, in the same way.
     #[inline(always)]
-    pub(crate) fn add_product_here<const LEFT: bool, const RIGHT: bool>(&mut self, a: &Self, b: &Self) {
+    pub(crate) fn add_product_here<const LEFT: bool>(&mut self, a: &Self, b: &Self) {
         for i in 0..N {
             for j in 0..N {
                 let mut s = self.0[i][j];
                 for k in 0..N {
-                    s = if LEFT {
-                        s.fma_conj(a.0[k][i], b.0[k][j])
-                    } else if RIGHT {
-                        s.fma_conj(b.0[j][k], a.0[i][k])
-                    } else {
-                        s.fma(a.0[i][k], b.0[k][j])
-                    };
+                    s = if LEFT { s.fma_conj(a.0[k][i], b.0[k][j]) } else { s.fma(a.0[i][k], b.0[k][j]) };
                 }
                 self.0[i][j] = s;
             }
@@ -254,12 +248,12 @@ impl<R: Real, const N: usize> Matrix<R, N> {
     /// `C += A B`.
     #[inline(always)]
     pub fn add_mul(&mut self, a: &Self, b: &Self) {
-        self.add_product::<false, false>(a, b);
+        self.add_product::<false>(a, b);
     }
     /// `C += A^dagger B`.
     #[inline(always)]
     pub fn add_adjoint_mul(&mut self, a: &Self, b: &Self) {
-        self.add_product::<true, false>(a, b);
+        self.add_product::<true>(a, b);
     }
     /// `A^dagger B`.
     #[inline(always)]

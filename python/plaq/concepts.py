@@ -33,6 +33,7 @@ __all__ = [
     "Trainable",
     "Vector",
     "checked_action",
+    "not_of_loops",
     "refuse_operator",
 ]
 
@@ -246,6 +247,18 @@ def refuse_operator(name: str, value: Any) -> None:
         f"{name} is an action, and {shown(value)} is a Dirac operator; quarks are an action as "
         f"pq.actions.Pseudofermion({call}, n_flavors=2)"
     )
+
+
+def not_of_loops(action: Action) -> list[str]:
+    """Names of the terms that are no loops, which have no staples.
+
+    Examples
+    --------
+    >>> import plaq as pq
+    >>> not_of_loops(pq.actions.Wilson(2.0) + pq.actions.Custom(lambda U: (0.0, 0 * U)))
+    ['Custom']
+    """
+    return [type(term).__name__ for term in action.terms() if term.spec()["kind"] != "loops"]
 
 
 def checked_action(name: str, value: Any) -> Action:

@@ -426,7 +426,7 @@ def r_hat(series: ArrayLike, replicas: Sequence[int] | None = None) -> float:
     >>> round(r_hat(noise, [1000, 1000]), 2)
     1.0
     """
-    if replicas is None and not isinstance(series, str) and np.ndim(_first(series)) == 1:
+    if replicas is None and np.ndim(_first(series)) == 1:
         rows: list[Any] = [np.asarray(each) for each in cast(Iterable[Any], series)]
         series, replicas = np.concatenate(rows), [len(row) for row in rows]
     draws = _checked(series)

@@ -336,9 +336,9 @@ fn multiply<R: Real, const N: usize>(
         // In registers: what has just been stored is slow to load.
         let mut sum = if accumulate { *target } else { Matrix::zero() };
         if adjoint {
-            sum.add_product_here::<true, false>(left, right);
+            sum.add_product_here::<true>(left, right);
         } else {
-            sum.add_product_here::<false, false>(left, right);
+            sum.add_product_here::<false>(left, right);
         }
         *target = sum;
         return;
@@ -347,8 +347,8 @@ fn multiply<R: Real, const N: usize>(
         *target = Matrix::zero();
     }
     if adjoint {
-        target.add_product_here::<true, false>(left, right);
+        target.add_product_here::<true>(left, right);
     } else {
-        target.add_product_here::<false, false>(left, right);
+        target.add_product_here::<false>(left, right);
     }
 }

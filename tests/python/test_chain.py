@@ -730,6 +730,13 @@ def test_another_function_under_an_old_name_is_refused(tmp_path):
         with pytest.raises(pq.CheckpointError, match=r"shape \(3,\)"):
             run(draws, lambda U: np.ones(3))
     assert np.array_equal(run(12, lambda U: pq.observables.plaquette(U))["O"][:8], whole["O"])
+    truth = {"rng": 1, "checkpoint": tmp_path / "truth.npz", "progress": False}
+    sampler.run(U, 8, observables={"O": lambda U: False}, **truth)
+    with pytest.raises(
+        pq.CheckpointError, match="the last of 8 draws is 0, and on its configuration it is 1 now"
+    ) as caught:
+        sampler.run(U, 8, observables={"O": lambda U: True}, **truth)
+    assert len(caught.value.chain) == 8
     noise, file = np.random.default_rng(1), tmp_path / "noise.npz"
     for draws in (8, 12):
         sampler.run(U, draws, rng=1, observables={"O": lambda U: noise.normal()}, checkpoint=file, progress=False)

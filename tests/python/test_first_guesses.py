@@ -349,6 +349,10 @@ MEANT = {
     "betas": (lambda: pq.optimizers.Adam(1e-3, betas=(0.9, 1.5)), "betas"),
     "momentum": (lambda: pq.optimizers.SGD(0.1, momentum=2.0), "momentum"),
     "observable": (lambda: pq.Heatbath(PLAIN).run(field(), 5, observables=["plaquete"], rng=1), '"plaquette"'),
+    "two of a name": (
+        lambda: pq.Heatbath(PLAIN).run(field(), 5, observables=[lambda U: 1.0, lambda U: 2.0], rng=1),
+        'two observables are called "<lambda>"',
+    ),
     "field distance": (lambda: pq.losses.FieldDistance(field()), "one for each configuration"),
     "divisor": (lambda: PLAIN / 0, "divisor of an action is 0"),
 }

@@ -36,8 +36,9 @@ def _agree(one: Any, other: Any) -> bool:
         return True  # refused with a reason of its own
     if np.shape(one) != np.shape(other):
         return False
-    size = float(np.abs(one).max(initial=0.0)) + float(np.abs(other).max(initial=0.0))
-    return bool(np.abs(np.subtract(one, other)).max(initial=0.0) <= 1e-6 * size + 1e-9)
+    a, b = np.asarray(one, np.complex128), np.asarray(other, np.complex128)
+    size = np.abs(a).max(initial=0.0) + np.abs(b).max(initial=0.0)
+    return bool(np.abs(a - b).max(initial=0.0) <= 1e-6 * size + 1e-9)
 
 
 def _text(value: Any) -> str:
@@ -82,9 +83,9 @@ class Run:
         self._draws, self._path, self._every = int(draws), path, every
         self._show, self._plots = checked_progress(progress)
         self._count = max((record.sweep - record.warmup) // record.thin, 0)
-        self._end, self._longest = time.monotonic() + (math.inf if max_seconds is None else max_seconds), 0.0
         self._tuned = record.tuned if record.sweep else sampler.tuning(record.state, record.seed)
         self._committed = (record.state, record.sweep, self._count, self._tuned)
+        self._end, self._longest = time.monotonic() + (math.inf if max_seconds is None else max_seconds), 0.0
         self._warned = False
         self._rejected: list[float] = []
         self._saved = (record.sweep, time.monotonic())
@@ -94,10 +95,11 @@ class Run:
 
     def chain(self) -> Chain:
         """Samples what is missing and returns the chain."""
-        if self._count >= self._draws and self._committed[1] >= self._record.warmup and self._record.sweep > 0:
-            self._measured_now()
-            return Chain._from_record(self._record, self._draws)
         try:
+            if self._count >= self._draws and self._committed[1] >= self._record.warmup and self._record.sweep > 0:
+                with suppress(KeyboardInterrupt):
+                    self._measured_now()
+                return Chain._from_record(self._record, self._draws)
             self._sample()
             self._save()
             return self._so_far()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -85,6 +84,10 @@ class Sampler(Completed, ABC, Generic[S]):
     def default_observables(self, state: S) -> dict[str, Callable[[S], Any]]:
         """Observables that are measured if none are given."""
         return {}
+
+    def _named_observables(self, state: S) -> dict[str, Callable[[S], Any]]:
+        """Those that a sequence of observables may name."""
+        return self.default_observables(state)
 
     def tuning(self, state: S, seed: int) -> dict[str, Any] | None:
         """What is tuned in a warm-up, as plain data at its start; None if nothing is."""
@@ -229,8 +232,10 @@ def run(
     if max_seconds is not None and number("max_seconds", max_seconds) <= 0:
         raise ValueError(f"max_seconds = {max_seconds}: a time above 0 is needed")
     _check_counts(draws, warmup, thin, checkpoint_every)
-    defaults = sampler.default_observables(state)
-    measured = _checked_observables(defaults if observables is None else observables, defaults)
+    measured = sampler.default_observables(state) if observables is None else observables
+    if isinstance(measured, list | tuple):
+        measured = _by_name(measured, sampler._named_observables(state))
+    measured = _checked_observables(measured)
     fingerprint = _fingerprint(sampler, state, measured, warmup, thin)
     path = None if checkpoint is None else Path(checkpoint)
     record = Record({}, {}, state, seed, 0, warmup, thin, fingerprint)
@@ -257,9 +262,7 @@ def _check_counts(draws: int, warmup: int, thin: int, checkpoint_every: int | No
             raise ValueError(f"{name} = {value}: at most {MOST} is allowed")
 
 
-def _checked_observables(observables: Any, defaults: Mapping[str, Any]) -> dict[str, Callable[[Any], Any]]:
-    if isinstance(observables, list | tuple):
-        observables = dict(_named(each, defaults) for each in observables)
+def _checked_observables(observables: Any) -> dict[str, Callable[[Any], Any]]:
     if not isinstance(observables, Mapping):
         raise TypeError(f"observables is a dict of name: function; got {type(observables).__name__}")
     for name, function in observables.items():
@@ -270,15 +273,17 @@ def _checked_observables(observables: Any, defaults: Mapping[str, Any]) -> dict[
     return dict(observables)
 
 
-def _named(given: Any, defaults: Mapping[str, Any]) -> tuple[Any, Any]:
-    """An observable of a list: a function has its own name, a name is one of the defaults or of plaq.observables."""
-    if callable(given):
-        return getattr(given, "__name__", type(given).__name__), given
-    if not isinstance(given, str):
-        raise TypeError(f"observables are functions, names, or a dict of name: function; got {shown(given)}")
-    known = {name: getattr(sys.modules["plaq"].observables, name) for name in sys.modules["plaq"].observables.__all__}
-    known = {**known, **defaults}
-    return one_of("observable", given, known), known[given]
+def _by_name(given: Sequence[Any], known: Mapping[str, Any]) -> dict[str, Callable[[Any], Any]]:
+    """The observables of a sequence: functions by their own names, names of those that the sampler knows."""
+    found: dict[str, Callable[[Any], Any]] = {}
+    for each in given:
+        if not callable(each) and not isinstance(each, str):
+            raise TypeError(f"observables are functions, names, or a dict of name: function; got {shown(each)}")
+        name = one_of("observable", each, known) if isinstance(each, str) else getattr(each, "__name__", repr(each))
+        if name in found:
+            raise ValueError(f'two observables are called "{name}"; give a dict of name: function')
+        found[name] = known[name] if isinstance(each, str) else each
+    return found
 
 
 def _fingerprint(sampler: Any, state: Any, observables: Mapping[str, Any], warmup: int, thin: int) -> dict[str, Any]:

@@ -779,8 +779,8 @@ def _value(section: str, key: str, value: Any, kind: Any) -> Any:
     else:
         fits = type(value) is kind
     if not fits:
-        scan = f'; several values are a section [scan] with values = {{"{section}.{key}" = {value}}}'
-        scan = scan if isinstance(value, list) and kind in (float, int, str) else ""
+        several = isinstance(value, list) and kind in (float, int, str)
+        scan = f'; several values are a section [scan] with values = {{"{section}.{key}" = {value}}}' if several else ""
         raise ConfigError(f"[{section}] {key}: wanted {_wanted(kind)}, given {_given(value)}{scan}")
     return [(float(item[0]), item[1]) for item in value] if kind == list[Any] else value
 

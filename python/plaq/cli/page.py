@@ -185,7 +185,7 @@ def _flat(action: Any) -> list[dict[str, Any]]:
 
 
 def _name_of_term(term: dict[str, Any]) -> str:
-    dirac, inner = term.get("dirac"), term.get("inner") or term.get("action")
+    dirac, inner = term.get("dirac"), term.get("action")
     if isinstance(inner, dict):
         return f"{term.get('kind')} {_name_of_term(inner)}"
     if isinstance(dirac, dict):

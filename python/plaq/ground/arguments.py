@@ -113,11 +113,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     given = name if isinstance(name, str) else shown(name)
     # A name that begins with all that was given is meant by it: "hist" of histogram, "pion" of pion_correlator.
     # So is one that ends it: "gradient_flow".
-    begun = sorted(each.lower() for each in names if len(given) > 3 and each.lower().startswith(given.lower()))
-    near = begun or difflib.get_close_matches(given.lower(), {each.lower() for each in names}, n=1, cutoff=0.5)
-    if not near:
-        begun = sorted((each.lower() for each in names if each.lower().startswith(given.lower() + "_")), key=len)
-        near = begun or [each.lower() for each in names if given.lower().endswith("_" + each.lower())]
+    wanted, lower = given.lower(), sorted(each.lower() for each in names)
+    is_long = len(wanted) > 3
+    begun = [each for each in lower if each.startswith(wanted if is_long else f"{wanted}_")]
+    near = begun if is_long else []
+    near = near or difflib.get_close_matches(wanted, lower, n=1, cutoff=0.5)
+    near = near or begun or [each for each in lower if wanted.endswith(f"_{each}")]
     same = [each for each in names if each.lower() == near[0]] if near else []
     hint = f'; did you mean "{difflib.get_close_matches(given, same, n=1, cutoff=0.0)[0]}"?' if near else ";"
     return f'unknown {kind} "{given}"{hint} known: {", ".join(names) or "none"}'

@@ -48,6 +48,10 @@ class Layer(metaclass=Explained):
 
     __repr__ = call_text
 
+    def _channels(self, ndim: int) -> tuple[int, int] | None:
+        """Channels in and out; None where any number passes."""
+        return None
+
     def spec(self, ndim: int = 2) -> dict[str, Any]:
         """The layer as plain data, tagged by ``kind``: what crosses into the core and stands in files.
 
@@ -135,6 +139,9 @@ class Conv(Layer):
         for name in ("c_in", "c_out"):
             object.__setattr__(self, name, whole_number(f"Conv: {name}", getattr(self, name), 1, MOST))
         _switch("Conv: bias", self.bias)
+
+    def _channels(self, ndim: int) -> tuple[int, int]:
+        return self.c_in, self.c_out
 
     def spec(self, ndim: int = 2) -> dict[str, Any]:
         """The layer as plain data."""
@@ -242,6 +249,9 @@ class GroupConv(Layer):
             (self.size, *self.inputs.items(), None, *self.outputs.items(), self.bias, self.group, self.directions)
         )
 
+    def _channels(self, ndim: int) -> tuple[int, int]:
+        return self.channels(ndim)
+
     def spec(self, ndim: int = 2) -> dict[str, Any]:
         """The layer as plain data."""
         directions = range(ndim) if self.directions is None else self.directions
@@ -285,6 +295,9 @@ class Linear(Layer):
         for name in ("inputs", "outputs"):
             object.__setattr__(self, name, whole_number(f"Linear: {name}", getattr(self, name), 1, MOST))
         _switch("Linear: bias", self.bias)
+
+    def _channels(self, ndim: int) -> tuple[int, int]:
+        return self.inputs, self.outputs
 
     def spec(self, ndim: int = 2) -> dict[str, Any]:
         """The layer as plain data."""

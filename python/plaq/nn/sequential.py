@@ -17,18 +17,7 @@ from plaq.ground.html import layer_table
 from plaq.ground.rng import Rng, seed_of
 from plaq.ground.states import Rebuilt
 from plaq.ground.weights import load_weights, making, require_same_layers, save_weights
-from plaq.nn.layers import (
-    Conv,
-    Flatten,
-    GlobalAvgPool,
-    GlobalMaxPool,
-    GlobalSumPool,
-    GroupConv,
-    Layer,
-    Linear,
-    Residual,
-    layer_from,
-)
+from plaq.nn.layers import Flatten, Layer, Linear, Residual, _GlobalPool, layer_from
 from plaq.nn.loss import MSE, NetLoss, loss_of
 from plaq.training.batches import held_back
 from plaq.training.checkpoint import checkpoint_path
@@ -538,22 +527,18 @@ def _check_channels(layers: Sequence[Layer], ndim: int, inside: str = "") -> Non
     for number, layer in enumerate(layers):
         if isinstance(layer, Residual):
             _check_channels(layer.layers, ndim, f"{inside}{number}.")
-        pooled = pooled or isinstance(layer, GlobalAvgPool | GlobalMaxPool | GlobalSumPool)
+        pooled = pooled or isinstance(layer, _GlobalPool)
         if isinstance(layer, Flatten):
             coming = None
-        elif isinstance(layer, Conv | GroupConv | Linear):
-            taken, given = _channels(layer, ndim)
-            # A linear layer takes channels times sites unless a global pool stands before it.
-            known = pooled or not isinstance(layer, Linear)
-            if known and coming not in (None, taken):
-                raise ValueError(
-                    f"layer {inside}{number}, {layer!r}: it takes {taken} channels, but layer {inside}{before}, "
-                    f"{layers[before]!r}, gives {coming}"
-                )
-            coming, before, pooled = given, number, isinstance(layer, Linear)
-
-
-def _channels(layer: Conv | GroupConv | Linear, ndim: int) -> tuple[int, int]:
-    if isinstance(layer, GroupConv):
-        return layer.channels(ndim)
-    return (layer.c_in, layer.c_out) if isinstance(layer, Conv) else (layer.inputs, layer.outputs)
+        channels = layer._channels(ndim)
+        if channels is None:
+            continue
+        taken, given = channels
+        # A linear layer takes channels times sites unless a global pool stands before it.
+        known = pooled or not isinstance(layer, Linear)
+        if known and coming not in (None, taken):
+            raise ValueError(
+                f"layer {inside}{number}, {layer!r}: it takes {taken} channels, but layer {inside}{before}, "
+                f"{layers[before]!r}, gives {coming}"
+            )
+        coming, before, pooled = given, number, isinstance(layer, Linear)

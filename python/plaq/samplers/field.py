@@ -13,6 +13,7 @@ from plaq.fields.gauge import GaugeField
 from plaq.fields.scalar import ScalarField
 from plaq.ground.rng import counter
 from plaq.ground.states import Rebuilt
+from plaq.observables import links, topology
 from plaq.observables.links import plaquette, polyakov
 
 
@@ -49,6 +50,11 @@ class FieldSampler(Rebuilt, Sampler[Any]):
         """One update; see :meth:`plaq.Sampler.advance`."""
         core, info = self._core.step(self._checked(state)._core, *counter(seed, sweep))
         return self.action.field_class(core), info
+
+    def _named_observables(self, state: Any) -> dict[str, Callable[[Any], Any]]:
+        rooms = () if isinstance(state, ScalarField) else (links, topology)
+        public = {name: getattr(room, name) for room in rooms for name in room.__all__}
+        return public | self.default_observables(state)
 
     def default_observables(self, state: Any) -> dict[str, Callable[[Any], Any]]:
         """The plaquette (in one dimension the Polyakov loop); phi^2 of a scalar field."""

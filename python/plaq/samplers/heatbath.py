@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from plaq import _plaq
-from plaq.concepts import Action
+from plaq.concepts import Action, not_of_loops
 from plaq.fields.gauge import GaugeField
 from plaq.samplers.field import FieldSampler, count
 
@@ -50,8 +50,7 @@ class Heatbath(FieldSampler):
         super().__init__(action)
         if action.field_class is not GaugeField:
             raise TypeError(f"Heatbath updates gauge links; {type(action).__name__} is an action of another field")
-        strange = [type(term).__name__ for term in action.terms() if term.spec()["kind"] != "loops"]
-        if strange:
+        if strange := not_of_loops(action):
             raise TypeError(f"Heatbath needs an action made of loops; {', '.join(strange)} works with HMC only")
         self.overrelaxation = count("overrelaxation", overrelaxation, 0)
         self._rebuild()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plaq import _plaq
-from plaq.concepts import Action
+from plaq.concepts import Action, not_of_loops
 from plaq.fields.gauge import GaugeField
 from plaq.fields.loops import RECTANGLES
 from plaq.ground.arguments import number, real, unknown
@@ -373,10 +373,9 @@ def _flow_action(action: str | Action) -> tuple[_plaq.ActionCore, list[Any]]:
         return _plaq.ActionCore(json.dumps({"kind": "loops", "terms": loops}), []), loops
     if not isinstance(action, Action):
         raise TypeError(f"action is a name or one of plaq.actions; got {action!r}")
-    specs = [term.spec() for term in action.terms()]
-    if not all(spec["kind"] == "loops" for spec in specs):
+    if not_of_loops(action):
         raise ValueError("a flow needs an action made of loops; Custom and Mapped work with HMC only")
-    return action._core, [pair for spec in specs for pair in spec["terms"]]
+    return action._core, [pair for term in action.terms() for pair in term.spec()["terms"]]
 
 
 def _measured(t: float, U: GaugeField) -> tuple[float, float, float, float]:
