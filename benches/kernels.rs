@@ -441,6 +441,7 @@ fn of_precision<R: Real>(title: &str, row: &str, unit: &mut impl FnMut()) {
         match R::LANES {
             16 if channels > 8 => samples::<R, 16>(&title, &layer, channels, unit),
             8 if channels > 8 => samples::<R, 8>(&title, &layer, channels, unit),
+            4 if channels > 8 => samples::<R, 4>(&title, &layer, channels, unit),
             _ => samples::<R, 1>(&title, &layer, channels, unit),
         }
     }

@@ -5,7 +5,7 @@ use crate::field::{self, ItemKernel, Measure, SiteKernel};
 use crate::group;
 use crate::lattice::Lattice;
 use crate::matrix::{Algebra, Complex, Matrix};
-use crate::number::Real;
+use crate::number::{Bits, Real};
 use crate::random::{Draws, Purpose, Stream};
 use num_complex::Complex64;
 use std::sync::Arc;
@@ -320,16 +320,10 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Gaussian<'_> {
     fn at(&self, (): &mut (), vector: usize, momenta: &mut [Algebra<R, N>]) -> R {
         let ndim = momenta.len();
         for (mu, momentum) in momenta.iter_mut().enumerate() {
-            let site = |lane| self.lattice.site(vector, lane) * ndim as u32 + mu as u32;
+            let sites =
+                R::Bits::from_lanes(|lane| u64::from(self.lattice.site(vector, lane) * ndim as u32 + mu as u32));
             let mut normals = [[R::zero(); N]; N];
-            let mut spare = R::zero();
-            for k in 0..N * N {
-                if k.is_multiple_of(2) {
-                    (normals[k / N][k % N], spare) = self.stream.normals(site, k as u32 / 2);
-                } else {
-                    normals[k / N][k % N] = spare;
-                }
-            }
+            self.stream.fill_normals(sites, normals.as_flattened_mut());
             *momentum = Algebra::from_normals(&normals);
         }
         R::zero()

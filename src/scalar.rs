@@ -4,7 +4,7 @@ use crate::concept::{Action, Auxiliary, Configuration, Effort, Tangent};
 use crate::error::Result;
 use crate::field::{self, Measure, SiteKernel};
 use crate::lattice::{Lattice, Shift};
-use crate::number::Real;
+use crate::number::{Bits, Real};
 use crate::random::{Draws, Purpose, Stream};
 use std::sync::Arc;
 
@@ -140,14 +140,8 @@ impl<R: Real> SiteKernel<R, R> for Gaussian<'_> {
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), vector: usize, values: &mut [R]) -> R {
-        for (block, pair) in values.chunks_mut(2).enumerate() {
-            let site = |lane| self.lattice.site(vector, lane);
-            let (a, b) = self.stream.normals(site, block as u32);
-            pair[0] = a;
-            if let Some(second) = pair.get_mut(1) {
-                *second = b;
-            }
-        }
+        let sites = R::Bits::from_lanes(|lane| u64::from(self.lattice.site(vector, lane)));
+        self.stream.fill_normals(sites, values);
         R::zero()
     }
 }
@@ -252,8 +246,10 @@ impl<R: Real> SiteKernel<R, R> for Kick<'_, R> {
         let diagonal = R::splat(4.0 * action.lam).mul_add(ScalarAction::norm2(phi, vector), diagonal);
         for (c, p) in momenta.iter_mut().enumerate() {
             let mut neighbours = R::zero();
-            for shift in action.forward.iter().chain(&action.backward) {
-                neighbours += action.neighbour(phi, shift, vector, c);
+            for shifts in [&action.forward, &action.backward] {
+                for shift in shifts {
+                    neighbours += action.neighbour(phi, shift, vector, c);
+                }
             }
             let force = diagonal * phi.values[vector * phi.components + c] - neighbours;
             *p = R::splat(-self.step).mul_add(force, *p);
@@ -327,11 +323,11 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn lanes_give_the_scalar_answer() {
-        use crate::number::{F64x8Avx2, Isa};
+        use crate::number::{F64x4Avx2, Isa};
         if Isa::supported() < Isa::Avx2 {
             return;
         }
-        let (a, b) = (random::<f64>(&[8, 4], 2), random::<F64x8Avx2>(&[8, 4], 2));
+        let (a, b) = (random::<f64>(&[8, 4], 2), random::<F64x4Avx2>(&[8, 4], 2));
         let (s, t) = (
             value(&ScalarAction::new(a.lattice(), 0.5, 0.1), &a).unwrap(),
             value(&ScalarAction::new(b.lattice(), 0.5, 0.1), &b).unwrap(),

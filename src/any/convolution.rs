@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[cfg(target_arch = "x86_64")]
-use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512};
+use crate::number::{F32x8Avx2, F32x16Avx512, F64x4Avx2, F64x8Avx512};
 
 /// Channels and extents of an input.
 type Shape = (usize, Vec<usize>);
@@ -51,9 +51,9 @@ macro_rules! with_batch {
             #[cfg(target_arch = "x86_64")]
             (Numbers::Double(_), Isa::Avx512) => on!(F64x8Avx512, 8),
             #[cfg(target_arch = "x86_64")]
-            (Numbers::Single(_), Isa::Avx2) => on!(F32x16Avx2, 16),
+            (Numbers::Single(_), Isa::Avx2) => on!(F32x8Avx2, 8),
             #[cfg(target_arch = "x86_64")]
-            (Numbers::Double(_), Isa::Avx2) => on!(F64x8Avx2, 8),
+            (Numbers::Double(_), Isa::Avx2) => on!(F64x4Avx2, 4),
             (Numbers::Single(_), _) => {
                 let $batch = Batch::<f32, 1>::new(plan, theta, samples)?;
                 $body

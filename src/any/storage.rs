@@ -8,7 +8,7 @@ use crate::number::{Isa, Real};
 use std::sync::Arc;
 
 #[cfg(target_arch = "x86_64")]
-use crate::number::{F64x8Avx2, F64x8Avx512};
+use crate::number::{F64x4Avx2, F64x8Avx512};
 
 /// Declares the enum, the conversions into it and the macro that runs one expression for whichever variant is there.
 macro_rules! variants {
@@ -38,10 +38,12 @@ macro_rules! variants {
         impl AnyGauge {
             pub(super) fn build(n_colors: usize, isa: Isa, extents: &[usize], make: impl Make) -> Result<Self> {
                 check_colors(n_colors)?;
-                let rows = [$($(#[$attribute])* (<$real as Storage>::ISA, $n)),*];
-                let fits = Lattice::cut(extents, 8).is_some() && rows.contains(&(isa, n_colors));
-                let isa = if fits { isa } else { Isa::Scalar };
-                $($(#[$attribute])* if <$real as Storage>::ISA == isa && n_colors == $n {
+                let rows = [$($(#[$attribute])* (<$real as Storage>::ISA, <$real as Real>::LANES, $n)),*];
+                let fits = |&&(row, lanes, n): &&(Isa, usize, usize)| {
+                    n == n_colors && row <= isa && Lattice::cut(extents, lanes).is_some()
+                };
+                let best = rows.iter().filter(fits).map(|row| row.0).max();
+                $($(#[$attribute])* if Some(<$real as Storage>::ISA) == best && n_colors == $n {
                     let lattice = Lattice::new(extents, <$real as Real>::LANES)?;
                     return Ok(make.make::<$real, $n>(lattice)?.into());
                 })*
@@ -103,7 +105,7 @@ impl Storage for f64 {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Storage for F64x8Avx2 {
+impl Storage for F64x4Avx2 {
     const ISA: Isa = Isa::Avx2;
 }
 
@@ -127,13 +129,13 @@ variants! { $
     #[cfg(not(plaq_small))]
     Su8(f64, 8),
     #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
-    U1Avx2(F64x8Avx2, 1),
+    U1Avx2(F64x4Avx2, 1),
     #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
-    Su2Avx2(F64x8Avx2, 2),
+    Su2Avx2(F64x4Avx2, 2),
     #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
-    Su3Avx2(F64x8Avx2, 3),
+    Su3Avx2(F64x4Avx2, 3),
     #[cfg(all(target_arch = "x86_64", not(plaq_small)))]
-    Su4Avx2(F64x8Avx2, 4),
+    Su4Avx2(F64x4Avx2, 4),
     #[cfg(target_arch = "x86_64")]
     U1Avx512(F64x8Avx512, 1),
     #[cfg(target_arch = "x86_64")]

@@ -564,7 +564,7 @@ mod tests {
     use crate::field::Space;
     use crate::lattice::Sites;
     #[cfg(target_arch = "x86_64")]
-    use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
+    use crate::number::{F32x8Avx2, F32x16Avx512, F64x4Avx2, F64x8Avx512, Isa};
 
     fn values<R: Real>(x: &Vector<R>) -> Vec<u64> {
         x.values
@@ -615,8 +615,8 @@ mod tests {
         law::<f64, 4>();
         #[cfg(target_arch = "x86_64")]
         if Isa::supported() >= Isa::Avx2 {
-            law::<F64x8Avx2, 4>();
-            law::<F32x16Avx2, 1>();
+            law::<F64x4Avx2, 4>();
+            law::<F32x8Avx2, 1>();
         }
         #[cfg(target_arch = "x86_64")]
         if Isa::supported() >= Isa::Avx512 {

@@ -381,13 +381,16 @@ impl<R: Real> SumKernel<R, ()> for Inner<'_, R> {
         for ([x, y], sums) in self.pairs.iter().zip(sums.chunks_exact_mut(2 * self.columns)) {
             let shared = x.len() < y.len();
             for (column, sums) in sums.chunks_exact_mut(2).enumerate() {
-                let mut sum = Complex::new(sums[0], sums[1]);
+                // Four chains of additions: one for each product waits half as long.
+                let mut parts = [[sums[0], R::zero()], [sums[1], R::zero()]];
                 let first = (vector * self.columns + column) * self.components;
                 let of_x = if shared { vector * self.components } else { first };
                 for n in 0..self.components {
-                    sum = sum.fma_conj(x[of_x + n], y[first + n]);
+                    let (x, y) = (x[of_x + n], y[first + n]);
+                    parts[0] = [x.re.mul_add(y.re, parts[0][0]), x.im.mul_add(y.im, parts[0][1])];
+                    parts[1] = [x.re.mul_add(y.im, parts[1][0]), x.im.neg_mul_add(y.re, parts[1][1])];
                 }
-                (sums[0], sums[1]) = (sum.re, sum.im);
+                (sums[0], sums[1]) = (parts[0][0] + parts[0][1], parts[1][0] + parts[1][1]);
             }
         }
     }
@@ -525,7 +528,7 @@ mod tests {
         law::<f64>();
         #[cfg(target_arch = "x86_64")]
         if Isa::supported() >= Isa::Avx2 {
-            law::<crate::number::F64x8Avx2>();
+            law::<crate::number::F64x4Avx2>();
         }
         #[cfg(target_arch = "x86_64")]
         if Isa::supported() >= Isa::Avx512 {

@@ -111,7 +111,7 @@ mod tests {
             let shift = lattice.shift(*d);
             for vector in 0..lattice.vectors() {
                 for lane in 0..lattice.lanes() {
-                    let source = usize::from(lattice.permutation(shift[vector].permutation())[lane]);
+                    let source = lattice.permutation(shift[vector].permutation()).source(lane);
                     let to = lattice.site(shift[vector].site(), source) as usize;
                     assert_ne!(color[lattice.site(vector, lane) as usize], color[to], "{d:?}");
                 }

@@ -201,13 +201,11 @@ impl Lattice {
     /// Lane k receives the lane whose block lies `shift` blocks further.
     fn lane_permutation(&self, shift: usize) -> Permutation {
         let shift = decode(shift, &self.blocks);
-        let mut permutation = [0; MAX_LANES];
-        for (lane, source) in permutation.iter_mut().enumerate().take(self.lanes) {
+        Permutation::new(self.lanes, |lane| {
             let block = decode(lane, &self.blocks);
             let moved: Vec<usize> = (0..self.ndim()).map(|mu| (block[mu] + shift[mu]) % self.blocks[mu]).collect();
-            *source = encode(&moved, &self.blocks) as u8;
-        }
-        permutation
+            encode(&moved, &self.blocks)
+        })
     }
 
     fn global(&self, coordinates: &[usize]) -> u32 {
@@ -338,7 +336,7 @@ mod tests {
                     for vector in 0..lattice.vectors() {
                         let to = shift[vector];
                         for lane in 0..lanes {
-                            let source = usize::from(lattice.permutation(to.permutation())[lane]);
+                            let source = lattice.permutation(to.permutation()).source(lane);
                             let reached = lattice.site(to.site(), source) as usize;
                             assert_eq!(reached, displaced(&lattice, lattice.site(vector, lane) as usize, &d));
                         }

@@ -8,7 +8,7 @@ use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::lattice::Lattice;
 use crate::lattice::path;
 use crate::map::{BlockedLayer, Flow, displaced};
-use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa, Real};
+use crate::number::{F32x8Avx2, F32x16Avx512, F64x4Avx2, F64x8Avx512, Isa, Real};
 use crate::observable::topology::{charge_density, energy_density};
 use crate::random::Draws;
 use crate::sampler::Heatbath;
@@ -127,10 +127,10 @@ fn has(isa: Isa) -> bool {
 #[test]
 fn avx2_gives_the_scalar_answer() {
     if has(Isa::Avx2) {
-        compare::<F64x8Avx2, 1>(1e-9);
-        compare::<F64x8Avx2, 2>(1e-9);
-        compare::<F64x8Avx2, 3>(1e-9);
-        compare::<F64x8Avx2, 4>(1e-9);
+        compare::<F64x4Avx2, 1>(1e-9);
+        compare::<F64x4Avx2, 2>(1e-9);
+        compare::<F64x4Avx2, 3>(1e-9);
+        compare::<F64x4Avx2, 4>(1e-9);
     }
 }
 
@@ -158,7 +158,7 @@ fn duals_of_lanes_have_the_scalar_derivative() {
         }
     }
     if has(Isa::Avx2) {
-        law::<F64x8Avx2>();
+        law::<F64x4Avx2>();
     }
     if has(Isa::Avx512) {
         law::<F64x8Avx512>();
@@ -171,7 +171,7 @@ fn single_precision_lanes_agree_to_single_precision() {
         assert!(agree::<R, 3>(&[4, 4, 4, 4], "rectangle", 2e-5));
     }
     if has(Isa::Avx2) {
-        check::<F32x16Avx2>();
+        check::<F32x8Avx2>();
     }
     if has(Isa::Avx512) {
         check::<F32x16Avx512>();

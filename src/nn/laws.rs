@@ -342,15 +342,15 @@ fn every_type_of_number_gives_the_same() {
     on_lanes::<f64>(&[10, 16], 3);
     #[cfg(target_arch = "x86_64")]
     {
-        use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
+        use crate::number::{F32x8Avx2, F32x16Avx512, F64x4Avx2, F64x8Avx512, Isa};
         if Isa::supported() >= Isa::Avx2 {
-            on_lanes::<F64x8Avx2>(&[4, 8], 1);
-            on_lanes::<F64x8Avx2>(&[16, 16], 3);
-            on_lanes::<F64x8Avx2>(&[64, 16], 2);
-            check_mode::<F64x8Avx2, 8>();
-            check_mode::<F64x8Avx2, 1>();
-            check_mode::<F32x16Avx2, 16>();
-            check_mode::<F32x16Avx2, 1>();
+            on_lanes::<F64x4Avx2>(&[4, 8], 1);
+            on_lanes::<F64x4Avx2>(&[16, 16], 3);
+            on_lanes::<F64x4Avx2>(&[64, 16], 2);
+            check_mode::<F64x4Avx2, 4>();
+            check_mode::<F64x4Avx2, 1>();
+            check_mode::<F32x8Avx2, 8>();
+            check_mode::<F32x8Avx2, 1>();
         }
         if Isa::supported() >= Isa::Avx512 {
             on_lanes::<F64x8Avx512>(&[4, 8], 1);

@@ -1,4 +1,4 @@
-//! Vectors of sites: `Lanes<f64, 8>` and `Lanes<f32, 16>` for AVX-512 and AVX2, and the choice between them at run time.
+//! Vectors of sites, each in one register: eight `f64` or sixteen `f32` with AVX-512, half as many with AVX2, and the choice at run time.
 //!
 //! A lane type wraps the vendor's vector type: an array `[f64; 8]` left to auto-vectorisation is ten times slower
 //! (`docs/architecture.md`). The only room with `unsafe` (`pages` belongs to it): every intrinsic below is legal because a value
@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 pub enum Isa {
     /// One site at a time; runs everywhere.
     Scalar,
-    /// AVX2 and FMA, eight sites in two registers.
+    /// AVX2 and FMA, four sites in one register.
     Avx2,
     /// AVX-512 F and DQ, eight sites in one register.
     Avx512,
@@ -76,7 +76,7 @@ impl Isa {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512};
+pub use x86::{F32x8Avx2, F32x16Avx512, F64x4Avx2, F64x8Avx512};
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
@@ -106,20 +106,31 @@ mod x86 {
     const STEP64: i64 = std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64;
     const STEP32: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
 
-    /// Defines one lane type: `$count` registers `$register` that together hold `$lanes` numbers `$element`.
+    /// Defines one lane type: a register `$register` that holds `$lanes` numbers `$element`.
+    ///
+    /// `$held` is what compiles to the faster kernels, by measurement: an array of one register, which the compiler keeps in memory
+    /// until it is used, where there are 32 of them; the register itself where there are 16 (`docs/performance.md`).
     macro_rules! lanes {
-        ($(#[$doc:meta])* $name:ident / $single:ident: $element:ty, $lanes:literal, $count:literal x $register:ty, $enter:ident;
+        ($(#[$doc:meta])* $name:ident / $single:ident: $element:ty, $lanes:literal, $register:ty as $held:ty, $enter:ident;
          $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident $fnma:ident $set:ident $stream:ident;
          $bits:ty, $open_unit:expr; $floor:expr; $less:expr; $blend:expr; $permute:expr; $power:expr; $frexp:expr) => {
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
-            #[repr(C, align(64))]
-            pub struct $name([$register; $count]);
+            #[repr(transparent)]
+            pub struct $name($held);
 
             // SAFETY: vector registers hold numbers of any bits.
             unsafe impl bytemuck::Zeroable for $name {}
 
             impl $name {
+                #[inline(always)]
+                fn of(register: $register) -> Self {
+                    unsafe { std::mem::transmute(register) }
+                }
+                #[inline(always)]
+                fn register(self) -> $register {
+                    unsafe { std::mem::transmute(self) }
+                }
                 #[inline(always)]
                 fn from_array(x: [$element; $lanes]) -> Self {
                     unsafe { std::mem::transmute(x) }
@@ -129,18 +140,15 @@ mod x86 {
                     unsafe { std::mem::transmute(self) }
                 }
                 #[inline(always)]
-                fn floor(mut self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $floor(self.0[i]) };
-                    }
-                    self
+                fn floor(self) -> Self {
+                    Self::of(unsafe { $floor(self.register()) })
                 }
             }
 
-            lanes!(@operator $name, $count, Add add $add);
-            lanes!(@operator $name, $count, Sub sub $sub);
-            lanes!(@operator $name, $count, Mul mul $mul);
-            lanes!(@operator $name, $count, Div div $div);
+            lanes!(@operator $name, Add add $add);
+            lanes!(@operator $name, Sub sub $sub);
+            lanes!(@operator $name, Mul mul $mul);
+            lanes!(@operator $name, Div div $div);
 
             impl Neg for $name {
                 type Output = Self;
@@ -169,7 +177,7 @@ mod x86 {
                 type Bits = $bits;
                 const LANES: usize = $lanes;
                 const EPSILON: f64 = <$element>::EPSILON as f64;
-                const REGISTERS: usize = $count;
+                const REGISTERS: usize = 1;
 
                 #[inline(always)]
                 fn splat(x: f64) -> Self {
@@ -192,25 +200,16 @@ mod x86 {
                     f64::from(self.to_array()[k])
                 }
                 #[inline(always)]
-                fn mul_add(mut self, a: Self, b: Self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $fma(self.0[i], a.0[i], b.0[i]) };
-                    }
-                    self
+                fn mul_add(self, a: Self, b: Self) -> Self {
+                    Self::of(unsafe { $fma(self.register(), a.register(), b.register()) })
                 }
                 #[inline(always)]
-                fn neg_mul_add(mut self, a: Self, b: Self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $fnma(self.0[i], a.0[i], b.0[i]) };
-                    }
-                    self
+                fn neg_mul_add(self, a: Self, b: Self) -> Self {
+                    Self::of(unsafe { $fnma(self.register(), a.register(), b.register()) })
                 }
                 #[inline(always)]
-                fn sqrt(mut self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $sqrt(self.0[i]) };
-                    }
-                    self
+                fn sqrt(self) -> Self {
+                    Self::of(unsafe { $sqrt(self.register()) })
                 }
                 #[inline(always)]
                 fn sin_cos(self) -> (Self, Self) {
@@ -218,36 +217,20 @@ mod x86 {
                 }
                 #[inline(always)]
                 fn ln(self) -> Self {
-                    let (mut mantissa, mut exponent) = (self, self);
-                    for i in 0..$count {
-                        (mantissa.0[i], exponent.0[i]) = unsafe { $frexp(self.0[i]) };
-                    }
-                    super::ln(mantissa, exponent)
+                    let (mantissa, exponent) = unsafe { $frexp(self.register()) };
+                    super::ln(Self::of(mantissa), Self::of(exponent))
                 }
                 #[inline(always)]
                 fn exp(self) -> Self {
-                    super::exp(self, Self::floor, |mut n| {
-                        for i in 0..$count {
-                            n.0[i] = unsafe { $power(n.0[i]) };
-                        }
-                        n
-                    })
+                    super::exp(self, Self::floor, |n| Self::of(unsafe { $power(n.register()) }))
                 }
                 #[inline(always)]
                 fn less(self, other: Self) -> LaneMask {
-                    let mut mask = 0;
-                    for i in 0..$count {
-                        mask |= LaneMask::from(unsafe { $less(self.0[i], other.0[i]) }) << (i * $lanes / $count);
-                    }
-                    mask
+                    LaneMask::from(unsafe { $less(self.register(), other.register()) })
                 }
                 #[inline(always)]
-                fn blend(mut self, other: Self, mask: LaneMask) -> Self {
-                    for i in 0..$count {
-                        let part = mask >> (i * $lanes / $count);
-                        self.0[i] = unsafe { $blend(self.0[i], other.0[i], part) };
-                    }
-                    self
+                fn blend(self, other: Self, mask: LaneMask) -> Self {
+                    Self::of(unsafe { $blend(self.register(), other.register(), mask) })
                 }
                 #[inline(always)]
                 fn permute(self, permutation: &Permutation) -> Self {
@@ -258,19 +241,16 @@ mod x86 {
                 fn spread(&self, k: usize) -> Self {
                     const { assert!(size_of::<Self>() == $lanes * size_of::<$element>()) };
                     let element = unsafe { *std::ptr::from_ref(self).cast::<$element>().add(k % $lanes) };
-                    Self([unsafe { $set(element) }; $count])
+                    Self::of(unsafe { $set(element) })
                 }
                 // Into the second cache: the misses that the first one can have under way belong to the loads.
                 #[inline(always)]
                 fn prefetch(place: *const Self) {
-                    const { assert!(size_of::<Self>() == 64) };
                     unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
                 }
                 #[inline(always)]
                 fn store_past(self, place: &mut Self) {
-                    for i in 0..$count {
-                        unsafe { $stream((&raw mut place.0[i]).cast(), self.0[i]) };
-                    }
+                    unsafe { $stream(std::ptr::from_mut(place).cast(), self.register()) };
                 }
                 #[inline(always)]
                 fn fence() {
@@ -294,97 +274,85 @@ mod x86 {
                 }
             }
         };
-        (@operator $name:ident, $count:literal, $trait:ident $method:ident $intrinsic:ident) => {
+        (@operator $name:ident, $trait:ident $method:ident $intrinsic:ident) => {
             impl $trait for $name {
                 type Output = Self;
                 #[inline(always)]
-                fn $method(mut self, o: Self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $intrinsic(self.0[i], o.0[i]) };
-                    }
-                    self
+                fn $method(self, o: Self) -> Self {
+                    Self::of(unsafe { $intrinsic(self.register(), o.register()) })
                 }
             }
         };
     }
 
-    /// Defines eight integers of 64 bits in `$count` registers.
+    /// Defines `$lanes` integers of 64 bits in one register.
     macro_rules! bits {
-        ($name:ident / $real:ident: $count:literal x $register:ty as $float:ty; $set:ident $mul:ident $shift_right:ident $shift_left:ident $and:ident $or:ident $xor:ident) => {
+        ($name:ident / $real:ident: $lanes:literal in $register:ty; $cast:ident $set:ident $mul:ident $shift_right:ident $shift_left:ident $and:ident $or:ident $xor:ident) => {
             #[derive(Debug, Clone, Copy)]
-            #[repr(C, align(64))]
-            pub struct $name([$register; $count]);
+            #[repr(transparent)]
+            pub struct $name($register);
 
             impl $name {
                 /// `open_unit` of every lane: the bits of 1 + b 2^-52, b = (high, low) >> 12, less a constant.
                 #[inline(always)]
-                fn unit(mut self, low: Self) -> $real {
-                    for i in 0..$count {
-                        self.0[i] = unsafe {
-                            let low = $and(low.0[i], $set(0xFFFF_FFFF));
-                            let both = $or($shift_left::<32>(self.0[i]), low);
-                            $or($shift_right::<12>(both), $set(1023 << 52))
-                        };
-                    }
-                    $real(unsafe { std::mem::transmute::<[$register; $count], [$float; $count]>(self.0) })
-                        - $real::splat(ONE_LESS)
+                fn unit(self, low: Self) -> $real {
+                    let number = unsafe {
+                        let low = $and(low.0, $set(0xFFFF_FFFF));
+                        let both = $or($shift_left::<32>(self.0), low);
+                        $cast($or($shift_right::<12>(both), $set(1023 << 52)))
+                    };
+                    $real::of(number) - $real::splat(ONE_LESS)
                 }
             }
 
             impl Bits for $name {
                 #[inline(always)]
                 fn splat(x: u64) -> Self {
-                    Self([unsafe { $set(x as i64) }; $count])
+                    Self(unsafe { $set(x as i64) })
                 }
                 #[inline(always)]
                 fn from_lanes(mut f: impl FnMut(usize) -> u64) -> Self {
-                    let mut x = [0; 8];
+                    let mut x = [0; $lanes];
                     for (k, x) in x.iter_mut().enumerate() {
                         *x = f(k);
                     }
-                    unsafe { std::mem::transmute::<[u64; 8], Self>(x) }
+                    unsafe { std::mem::transmute::<[u64; $lanes], Self>(x) }
                 }
                 #[inline(always)]
                 fn mul_low(mut self, other: Self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $mul(self.0[i], other.0[i]) };
-                    }
+                    self.0 = unsafe { $mul(self.0, other.0) };
                     self
                 }
                 #[inline(always)]
                 fn high(mut self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $shift_right::<32>(self.0[i]) };
-                    }
+                    self.0 = unsafe { $shift_right::<32>(self.0) };
                     self
                 }
                 #[inline(always)]
                 fn xor(mut self, other: Self) -> Self {
-                    for i in 0..$count {
-                        self.0[i] = unsafe { $xor(self.0[i], other.0[i]) };
-                    }
+                    self.0 = unsafe { $xor(self.0, other.0) };
                     self
                 }
             }
         };
     }
 
-    bits!(U64x8Avx512 / F64x8Avx512: 1 x __m512i as __m512d;
-          _mm512_set1_epi64 _mm512_mul_epu32 _mm512_srli_epi64 _mm512_slli_epi64 _mm512_and_si512 _mm512_or_si512 _mm512_xor_si512);
-    bits!(U64x8Avx2 / F64x8Avx2: 2 x __m256i as __m256d;
-          _mm256_set1_epi64x _mm256_mul_epu32 _mm256_srli_epi64 _mm256_slli_epi64 _mm256_and_si256 _mm256_or_si256 _mm256_xor_si256);
+    bits!(U64x8Avx512 / F64x8Avx512: 8 in __m512i;
+          _mm512_castsi512_pd _mm512_set1_epi64 _mm512_mul_epu32 _mm512_srli_epi64 _mm512_slli_epi64 _mm512_and_si512 _mm512_or_si512 _mm512_xor_si512);
+    bits!(U64x4Avx2 / F64x4Avx2: 4 in __m256i;
+          _mm256_castsi256_pd _mm256_set1_epi64x _mm256_mul_epu32 _mm256_srli_epi64 _mm256_slli_epi64 _mm256_and_si256 _mm256_or_si256 _mm256_xor_si256);
 
     lanes!(
-        /// `Lanes<f64, 8>` in one AVX-512 register.
-        F64x8Avx512 / F32x16Avx512: f64, 8, 1 x __m512d, enter_avx512;
+        /// Eight `f64` in one AVX-512 register.
+        F64x8Avx512 / F32x16Avx512: f64, 8, __m512d as [__m512d; 1], enter_avx512;
         _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_div_pd _mm512_sqrt_pd _mm512_fmadd_pd _mm512_fnmadd_pd _mm512_set1_pd _mm512_stream_pd;
         U64x8Avx512, U64x8Avx512::unit;
         |x| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_pd(mask as __mmask8, a, b);
         |x: F64x8Avx512, permutation: &Permutation| {
-            let index = unsafe { _mm512_cvtepu8_epi64(_mm_loadu_si128(permutation.as_ptr().cast())) };
-            F64x8Avx512([unsafe { _mm512_permutexvar_pd(index, x.0[0]) }])
+            let index = unsafe { _mm512_cvtepu8_epi64(_mm_loadu_si128(permutation.lanes.as_ptr().cast())) };
+            F64x8Avx512::of(unsafe { _mm512_permutexvar_pd(index, x.register()) })
         };
         |n| {
             let bits = _mm512_castpd_si512(_mm512_add_pd(n, _mm512_set1_pd(SHIFT64)));
@@ -399,16 +367,16 @@ mod x86 {
     );
 
     lanes!(
-        /// `Lanes<f32, 16>` in one AVX-512 register.
-        F32x16Avx512 / F32x16Avx512: f32, 16, 1 x __m512, enter_avx512;
+        /// Sixteen `f32` in one AVX-512 register.
+        F32x16Avx512 / F32x16Avx512: f32, 16, __m512 as [__m512; 1], enter_avx512;
         _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_sqrt_ps _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_set1_ps _mm512_stream_ps;
         [u64; 16], |high: [u64; 16], low: [u64; 16]| F32x16Avx512::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32));
         |x| _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_ps(mask, a, b);
         |x: F32x16Avx512, permutation: &Permutation| {
-            let index = unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(permutation.as_ptr().cast())) };
-            F32x16Avx512([unsafe { _mm512_permutexvar_ps(index, x.0[0]) }])
+            let index = unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(permutation.lanes.as_ptr().cast())) };
+            F32x16Avx512::of(unsafe { _mm512_permutexvar_ps(index, x.register()) })
         };
         |n| {
             let bits = _mm512_castps_si512(_mm512_add_ps(n, _mm512_set1_ps(SHIFT32)));
@@ -457,20 +425,18 @@ mod x86 {
     }
 
     lanes!(
-        /// `Lanes<f64, 8>` in two AVX2 registers.
-        F64x8Avx2 / F32x16Avx2: f64, 8, 2 x __m256d, enter_avx2;
+        /// Four `f64` in one AVX2 register.
+        F64x4Avx2 / F32x8Avx2: f64, 4, __m256d as __m256d, enter_avx2;
         _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_div_pd _mm256_sqrt_pd _mm256_fmadd_pd _mm256_fnmadd_pd _mm256_set1_pd _mm256_stream_pd;
-        U64x8Avx2, U64x8Avx2::unit;
+        U64x4Avx2, U64x4Avx2::unit;
         |x| _mm256_floor_pd(x);
         |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_pd(a, b, spread64(mask));
-        |x: F64x8Avx2, permutation: &Permutation| {
-            let x = x.to_array();
-            let mut moved = x;
-            for k in 0..8 {
-                moved[k] = x[usize::from(permutation[k]) & 7];
-            }
-            F64x8Avx2::from_array(moved)
+        |x: F64x4Avx2, permutation: &Permutation| {
+            let index = unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(permutation.halves.as_ptr().cast())) };
+            F64x4Avx2::of(unsafe {
+                _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(x.register()), index))
+            })
         };
         |n| {
             let bits = _mm256_castpd_si256(_mm256_add_pd(n, _mm256_set1_pd(SHIFT64)));
@@ -480,20 +446,16 @@ mod x86 {
     );
 
     lanes!(
-        /// `Lanes<f32, 16>` in two AVX2 registers.
-        F32x16Avx2 / F32x16Avx2: f32, 16, 2 x __m256, enter_avx2;
+        /// Eight `f32` in one AVX2 register.
+        F32x8Avx2 / F32x8Avx2: f32, 8, __m256 as __m256, enter_avx2;
         _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_sqrt_ps _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_set1_ps _mm256_stream_ps;
-        [u64; 16], |high: [u64; 16], low: [u64; 16]| F32x16Avx2::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32));
+        [u64; 8], |high: [u64; 8], low: [u64; 8]| F32x8Avx2::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32));
         |x| _mm256_floor_ps(x);
         |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_ps(a, b, spread32(mask));
-        |x: F32x16Avx2, permutation: &Permutation| {
-            let x = x.to_array();
-            let mut moved = x;
-            for k in 0..16 {
-                moved[k] = x[usize::from(permutation[k]) & 15];
-            }
-            F32x16Avx2::from_array(moved)
+        |x: F32x8Avx2, permutation: &Permutation| {
+            let index = unsafe { _mm256_cvtepu8_epi32(_mm_loadu_si128(permutation.lanes.as_ptr().cast())) };
+            F32x8Avx2::of(unsafe { _mm256_permutevar8x32_ps(x.register(), index) })
         };
         |n| {
             let bits = _mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(SHIFT32)));
@@ -622,7 +584,7 @@ mod tests {
         let message = Isa::named("neon").unwrap_err().to_string();
         assert!(message.contains("neon") && message.contains("scalar, avx2, avx512"), "{message}");
     }
-    use crate::number::Real;
+    use crate::number::{Permutation, Real};
 
     struct Check<R>(std::marker::PhantomData<R>);
 
@@ -663,9 +625,11 @@ mod tests {
         let threshold = R::splat(3.0);
         assert_eq!(x.less(threshold), 0b111);
         assert_eq!(lanes_of(x.blend(threshold, 0b101))[..4], [3.0, 1.5, 3.0, 3.5]);
-        let reverse = std::array::from_fn(|k| (R::LANES - 1).saturating_sub(k) as u8);
-        let expected: Vec<f64> = lanes_of(x).into_iter().rev().collect();
-        assert_eq!(lanes_of(x.permute(&reverse)), expected);
+        let turns: [&dyn Fn(usize) -> usize; 2] = [&|k| R::LANES - 1 - k, &|k| (k + 1) % R::LANES];
+        for source in turns {
+            let expected: Vec<f64> = (0..R::LANES).map(|k| source(k) as f64 + 0.5).collect();
+            assert_eq!(lanes_of(x.permute(&Permutation::new(R::LANES, source))), expected);
+        }
         for k in 0..R::LANES {
             assert_eq!(lanes_of(x.spread(k)), vec![k as f64 + 0.5; R::LANES]);
         }
@@ -682,8 +646,8 @@ mod tests {
     #[test]
     fn arithmetic_of_every_lane_type() {
         if Isa::supported() >= Isa::Avx2 {
-            F64x8Avx2::vectorize(Check::<F64x8Avx2>(std::marker::PhantomData));
-            F32x16Avx2::vectorize(Check::<F32x16Avx2>(std::marker::PhantomData));
+            F64x4Avx2::vectorize(Check::<F64x4Avx2>(std::marker::PhantomData));
+            F32x8Avx2::vectorize(Check::<F32x8Avx2>(std::marker::PhantomData));
         }
         if Isa::supported() >= Isa::Avx512 {
             F64x8Avx512::vectorize(Check::<F64x8Avx512>(std::marker::PhantomData));

@@ -6,8 +6,31 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 /// Largest number of lanes of any vector type.
 pub const MAX_LANES: usize = 16;
 
-/// Lane `k` of a permuted vector is lane `Permutation[k]` of the original.
-pub type Permutation = [u8; MAX_LANES];
+/// How lanes move.
+#[derive(Debug, Clone, Copy)]
+pub struct Permutation {
+    /// Lane `k` of the permuted vector is lane `lanes[k]` of the original.
+    pub(super) lanes: [u8; MAX_LANES],
+    /// The same for the halves of the first four lanes: AVX2 moves numbers of 32 bits.
+    pub(super) halves: [u8; 8],
+}
+
+impl Permutation {
+    /// Lane `k` of the permuted vector is lane `source(k)` of the original, `k` below `lanes`.
+    pub fn new(lanes: usize, source: impl Fn(usize) -> usize) -> Self {
+        let mut permutation = Self { lanes: [0; MAX_LANES], halves: [0; 8] };
+        for lane in 0..lanes.min(MAX_LANES) {
+            permutation.lanes[lane] = source(lane) as u8;
+        }
+        permutation.halves = std::array::from_fn(|k| 2 * permutation.lanes[k / 2] + (k % 2) as u8);
+        permutation
+    }
+
+    /// The lane that lane `lane` of the permuted vector comes from.
+    pub fn source(&self, lane: usize) -> usize {
+        usize::from(self.lanes[lane])
+    }
+}
 
 /// A set of lanes, bit `k` for lane `k`.
 pub type LaneMask = u16;

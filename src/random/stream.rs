@@ -65,30 +65,57 @@ impl Stream {
         [open_unit(w[0], w[1]), open_unit(w[2], w[3])]
     }
 
-    /// Two uniforms in (0, 1) for each lane, lane `k` at site `site(k)`: [`Self::uniforms`] of every lane at once.
+    /// Two uniforms in (0, 1) for each lane from each of `B` blocks, lane `k` at site `sites[k]`: [`Self::uniforms`] of every lane at once.
     ///
-    /// Words are the lower halves of 64-bit integers; the upper halves hold what products left there.
+    /// Words are the lower halves of 64-bit integers; the upper halves hold what products left there. Rounds are a chain of
+    /// multiplications in which each waits for the last one: two blocks together cost little more than one.
     #[inline(always)]
-    pub fn lane_uniforms<R: Real>(&self, site: impl Fn(usize) -> u32, block: u32) -> (R, R) {
+    pub fn lane_uniforms<R: Real, const B: usize>(&self, sites: R::Bits, first: u32) -> [[R; 2]; B] {
         let splat = |x: u32| R::Bits::splat(u64::from(x));
-        let mut c =
-            [splat(block), R::Bits::from_lanes(|k| u64::from(site(k))), splat(self.high[0]), splat(self.high[1])];
+        let mut words = [[splat(first), sites, splat(self.high[0]), splat(self.high[1])]; B];
+        for b in 1..B {
+            words[b][0] = splat(first.wrapping_add(b as u32));
+        }
         let (multipliers, mut key) = ([splat(MULTIPLIERS[0]), splat(MULTIPLIERS[1])], self.key);
         for _ in 0..ROUNDS {
-            let p = [c[0].mul_low(multipliers[0]), c[2].mul_low(multipliers[1])];
-            c = [p[1].high().xor(c[1]).xor(splat(key[0])), p[1], p[0].high().xor(c[3]).xor(splat(key[1])), p[0]];
+            for c in &mut words {
+                let p = [c[0].mul_low(multipliers[0]), c[2].mul_low(multipliers[1])];
+                *c = [p[1].high().xor(c[1]).xor(splat(key[0])), p[1], p[0].high().xor(c[3]).xor(splat(key[1])), p[0]];
+            }
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
-        (R::open_unit(c[0], c[1]), R::open_unit(c[2], c[3]))
+        let mut drawn = [[R::zero(); 2]; B];
+        for b in 0..B {
+            let c = words[b];
+            drawn[b] = [R::open_unit(c[0], c[1]), R::open_unit(c[2], c[3])];
+        }
+        drawn
     }
 
-    /// Two standard normals for each lane (Box-Muller).
+    /// Two standard normals for each lane from each of `B` blocks (Box-Muller).
     #[inline(always)]
-    pub fn normals<R: Real>(&self, site: impl Fn(usize) -> u32, block: u32) -> (R, R) {
-        let (u, v) = self.lane_uniforms::<R>(site, block);
-        let radius = (u.ln() * R::splat(-2.0)).sqrt();
-        let (sin, cos) = (v * R::splat(2.0 * std::f64::consts::PI)).sin_cos();
-        (radius * cos, radius * sin)
+    pub fn normals<R: Real, const B: usize>(&self, sites: R::Bits, first: u32) -> [[R; 2]; B] {
+        let mut pairs = self.lane_uniforms::<R, B>(sites, first);
+        for pair in &mut pairs {
+            let radius = (pair[0].ln() * R::splat(-2.0)).sqrt();
+            let (sin, cos) = (pair[1] * R::splat(2.0 * std::f64::consts::PI)).sin_cos();
+            *pair = [radius * cos, radius * sin];
+        }
+        pairs
+    }
+
+    /// Standard normals of the blocks from the first one on, two of each.
+    #[inline(always)]
+    pub fn fill_normals<R: Real>(&self, sites: R::Bits, out: &mut [R]) {
+        let pairs = out.len() / 4;
+        let (whole, rest) = out.split_at_mut(4 * pairs);
+        for (n, part) in whole.chunks_exact_mut(4).enumerate() {
+            part.copy_from_slice(self.normals::<R, 2>(sites, 2 * n as u32).as_flattened());
+        }
+        for (n, part) in rest.chunks_mut(2).enumerate() {
+            let [pair] = self.normals::<R, 1>(sites, (2 * pairs + n) as u32);
+            part.copy_from_slice(&pair[..part.len()]);
+        }
     }
 
     /// The generator of `site`.
@@ -201,10 +228,12 @@ mod tests {
     fn drawn<R: Real>() {
         let stream = Stream::new(u64::MAX - 5, Purpose::Heatbath, (1 << 40) + 3);
         for (first, block) in [(0, 12), (77, u32::MAX), (u32::MAX - 15, 0)] {
-            let (u, v) = stream.lane_uniforms::<R>(|lane| first + lane as u32, block);
-            for lane in 0..R::LANES {
-                let expected = stream.uniforms(first + lane as u32, block).map(|x| R::splat(x).lane(0));
-                assert_eq!([u.lane(lane), v.lane(lane)], expected, "lane {lane} of {}", std::any::type_name::<R>());
+            let drawn = stream.lane_uniforms::<R, 2>(R::Bits::from_lanes(|lane| u64::from(first + lane as u32)), block);
+            for (lane, b) in (0..R::LANES).flat_map(|lane| [(lane, 0), (lane, 1)]) {
+                let uniforms = stream.uniforms(first + lane as u32, block.wrapping_add(b as u32));
+                let expected = uniforms.map(|x| R::splat(x).lane(0));
+                let title = || format!("lane {lane} of {}", std::any::type_name::<R>());
+                assert_eq!(drawn[b].map(|x| x.lane(lane)), expected, "{}", title());
             }
         }
     }
@@ -216,10 +245,10 @@ mod tests {
         drawn::<crate::number::Dual<f64>>();
         #[cfg(target_arch = "x86_64")]
         {
-            use crate::number::{F32x16Avx2, F32x16Avx512, F64x8Avx2, F64x8Avx512, Isa};
+            use crate::number::{F32x8Avx2, F32x16Avx512, F64x4Avx2, F64x8Avx512, Isa};
             if Isa::supported() >= Isa::Avx2 {
-                drawn::<F64x8Avx2>();
-                drawn::<F32x16Avx2>();
+                drawn::<F64x4Avx2>();
+                drawn::<F32x8Avx2>();
             }
             if Isa::supported() >= Isa::Avx512 {
                 drawn::<F64x8Avx512>();

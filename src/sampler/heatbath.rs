@@ -11,7 +11,7 @@ use crate::lattice::Coloring;
 use crate::lattice::path;
 use crate::lattice::{Lattice, MAX_DIMENSIONS};
 use crate::matrix::{Complex, Matrix};
-use crate::number::{LaneMask, Real};
+use crate::number::{Bits, LaneMask, Real};
 use crate::random::{Purpose, Stream};
 use std::sync::Arc;
 
@@ -142,11 +142,12 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Draw<'_, R, N> {
         let ndim = self.lattice.ndim();
         self.action.staples()[self.mu].run(self.links, slots, vector);
         let mut link = self.links[vector * ndim + self.mu];
-        let site = |lane: usize| self.lattice.site(vector, lane) * ndim as u32 + self.mu as u32;
+        let sites =
+            R::Bits::from_lanes(|lane| u64::from(self.lattice.site(vector, lane) * ndim as u32 + self.mu as u32));
         if N == 1 {
-            update_u1(&mut link, &slots[0], mask, site, self.update);
+            update_u1(&mut link, &slots[0], mask, sites, self.update);
         } else {
-            update_sun(&mut link, &slots[0], mask, site, self.update);
+            update_sun(&mut link, &slots[0], mask, sites, self.update);
         }
         fresh[0] = link;
         R::zero()
@@ -159,7 +160,7 @@ fn update_u1<R: Real, const N: usize>(
     link: &mut Matrix<R, N>,
     staple: &Matrix<R, N>,
     mask: LaneMask,
-    site: impl Fn(usize) -> u32,
+    sites: R::Bits,
     update: Update,
 ) {
     let (u, v) = (link.0[0][0], staple.0[0][0]);
@@ -170,7 +171,7 @@ fn update_u1<R: Real, const N: usize>(
         // U V -> conj(U V)
         Update::Overrelaxation => (u * v).conj().scale(R::one() / k).blend(u, vanishes) * toward,
         Update::Heatbath(stream) => {
-            let (phase, done) = von_mises(k.blend(R::zero(), vanishes), mask, site, stream);
+            let (phase, done) = von_mises(k.blend(R::zero(), vanishes), mask, sites, stream);
             link.0[0][0] = u.blend(phase * toward, done);
             return;
         }
@@ -180,7 +181,7 @@ fn update_u1<R: Real, const N: usize>(
 
 /// e^{i phi} with density exp(k cos phi), by rejection from a wrapped Cauchy distribution; the lanes in which it was found.
 #[inline(always)]
-fn von_mises<R: Real>(k: R, mask: LaneMask, site: impl Fn(usize) -> u32, stream: Stream) -> (Complex<R>, LaneMask) {
+fn von_mises<R: Real>(k: R, mask: LaneMask, sites: R::Bits, stream: Stream) -> (Complex<R>, LaneMask) {
     let one = R::one();
     let flat = k.less(R::splat(UNIFORM_BELOW));
     let safe = k.blend(one, flat);
@@ -189,13 +190,12 @@ fn von_mises<R: Real>(k: R, mask: LaneMask, site: impl Fn(usize) -> u32, stream:
     let r = rho.mul_add(rho, one) / (rho + rho);
     let (mut cosine, mut sine, mut open) = (one, R::zero(), mask);
     for attempt in 0..MAX_ATTEMPTS {
-        let (u1, u2) = stream.lane_uniforms::<R>(&site, 2 * attempt);
+        let [[u1, u2], [u3, _]] = stream.lane_uniforms::<R, 2>(sites, 2 * attempt);
         let (_, z) = (u1 * R::splat(std::f64::consts::PI)).sin_cos();
         let f = (r.mul_add(z, one) / (r + z)).blend(z, flat);
         let c = safe * (r - f);
         let (cauchy, uniform) = ((c / u2).ln() + one - c, k * (f - one) - u2.ln());
         let accept = (-cauchy.blend(uniform, flat)).less(R::splat(f64::MIN_POSITIVE)) & open;
-        let (u3, _) = stream.lane_uniforms::<R>(&site, 2 * attempt + 1);
         let root = f.neg_mul_add(f, one);
         let root = root.blend(R::zero(), root.less(R::zero())).sqrt();
         let signed = root.blend(-root, u3.less(R::splat(0.5)));
@@ -214,7 +214,7 @@ fn update_sun<R: Real, const N: usize>(
     link: &mut Matrix<R, N>,
     staple: &Matrix<R, N>,
     mask: LaneMask,
-    site: impl Fn(usize) -> u32,
+    sites: R::Bits,
     update: Update,
 ) {
     let mut w = link.mul(staple);
@@ -230,7 +230,7 @@ fn update_sun<R: Real, const N: usize>(
             Update::Overrelaxation => (product(&unit, &unit), open),
             Update::Heatbath(stream) => {
                 let (h, done) =
-                    draw_su2(k * R::splat(2.0 / N as f64), open, &site, stream, n as u32 * 2 * MAX_ATTEMPTS);
+                    draw_su2(k * R::splat(2.0 / N as f64), open, sites, stream, n as u32 * 2 * MAX_ATTEMPTS);
                 (product(&h, &unit), done)
             }
         };
@@ -282,7 +282,7 @@ fn product<R: Real>(a: &Quaternion<R>, b: &Quaternion<R>) -> Quaternion<R> {
 fn draw_su2<R: Real>(
     alpha: R,
     mask: LaneMask,
-    site: impl Fn(usize) -> u32,
+    sites: R::Bits,
     stream: Stream,
     block: u32,
 ) -> (Quaternion<R>, LaneMask) {
@@ -291,8 +291,7 @@ fn draw_su2<R: Real>(
     let minus_inverse = -(one / alpha.blend(one, small));
     let (mut h0, mut open) = (one, mask);
     for attempt in 1..MAX_ATTEMPTS {
-        let (u1, u2) = stream.lane_uniforms::<R>(&site, block + 2 * attempt);
-        let (u3, u4) = stream.lane_uniforms::<R>(&site, block + 2 * attempt + 1);
+        let [[u1, u2], [u3, u4]] = stream.lane_uniforms::<R, 2>(sites, block + 2 * attempt);
         let (_, cosine) = (u2 * two_pi).sin_cos();
         let delta = (cosine * cosine).mul_add(u3.ln(), u1.ln()) * minus_inverse;
         let rejected = delta.neg_mul_add(R::splat(0.5), one).less(u4 * u4);
@@ -310,7 +309,7 @@ fn draw_su2<R: Real>(
             break;
         }
     }
-    let (u, v) = stream.lane_uniforms::<R>(&site, block);
+    let [[u, v]] = stream.lane_uniforms::<R, 1>(sites, block);
     let radius = h0.neg_mul_add(h0, one);
     let radius = radius.blend(R::zero(), radius.less(R::zero())).sqrt();
     let z = (u + u) - one;

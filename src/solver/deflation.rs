@@ -84,7 +84,7 @@ mod tests {
             let space = quark.space().with_columns(columns);
             let stream = Draws::new(seed, 0).stream(Purpose::Pseudofermion);
             let values = (0..lattice.volume() * space.width()).map(|n| {
-                let (re, im) = stream.normals::<f64>(|_| n as u32, 0);
+                let [[re, im]] = stream.normals::<f64, 1>([n as u64], 0);
                 Complex64::new(re, im)
             });
             Vector::<f64>::from_array(&space, &values.collect::<Vec<_>>())
