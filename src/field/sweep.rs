@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Site vectors per chunk; also the granularity of ordered sums. One costs some 50 ns, which short vectors feel.
 const fn chunk<R: Real>() -> usize {
-    if R::LANES == 4 { 64 } else { 32 }
+    if R::LANES > 1 && size_of::<R::Value>() < 64 { 64 } else { 32 }
 }
 // Waking the other threads costs about ten microseconds, and milliseconds where other processes hold the cores; loops that are not
 // worth it stay on the calling thread.

@@ -312,13 +312,13 @@ impl<R: Real> SumKernel<R, Complex<R>> for AddAndNorms<'_, R> {
         let first = vector * items.len();
         for (column, (sum, y)) in sums.iter_mut().zip(items.chunks_exact_mut(self.components)).enumerate() {
             let factor = R::splat(self.factors[column]);
-            let mut parts = [*sum, R::zero()];
+            let mut parts = [R::zero(); 2];
             for (n, y) in y.iter_mut().enumerate() {
                 let x = self.x[first + column * self.components + n];
                 *y = Complex::new(factor.mul_add(x.re, y.re), factor.mul_add(x.im, y.im));
                 parts = [y.re.mul_add(y.re, parts[0]), y.im.mul_add(y.im, parts[1])];
             }
-            *sum = parts[0] + parts[1];
+            *sum += parts[0] + parts[1];
         }
     }
 }
@@ -381,8 +381,8 @@ impl<R: Real> SumKernel<R, ()> for Inner<'_, R> {
         for ([x, y], sums) in self.pairs.iter().zip(sums.chunks_exact_mut(2 * self.columns)) {
             let shared = x.len() < y.len();
             for (column, sums) in sums.chunks_exact_mut(2).enumerate() {
-                // Four chains of additions: one for each product waits half as long.
-                let mut parts = [[sums[0], R::zero()], [sums[1], R::zero()]];
+                // From zero, so that the additions of a site do not wait for those of the last one.
+                let mut parts = [[R::zero(); 2]; 2];
                 let first = (vector * self.columns + column) * self.components;
                 let of_x = if shared { vector * self.components } else { first };
                 for n in 0..self.components {
@@ -390,7 +390,8 @@ impl<R: Real> SumKernel<R, ()> for Inner<'_, R> {
                     parts[0] = [x.re.mul_add(y.re, parts[0][0]), x.im.mul_add(y.im, parts[0][1])];
                     parts[1] = [x.re.mul_add(y.im, parts[1][0]), x.im.neg_mul_add(y.re, parts[1][1])];
                 }
-                (sums[0], sums[1]) = (parts[0][0] + parts[0][1], parts[1][0] + parts[1][1]);
+                sums[0] += parts[0][0] + parts[0][1];
+                sums[1] += parts[1][0] + parts[1][1];
             }
         }
     }

@@ -94,10 +94,13 @@ def test_energy_is_conserved_to_the_order_of_the_integrator_and_trajectories_com
         gauge = Gauge(1.0) if len(shape) == 2 else Gauge(3.0)
         U = pq.HMC(gauge, steps=8).run(pq.GaugeField.hot(shape, group, rng=1), 3, rng=1, progress=False).state
         hmc = pq.HMC(gauge + quarks, length=0.2, steps=8)
-        sizes = [abs(hmc._with_steps([n]).advance(U, 3, 1)[1]["delta_h"]) for n in (8, 16)]
+        sizes = [
+            sum(abs(hmc._with_steps([n]).advance(U, 3, draw)[1]["delta_h"]) for draw in (1, 2, 3)) for n in (8, 16)
+        ]
         assert sizes[0] / sizes[1] == pytest.approx(4.0, rel=0.15), (shape, group, sizes)
         found = hmc.check(U, rng=3)
-        assert found["distance"] < 1e-9, found
+        # Rounding, or residuals of the forces where the way back needs an iteration more or less.
+        assert found["distance"] < 1e-8, found
         assert abs(found["delta_h_back"]) < 1e-6, found
 
 
@@ -204,7 +207,8 @@ def test_quarks_have_their_determinant(name):
 def test_clover_quarks_have_their_determinant(shape, hasenbusch):
     """Schwinger model: without the determinant of the clover blocks the plaquette is off.
 
-    6 x 2 cannot be cut into lanes, so that it has an even-odd form; on 4 x 4 lanes mix parities.
+    One of the two shapes has an even-odd form: 6 x 2 with eight lanes, into which it cannot be cut, 4 x 4 with four.
+    On the other, lanes mix parities.
     """
     family, beta, start = Wilson(mass=0.4, csw=1.5), 1.0, pq.GaugeField.hot(shape, "U(1)", rng=1)
     (exact,), (error,) = reweighted(family, start, beta, 3000)
@@ -295,7 +299,7 @@ def test_sums_products_and_pickles_of_split_quarks():
     assert np.isfinite(ends).all()
     # 2 S with phi ~ exp(-2 S) is the same trajectory, but for the determinant on the odd sites.
     clover = Quark(Wilson(mass=0.3, csw=1.0))
-    U = pq.GaugeField.hot((6, 6), "U(1)", rng=1)
+    U = pq.GaugeField.hot((8, 8), "U(1)", rng=1)
     twice, once = (pq.HMC(Gauge(1.0) + c * clover, steps=40, length=0.2).advance(U, 1, 1)[1] for c in (2.0, 1.0))
     assert abs(twice["delta_h"]) < 1e-3
     assert abs(twice["action"] - once["action"]) > 1e-3

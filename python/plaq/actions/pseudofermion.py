@@ -57,7 +57,8 @@ class Pseudofermion(Action):
         four tastes in four dimensions, two in two.
     tol, force_tol : float
         Relative residuals of the solves for the action in the Metropolis test and for the forces. Both start from zero
-        unless `chronological` says otherwise, so that trajectories are reversible to rounding whatever `force_tol` is.
+        unless `chronological` says otherwise, so that trajectories are reversible to rounding whatever `force_tol` is,
+        but for forces whose solve stops an iteration earlier or later on the way back: they differ by their residual.
     max_iterations : int
         Most iterations of a solve.
     spectral_range : (float, float), optional
