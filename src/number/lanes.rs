@@ -108,8 +108,8 @@ mod x86 {
 
     /// Defines one lane type: a register `$register` that holds `$lanes` numbers `$element`.
     ///
-    /// `$held` is what compiles to the faster kernels, by measurement: an array of one register, which the compiler keeps in memory
-    /// until it is used, where there are 32 of them; the register itself where there are 16 (`docs/performance.md`).
+    /// `$held` is what compiles to the faster kernels, by measurement only (`docs/performance.md`): an array of one register with
+    /// AVX-512, the register itself with AVX2.
     macro_rules! lanes {
         ($(#[$doc:meta])* $name:ident / $single:ident: $element:ty, $lanes:literal, $register:ty as $held:ty, $enter:ident;
          $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident $fnma:ident $set:ident $stream:ident;

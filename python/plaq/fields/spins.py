@@ -70,9 +70,13 @@ def shell_list(spec: Shells, shape: tuple[int, int]) -> list[tuple[int, int]]:
             raise ValueError(f"{spec} shells: a {shape[0]}x{shape[1]} lattice has {len(known)}: {known}")
         return known[: int(spec)]
     try:
-        return [(operator.index(a), operator.index(b)) for a, b in spec]  # type: ignore[union-attr]
+        shells = [(operator.index(a), operator.index(b)) for a, b in spec]  # type: ignore[union-attr]
     except (TypeError, ValueError):
         raise TypeError(f"shells = {spec!r}: give a number of shells, or names such as [(1, 0), (1, 1)]") from None
+    for shell in shells:
+        if not 0 <= min(shell) <= max(shell) < max(shape):
+            raise ValueError(f"shell {shell}: a {shape[0]}x{shape[1]} lattice has {known}")
+    return shells
 
 
 def random(shape: Shape, *, rng: Rng, count: int | None = None) -> Array:

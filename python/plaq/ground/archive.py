@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plaq.ground.arguments import shown
 from plaq.ground.files import replacing, require_memory
 
 __all__ = ["CHECKSUM", "unpacked", "verified", "write_arrays"]
 
 CHECKSUM = "plaq.sha256"
 """Name of the entry that holds the checksum."""
+
+LONGEST_NAME = 60_000
+"""Bytes of a name that a zip file can hold, less what is added to it."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -29,12 +33,17 @@ def write_arrays(path: str | PathLike[str], arrays: Mapping[str, ArrayLike]) -> 
     ------
     TypeError
         An array of Python objects.
+    ValueError
+        A name that a zip file cannot hold.
     OSError
         The file cannot be written.
     """
     plain = {name: np.asarray(values) for name, values in arrays.items()}
     if any(values.dtype.hasobject for values in plain.values()):
         raise TypeError("arrays of Python objects cannot be stored; use numbers or strings")
+    for name in plain:
+        if "\0" in name or len(name.encode()) > LONGEST_NAME:
+            raise ValueError(f"{shown(name)}: names in files have at most {LONGEST_NAME} bytes and no zero byte")
     plain[CHECKSUM] = np.array(digest(plain))
     with replacing(Path(path)) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, values in plain.items():

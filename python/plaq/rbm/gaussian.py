@@ -472,7 +472,10 @@ class GaussianRBM(Machine):
             second = rows.T @ rows / len(rows)
         else:
             second = target["second"]
-        lowest = 1.0 / float(np.linalg.eigvalsh(second)[-1])
+        largest = float(np.linalg.eigvalsh(second)[-1])
+        if not largest > 0:
+            raise ValueError("the target has no second moments: all data are zero; give data that fluctuate")
+        lowest = 1.0 / largest
         bound = stability_bound(lowest, float(self._mu2.max()), self.sigma2_h, options["momentum"])
         if options["learning_rate"] >= bound:
             text = f"learning_rate = {options['learning_rate']:.4g} is past the stability bound {bound:.4g}"

@@ -104,6 +104,8 @@ class Machine(ABC, metaclass=Explained):
         if rng is None:
             raise TypeError("rng is needed for the first weights: give an int, a numpy Generator or a SeedSequence")
         scale = checked_number("weight_scale", weight_scale, 0.0, closed=True)
+        n = self.n_visible * self.n_hidden
+        require_memory(f"a machine of {self.n_visible} x {self.n_hidden} units", n * (8 + self.dtype.itemsize))
         random = np.random.Generator(np.random.Philox(key=seed_of(rng)))
         self._weights = (scale * random.standard_normal((self.n_visible, self.n_hidden))).astype(self.dtype)
         self._trainer: RbmTrainer | None = None
