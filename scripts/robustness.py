@@ -89,7 +89,9 @@ def answers() -> list[str]:
                 said = error.args[0] if isinstance(error, KeyError) else error
                 text = f"{type(error).__name__}: {said}"
         text = text.replace(place, "tmp").replace(str(tests.DATA), "tests/data").replace(str(ROOT), ".")
-        text = re.sub(r"[\d.]+(e\+?\d+)? GB are left", "... GB are left", re.sub(r"0x[0-9a-f]+", "0x...", text))
+        text = re.sub(
+            r"[\d.]+(e\+?\d+)? (GB are left|GiB are available)", r"... \2", re.sub(r"0x[0-9a-f]+", "0x...", text)
+        )
         escaped = re.sub(r"([*_<>\[\]$`])", r"\\\1", _cell(text))
         rows.append(f"| `{_cell(call)}` | {escaped} |")
     return rows
