@@ -5,7 +5,7 @@ use crate::field::{self, ItemKernel, Measure, SiteKernel};
 use crate::group;
 use crate::lattice::Lattice;
 use crate::matrix::{Algebra, Complex, Matrix};
-use crate::number::{Bits, Real};
+use crate::number::Real;
 use crate::random::{Draws, Purpose, Stream};
 use num_complex::Complex64;
 use std::sync::Arc;
@@ -318,12 +318,9 @@ impl<R: Real, const N: usize> SiteKernel<R, Algebra<R, N>> for Gaussian<'_> {
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), vector: usize, momenta: &mut [Algebra<R, N>]) -> R {
-        let ndim = momenta.len();
         for (mu, momentum) in momenta.iter_mut().enumerate() {
-            let sites =
-                R::Bits::from_lanes(|lane| u64::from(self.lattice.site(vector, lane) * ndim as u32 + mu as u32));
             let mut normals = [[R::zero(); N]; N];
-            self.stream.fill_normals(sites, normals.as_flattened_mut());
+            self.stream.fill_normals(self.lattice.links::<R>(vector, mu), normals.as_flattened_mut());
             *momentum = Algebra::from_normals(&normals);
         }
         R::zero()

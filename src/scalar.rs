@@ -4,7 +4,7 @@ use crate::concept::{Action, Auxiliary, Configuration, Effort, Tangent};
 use crate::error::Result;
 use crate::field::{self, Measure, SiteKernel};
 use crate::lattice::{Lattice, Shift};
-use crate::number::{Bits, Real};
+use crate::number::Real;
 use crate::random::{Draws, Purpose, Stream};
 use std::sync::Arc;
 
@@ -140,8 +140,7 @@ impl<R: Real> SiteKernel<R, R> for Gaussian<'_> {
     fn scratch(&self) {}
     #[inline(always)]
     fn at(&self, (): &mut (), vector: usize, values: &mut [R]) -> R {
-        let sites = R::Bits::from_lanes(|lane| u64::from(self.lattice.site(vector, lane)));
-        self.stream.fill_normals(sites, values);
+        self.stream.fill_normals(self.lattice.sites::<R>(vector), values);
         R::zero()
     }
 }

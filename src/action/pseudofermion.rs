@@ -15,7 +15,7 @@ use crate::gauge::{GaugeField, LinkAlgebra};
 use crate::group;
 use crate::lattice::{Lattice, Sites};
 use crate::matrix::Complex;
-use crate::number::{Bits, Real};
+use crate::number::Real;
 use crate::random::{Draws, Purpose, Stream};
 use crate::solver::{
     BEST_ACCURACY, Method, Rational, Single, SolveInfo, SolveParams, multishift_through, solve_through,
@@ -710,8 +710,7 @@ impl<R: Real> ItemKernel<Complex<R>> for Gaussian<'_> {
     fn at(&self, n: usize, z: &mut Complex<R>) {
         let (width, lattice) = (self.space.width(), &self.space.lattice);
         let vector = lattice.order().vector(self.first + n / width);
-        let sites = R::Bits::from_lanes(|lane| u64::from(lattice.site(vector, lane)));
-        let [[re, im]] = self.stream.normals::<R, 1>(sites, (n % width) as u32);
+        let [[re, im]] = self.stream.normals::<R, 1>(lattice.sites::<R>(vector), (n % width) as u32);
         let half = R::splat(std::f64::consts::FRAC_1_SQRT_2);
         *z = Complex::new(re * half, im * half);
     }

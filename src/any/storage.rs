@@ -39,9 +39,10 @@ macro_rules! variants {
             pub(super) fn build(n_colors: usize, isa: Isa, extents: &[usize], make: impl Make) -> Result<Self> {
                 check_colors(n_colors)?;
                 let rows = [$($(#[$attribute])* (<$real as Storage>::ISA, $n, <$real as Real>::LANES)),*];
-                let row = rows.into_iter().find(|row| (row.0, row.1) == (isa, n_colors));
-                let fits = row.is_some_and(|(.., lanes)| Lattice::cut(extents, lanes).is_some());
-                let isa = if fits { isa } else { Isa::Scalar };
+                let fits = |&(row, n, lanes): &(Isa, usize, usize)| {
+                    (row, n) == (isa, n_colors) && Lattice::cut(extents, lanes).is_some()
+                };
+                let isa = if rows.iter().any(fits) { isa } else { Isa::Scalar };
                 $($(#[$attribute])* if <$real as Storage>::ISA == isa && n_colors == $n {
                     let lattice = Lattice::new(extents, <$real as Real>::LANES)?;
                     return Ok(make.make::<$real, $n>(lattice)?.into());

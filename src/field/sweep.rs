@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 const fn chunk<R: Real>() -> usize {
     if R::LANES > 1 && size_of::<R::Value>() < 64 { 64 } else { 32 }
 }
+
 // Waking the other threads costs about ten microseconds, and milliseconds where other processes hold the cores; loops that are not
 // worth it stay on the calling thread.
 const SCALAR_BYTES: usize = 16 << 10;

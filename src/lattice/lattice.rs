@@ -9,7 +9,7 @@
 //! of the lattice, and only vectors on all sites exist.
 
 use crate::error::{Error, Result};
-use crate::number::{MAX_LANES, Permutation};
+use crate::number::{Bits, MAX_LANES, Permutation, Real};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -157,6 +157,17 @@ impl Lattice {
     #[inline(always)]
     pub fn site(&self, vector: usize, lane: usize) -> u32 {
         self.first[vector] + self.lane_offset[lane]
+    }
+    /// Those of all lanes.
+    #[inline(always)]
+    pub fn sites<R: Real>(&self, vector: usize) -> R::Bits {
+        R::Bits::from_lanes(|lane| u64::from(self.site(vector, lane)))
+    }
+    /// Numbers of the links of these sites in direction `mu`, those of a site one after the other.
+    #[inline(always)]
+    pub fn links<R: Real>(&self, vector: usize, mu: usize) -> R::Bits {
+        let ndim = self.ndim() as u32;
+        R::Bits::from_lanes(|lane| u64::from(self.site(vector, lane) * ndim + mu as u32))
     }
     /// Coordinates of site number `site`.
     pub fn coordinates(&self, site: usize) -> Vec<usize> {

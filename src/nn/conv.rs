@@ -252,11 +252,10 @@ impl<R: Real, const W: usize> Work for Forward<'_, R, W> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        match (self.layer.windows.outputs, R::REGISTERS) {
+        match (self.layer.windows.outputs, R::DUAL) {
             (1, _) => self.blocks::<1, 1>(),
-            (_, 1) => self.blocks::<4, 2>(),
-            (_, 2) => self.blocks::<4, 1>(),
-            _ => self.blocks::<3, 1>(),
+            (_, false) => self.blocks::<4, 2>(),
+            (_, true) => self.blocks::<4, 1>(),
         }
     }
 }
@@ -308,11 +307,10 @@ impl<R: Real, const W: usize> Work for Pull<'_, R, W> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        match (self.layer.windows.outputs, R::REGISTERS) {
+        match (self.layer.windows.outputs, R::DUAL) {
             (1, _) => self.blocks::<1, 1>(),
-            (_, 1) => self.blocks::<4, 2>(),
-            (_, 2) => self.blocks::<4, 1>(),
-            _ => self.blocks::<3, 1>(),
+            (_, false) => self.blocks::<4, 2>(),
+            (_, true) => self.blocks::<4, 1>(),
         }
     }
 }
@@ -378,10 +376,10 @@ impl<R: Real, const W: usize> Work for Differentiate<'_, R, W> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        match R::REGISTERS {
-            1 => self.blocks::<4, 2>(),
-            2 => self.blocks::<4, 1>(),
-            _ => self.blocks::<2, 1>(),
+        if R::DUAL {
+            self.blocks::<4, 1>();
+        } else {
+            self.blocks::<4, 2>();
         }
     }
 }

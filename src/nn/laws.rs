@@ -334,6 +334,18 @@ fn check_mode<R: Real<Total = f64>, const W: usize>() {
     }
 }
 
+/// Both precisions of an instruction set, with channels or samples on their lanes.
+#[cfg(target_arch = "x86_64")]
+fn on_registers<D: Real<Total = f64>, const W: usize, S: Real<Total = f64>, const V: usize>() {
+    on_lanes::<D>(&[4, 8], 1);
+    on_lanes::<D>(&[16, 16], 3);
+    on_lanes::<D>(&[64, 16], 2);
+    check_mode::<D, W>();
+    check_mode::<D, 1>();
+    check_mode::<S, V>();
+    check_mode::<S, 1>();
+}
+
 #[test]
 fn every_type_of_number_gives_the_same() {
     check_mode::<f32, 1>();
@@ -344,22 +356,10 @@ fn every_type_of_number_gives_the_same() {
     {
         use crate::number::{F32x8Avx2, F32x16Avx512, F64x4Avx2, F64x8Avx512, Isa};
         if Isa::supported() >= Isa::Avx2 {
-            on_lanes::<F64x4Avx2>(&[4, 8], 1);
-            on_lanes::<F64x4Avx2>(&[16, 16], 3);
-            on_lanes::<F64x4Avx2>(&[64, 16], 2);
-            check_mode::<F64x4Avx2, 4>();
-            check_mode::<F64x4Avx2, 1>();
-            check_mode::<F32x8Avx2, 8>();
-            check_mode::<F32x8Avx2, 1>();
+            on_registers::<F64x4Avx2, 4, F32x8Avx2, 8>();
         }
         if Isa::supported() >= Isa::Avx512 {
-            on_lanes::<F64x8Avx512>(&[4, 8], 1);
-            on_lanes::<F64x8Avx512>(&[16, 16], 3);
-            on_lanes::<F64x8Avx512>(&[64, 16], 2);
-            check_mode::<F64x8Avx512, 8>();
-            check_mode::<F64x8Avx512, 1>();
-            check_mode::<F32x16Avx512, 16>();
-            check_mode::<F32x16Avx512, 1>();
+            on_registers::<F64x8Avx512, 8, F32x16Avx512, 16>();
         }
     }
 }

@@ -574,10 +574,10 @@ impl<R: Real> Work for Piece<'_, R> {
             }
         }
         if let Some((stencil, weights)) = self.pass.stencil {
-            match R::REGISTERS {
-                1 => self.sums::<4>(stencil, weights),
-                2 => self.sums::<2>(stencil, weights),
-                _ => self.sums::<1>(stencil, weights),
+            if R::DUAL {
+                self.sums::<2>(stencil, weights);
+            } else {
+                self.sums::<4>(stencil, weights);
             }
         }
         if let (Some(function), Some(sites)) = (self.pass.function, self.pass.sites) {

@@ -83,7 +83,6 @@ impl<R: Real> Real for Dual<R> {
     const DUAL: bool = true;
     const LANES: usize = R::LANES;
     const EPSILON: f64 = R::EPSILON;
-    const REGISTERS: usize = 2 * R::REGISTERS;
 
     #[inline(always)]
     fn splat(x: f64) -> Self {

@@ -177,7 +177,6 @@ mod x86 {
                 type Bits = $bits;
                 const LANES: usize = $lanes;
                 const EPSILON: f64 = <$element>::EPSILON as f64;
-                const REGISTERS: usize = 1;
 
                 #[inline(always)]
                 fn splat(x: f64) -> Self {
@@ -370,7 +369,7 @@ mod x86 {
         /// Sixteen `f32` in one AVX-512 register.
         F32x16Avx512 / F32x16Avx512: f32, 16, __m512 as [__m512; 1], enter_avx512;
         _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_sqrt_ps _mm512_fmadd_ps _mm512_fnmadd_ps _mm512_set1_ps _mm512_stream_ps;
-        [u64; 16], |high: [u64; 16], low: [u64; 16]| F32x16Avx512::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32));
+        [u64; 16], unit;
         |x| _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
         |a, b| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
         |a, b, mask| _mm512_mask_blend_ps(mask, a, b);
@@ -389,6 +388,12 @@ mod x86 {
             (_mm512_castsi512_ps(mantissa), _mm512_cvtepi32_ps(exponent))
         }
     );
+
+    /// `open_unit` of every lane, for single precision: one after the other.
+    #[inline(always)]
+    fn unit<R: Real, const LANES: usize>(high: [u64; LANES], low: [u64; LANES]) -> R {
+        R::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32))
+    }
 
     /// Bit `k` of the mask spread over 64-bit lane `k`.
     #[inline(always)]
@@ -449,7 +454,7 @@ mod x86 {
         /// Eight `f32` in one AVX2 register.
         F32x8Avx2 / F32x8Avx2: f32, 8, __m256 as __m256, enter_avx2;
         _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_sqrt_ps _mm256_fmadd_ps _mm256_fnmadd_ps _mm256_set1_ps _mm256_stream_ps;
-        [u64; 8], |high: [u64; 8], low: [u64; 8]| F32x8Avx2::from_lanes(|k| open_unit(high[k] as u32, low[k] as u32));
+        [u64; 8], unit;
         |x| _mm256_floor_ps(x);
         |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) as u8;
         |a, b, mask| _mm256_blendv_ps(a, b, spread32(mask));

@@ -126,14 +126,12 @@ pub trait Real:
     type Value: Real<Total = f64, Value = Self::Value>;
     /// Integers of 64 bits, as many as there are lanes.
     type Bits: Bits;
-    /// Whether there is a derivative.
+    /// Whether there is a derivative, which takes a second register: a kernel may hold half as many accumulators.
     const DUAL: bool = false;
     /// How many sites one value holds.
     const LANES: usize;
     /// Unit roundoff of one lane.
     const EPSILON: f64;
-    /// Machine registers that one value takes: how many accumulators a kernel may hold.
-    const REGISTERS: usize;
 
     /// The same number in every lane.
     fn splat(x: f64) -> Self;
@@ -219,7 +217,6 @@ macro_rules! scalar {
             type Bits = [u64; 1];
             const LANES: usize = 1;
             const EPSILON: f64 = <$real>::EPSILON as f64;
-            const REGISTERS: usize = 1;
             #[inline(always)]
             fn splat(x: f64) -> Self {
                 x as $real

@@ -65,7 +65,7 @@ impl Stream {
         [open_unit(w[0], w[1]), open_unit(w[2], w[3])]
     }
 
-    /// Two uniforms in (0, 1) for each lane from each of `B` blocks, lane `k` at site `sites[k]`: [`Self::uniforms`] of every lane at once.
+    /// Two uniforms in (0, 1) for each lane from each of `B` blocks: [`Self::uniforms`] of every lane and its site at once.
     ///
     /// Words are the lower halves of 64-bit integers; the upper halves hold what products left there. Rounds are a chain of
     /// multiplications in which each waits for the last one: two blocks together cost little more than one.
@@ -104,7 +104,7 @@ impl Stream {
         pairs
     }
 
-    /// Standard normals of the blocks from the first one on, two of each.
+    /// Standard normals from the blocks 0, 1, ..., two of each.
     #[inline(always)]
     pub fn fill_normals<R: Real>(&self, sites: R::Bits, out: &mut [R]) {
         let pairs = out.len() / 4;
@@ -232,8 +232,8 @@ mod tests {
             for (lane, b) in (0..R::LANES).flat_map(|lane| [(lane, 0), (lane, 1)]) {
                 let uniforms = stream.uniforms(first + lane as u32, block.wrapping_add(b as u32));
                 let expected = uniforms.map(|x| R::splat(x).lane(0));
-                let title = || format!("lane {lane} of {}", std::any::type_name::<R>());
-                assert_eq!(drawn[b].map(|x| x.lane(lane)), expected, "{}", title());
+                let found = drawn[b].map(|x| x.lane(lane));
+                assert_eq!(found, expected, "lane {lane}, block {b} of {}", std::any::type_name::<R>());
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::lattice::Coloring;
 use crate::lattice::path;
 use crate::lattice::{Lattice, MAX_DIMENSIONS};
 use crate::matrix::{Complex, Matrix};
-use crate::number::{Bits, LaneMask, Real};
+use crate::number::{LaneMask, Real};
 use crate::random::{Purpose, Stream};
 use std::sync::Arc;
 
@@ -142,8 +142,7 @@ impl<R: Real, const N: usize> SiteKernel<R, Matrix<R, N>> for Draw<'_, R, N> {
         let ndim = self.lattice.ndim();
         self.action.staples()[self.mu].run(self.links, slots, vector);
         let mut link = self.links[vector * ndim + self.mu];
-        let sites =
-            R::Bits::from_lanes(|lane| u64::from(self.lattice.site(vector, lane) * ndim as u32 + self.mu as u32));
+        let sites = self.lattice.links::<R>(vector, self.mu);
         if N == 1 {
             update_u1(&mut link, &slots[0], mask, sites, self.update);
         } else {

@@ -1,6 +1,7 @@
 """Clover quarks and split determinants in HMC: forces on lanes, brute-force determinants, levels, bad input."""
 
 import copy
+import functools
 import math
 import pickle
 import warnings
@@ -14,6 +15,8 @@ Wilson, Staggered, Wall = pq.dirac.Wilson, pq.dirac.Staggered, pq.dirac.DomainWa
 U1 = pq.GaugeField.hot((4, 4), "U(1)", rng=1)
 WIDE = {"spectral_range": (1e-3, 400.0)}
 
+# On the way back a solve may need an iteration more or less, which moves the force by its residual.
+Tight = functools.partial(Quark, force_tol=1e-10)
 QUARKS = {
     "clover": (Quark(Wilson(mass=0.3, csw=1.2)), [((4, 4), "U(1)"), ((4, 4, 4, 4), "SU(2)"), ((4, 4, 4, 4), "SU(3)")]),
     "clover, site by site and where lanes mix parities": (
@@ -33,7 +36,7 @@ QUARKS = {
         [((4, 4, 4, 4), "SU(3)"), ((6, 6), "U(1)"), ((2, 6, 6), "SU(2)")],
     ),
     "domain walls in mixed precision": (
-        Quark(Wall(mass=0.1, m5=1.4, ls=4), precision="mixed"),
+        Tight(Wall(mass=0.1, m5=1.4, ls=4), precision="mixed"),
         [((4, 4), "U(1)"), ((4, 4, 2, 2), "SU(3)")],
     ),
     "twisted": (Quark(Wilson(mass=0.1, mu=0.3)), [((4, 4), "U(1)"), ((3, 4), "SU(2)")]),
@@ -56,13 +59,16 @@ QUARKS = {
     "ratio of one flavour": (Quark(Wilson(mass=0.2, csw=1.0), 1, hasenbusch=[0.6], **WIDE), [((4, 2), "U(1)")]),
     "ratio of two tastes": (Quark(Staggered(mass=0.2), 2, hasenbusch=[0.6]), [((4, 4), "SU(2)"), ((6, 6), "U(1)")]),
     "domain walls": (
-        Quark(Wall(mass=0.1, m5=1.4, ls=4)),
+        Tight(Wall(mass=0.1, m5=1.4, ls=4)),
         [((4, 4), "U(1)"), ((3, 4), "SU(2)"), ((4, 4, 2, 2), "SU(3)")],
     ),
-    "Moebius": (Quark(Wall(mass=0.1, m5=1.4, ls=3, b=1.5, c=0.5)), [((4, 4), "U(1)"), ((2, 2, 2, 4), "SU(2)")]),
-    "split domain walls": (Quark(Wall(mass=0.1, m5=1.4, ls=4), hasenbusch=[0.3]), [((4, 4), "U(1)"), ((6, 6), "U(1)")]),
+    "Moebius": (
+        Tight(Wall(mass=0.1, m5=1.4, ls=3, b=1.5, c=0.5)),
+        [((4, 4), "U(1)"), ((2, 2, 2, 4), "SU(2)")],
+    ),
+    "split domain walls": (Tight(Wall(mass=0.1, m5=1.4, ls=4), hasenbusch=[0.3]), [((4, 4), "U(1)"), ((6, 6), "U(1)")]),
     "one flavour of domain walls": (
-        Quark(Wall(mass=0.2, m5=1.2, ls=3, b=1.5, c=0.5), 1),
+        Tight(Wall(mass=0.2, m5=1.2, ls=3, b=1.5, c=0.5), 1),
         [((4, 2), "U(1)")],
     ),
 }
@@ -99,8 +105,7 @@ def test_energy_is_conserved_to_the_order_of_the_integrator_and_trajectories_com
         ]
         assert sizes[0] / sizes[1] == pytest.approx(4.0, rel=0.15), (shape, group, sizes)
         found = hmc.check(U, rng=3)
-        # Rounding, or residuals of the forces where the way back needs an iteration more or less.
-        assert found["distance"] < 1e-8, found
+        assert found["distance"] < 1e-9, found
         assert abs(found["delta_h_back"]) < 1e-6, found
 
 
